@@ -1,0 +1,39 @@
+// `npm start`: applies the migrations to the local D1, then serves the API until it is stopped.
+// Further words go to `wrangler dev`; --persist-to DIR also says where the migrations go.
+import { spawn } from "node:child_process";
+import path from "node:path";
+import { parseArgs } from "node:util";
+
+const wrangler = path.join(import.meta.dirname, "../node_modules/wrangler/bin/wrangler.js");
+const forwarded = process.argv.slice(2);
+const options = { port: { type: "string" }, "persist-to": { type: "string" } };
+const { values } = parseArgs({ args: forwarded, strict: false, options });
+const port = values.port === undefined ? ["--port", "8000"] : [];
+const persistence = values["persist-to"] === undefined ? [] : ["--persist-to", String(values["persist-to"])];
+
+// CI keeps wrangler from asking; the others keep it, and the local runtime, off the network.
+const env = {
+  ...process.env,
+  CI: "1",
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_HIDE_BANNER: "true",
+};
+
+/** Runs wrangler to its end, and ends it when this process is asked to end. */
+function run(args) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [wrangler, ...args], { env, stdio: "inherit" });
+    const stop = (signal) => child.kill(signal);
+    for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, stop);
+    child.on("exit", (code) => {
+      for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, stop);
+      resolve(code ?? 1);
+    });
+  });
+}
+
+const migrated = await run(["d1", "migrations", "apply", "DB", "--local", ...persistence]);
+if (migrated !== 0) process.exit(migrated);
+console.log("\nThe API and its Swagger page (/docs) will answer where wrangler says Ready.\n");
+process.exit(await run(["dev", ...port, "--show-interactive-dev-session=false", ...forwarded]));

@@ -1,0 +1,58 @@
+/**
+ * The tables of migrations/, mirrored for TypeScript: the row types that statements return are inferred
+ * from here. The migrations are what runs; test/worker/schema.test.ts holds the two together.
+ */
+import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { STATUSES } from "../payment/lifecycle";
+
+export const merchants = sqliteTable("merchants", {
+  id: integer().primaryKey(),
+  name: text().notNull(),
+  created_at: integer().notNull(),
+});
+
+export const payments = sqliteTable("payments", {
+  id: integer().primaryKey(),
+  merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  order_id: integer().notNull(),
+  amount_minor: integer().notNull(),
+  currency: text().notNull(),
+  status: text({ enum: STATUSES }).notNull(),
+  provider: text().notNull(),
+  version: integer().notNull(),
+  created_at: integer().notNull(),
+  updated_at: integer().notNull(),
+});
+
+export const idempotencyKeys = sqliteTable(
+  "idempotency_keys",
+  {
+    merchant_id: integer()
+      .notNull()
+      .references(() => merchants.id),
+    key: text().notNull(),
+    fingerprint: text().notNull(),
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+    created_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.merchant_id, table.key] })],
+);
+
+export const paymentEvents = sqliteTable(
+  "payment_events",
+  {
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+    sequence: integer().notNull(),
+    type: text().notNull(),
+    data: text().notNull(),
+    request_id: text().notNull(),
+    created_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.payment_id, table.sequence] })],
+);

@@ -1,0 +1,54 @@
+/**
+ * Decimal amounts at the edge, integers of minor units inside. Pure. Works on decimal digits as text:
+ * no amount is ever multiplied, divided or rounded.
+ */
+
+/** The most that one payment may move, in major units of any currency. */
+export const MAX_AMOUNT = "999999999999.99";
+const MAX_INTEGER_DIGITS = MAX_AMOUNT.indexOf(".");
+const MAX_DIGITS = MAX_AMOUNT.replace(".", "");
+const MAX_SIGNIFICANT_DIGITS = 15;
+
+const DECIMAL_TEXT = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
+
+export type ReadAmount = { ok: true; minor: number } | { ok: false; detail: string };
+
+/**
+ * Reads an amount in major units of a currency with `exponent` decimal places.
+ *
+ * @param amount a JSON number, read through its shortest decimal text, or a decimal string
+ * @returns the amount in minor units, a positive safe integer, or what is wrong with it. The value
+ *   counts, not its spelling: `10`, `10.0`, `1e1` and `"10.00"` are one amount, in JPY too.
+ */
+export function toMinor(amount: number | string, exponent: number): ReadAmount {
+  const match = DECIMAL_TEXT.exec(String(amount));
+  if (!match) return refused("Must be a decimal number");
+  const [, sign, integer = "", fraction = "", power = "0"] = match;
+
+  // The value is 0.DIGITS times ten to the power of `magnitude`, with no zeros around the digits.
+  const all = integer + fraction;
+  const significant = all.replace(/^0+/, "");
+  const digits = significant.replace(/0+$/, "");
+  const magnitude = integer.length - (all.length - significant.length) + Number(power);
+
+  if (sign || digits === "") return refused("Must be greater than zero");
+  if (magnitude > MAX_INTEGER_DIGITS || (magnitude === MAX_INTEGER_DIGITS && digits > MAX_DIGITS)) {
+    return refused(`Must be at most ${MAX_AMOUNT}`);
+  }
+  if (digits.length > MAX_SIGNIFICANT_DIGITS) {
+    return refused(`Must have at most ${MAX_SIGNIFICANT_DIGITS} significant digits`);
+  }
+  if (digits.length - magnitude > exponent) {
+    return refused(`Must have at most ${exponent} decimal places in this currency`);
+  }
+  return { ok: true, minor: Number(digits.padEnd(magnitude + exponent, "0")) };
+}
+
+/** The decimal JSON number for `minor` units of a currency with `exponent` decimal places. */
+export function toMajor(minor: number, exponent: number): number {
+  return Number(`${minor}e-${exponent}`);
+}
+
+function refused(detail: string): ReadAmount {
+  return { ok: false, detail };
+}

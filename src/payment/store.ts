@@ -1,0 +1,193 @@
+/**
+ * Every D1 statement about payments, their idempotency keys and their events. D1 is the only source of
+ * truth: what changes together is one batch, a transaction, and every answer is read from what it left.
+ */
+import type { InferSelectModel } from "drizzle-orm";
+import type { payments } from "../db/schema";
+import type { Idempotency } from "../idempotency";
+import { judgeD1, withRetries } from "../outage";
+import { type Action, eventType, INITIAL_STATUS, LIFECYCLE, outcome, type Status } from "./lifecycle";
+
+/** A payment as its row has it: the amount in minor units, times in milliseconds. */
+export type Payment = InferSelectModel<typeof payments>;
+
+const COLUMNS: readonly (keyof Payment)[] = [
+  "id",
+  "merchant_id",
+  "order_id",
+  "amount_minor",
+  "currency",
+  "status",
+  "provider",
+  "version",
+  "created_at",
+  "updated_at",
+];
+const PAYMENT = COLUMNS.map((column) => `payments.${column}`).join(", ");
+
+/** What a new payment is made of. The money is an integer of minor units with its currency. */
+export interface NewPayment {
+  readonly order_id: number;
+  readonly amount_minor: number;
+  readonly currency: string;
+}
+
+/** Who changes something, when, in milliseconds, and in which request. Request ids are never used twice. */
+export interface Origin {
+  readonly merchantId: number;
+  readonly requestId: string;
+  readonly now: number;
+}
+
+export type Created = { tag: "created" | "replayed"; payment: Payment } | { tag: "key_reused" };
+
+export type Acted =
+  | { tag: "changed" | "unchanged" | "replayed"; payment: Payment }
+  | { tag: "not_found" }
+  | { tag: "refused"; status: Status }
+  | { tag: "key_reused" };
+
+/** Reads a payment of a merchant; null when there is none. One round trip. */
+export async function findPayment(db: D1Database, merchantId: number, id: number): Promise<Payment | null> {
+  const statement = db.prepare(`SELECT ${PAYMENT} FROM payments WHERE id = ? AND merchant_id = ?`).bind(id, merchantId);
+  const { results } = await withRetries(() => statement.all<Payment>(), judgeD1);
+  return results[0] ?? null;
+}
+
+/**
+ * Creates a payment, its key and its first event, or finds what the key has led to already. One round
+ * trip, two for a retry.
+ */
+export async function createPayment(
+  db: D1Database,
+  origin: Origin,
+  { key, fingerprint }: Idempotency,
+  fields: NewPayment,
+): Promise<Created> {
+  const { merchantId, requestId, now } = origin;
+  const row = { ...fields, status: INITIAL_STATUS, provider: "internal" };
+  const batch = [
+    db
+      .prepare(
+        `INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7) RETURNING ${PAYMENT}`,
+      )
+      .bind(merchantId, row.order_id, row.amount_minor, row.currency, row.status, row.provider, now),
+    // A key that is taken fails here, and the whole batch with it. The tables after `payments` have no
+    // rowid, so last_insert_rowid() stays the payment's.
+    db
+      .prepare(
+        `INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
+         VALUES (?, ?, ?, last_insert_rowid(), ?)`,
+      )
+      .bind(merchantId, key, fingerprint, now),
+    db
+      .prepare(
+        `INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
+         VALUES (last_insert_rowid(), 1, ?, ?, ?, ?)`,
+      )
+      .bind(eventType(row.status), JSON.stringify(row), requestId, now),
+  ];
+  try {
+    const [inserted] = await withRetries(() => db.batch<Payment>(batch), judgeD1);
+    const payment = inserted?.results[0];
+    if (!payment) throw new Error("The insert of a payment returned no row");
+    return { tag: "created", payment };
+  } catch (error) {
+    if (!isKeyTaken(error)) throw error;
+  }
+
+  const statement = db
+    .prepare(
+      `SELECT ${PAYMENT}, idempotency_keys.fingerprint, payment_events.request_id
+       FROM idempotency_keys
+       JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
+       JOIN payment_events ON payment_events.payment_id = payments.id AND payment_events.sequence = 1
+       WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?`,
+    )
+    .bind(merchantId, key);
+  const { results } = await withRetries(
+    () => statement.all<Payment & { fingerprint: string; request_id: string }>(),
+    judgeD1,
+  );
+  const [found] = results;
+  if (!found) throw new Error("A key that is taken names no payment");
+  const { fingerprint: recorded, request_id: creator, ...payment } = found;
+  if (recorded !== fingerprint) return { tag: "key_reused" };
+  // An attempt whose answer was lost had committed: this very request made the payment.
+  return { tag: creator === requestId ? "created" : "replayed", payment };
+}
+
+/**
+ * Asks an action of a payment. The guard is in the SQL, so that it holds whoever else is at work; what
+ * happened is read from the key as it was before, and the row and the event as they are after. One
+ * round trip. Running it again in the same request finds its own commit.
+ */
+export async function applyAction(
+  db: D1Database,
+  origin: Origin,
+  id: number,
+  action: Action,
+  idempotency: Idempotency | null,
+): Promise<Acted> {
+  const { merchantId, requestId, now } = origin;
+  const { from, to, repeatable } = LIFECYCLE[action];
+  const [key, fingerprint] = [idempotency?.key ?? null, idempotency?.fingerprint ?? null];
+
+  const keyBefore = db
+    .prepare("SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?")
+    .bind(merchantId, key);
+  const change = db
+    .prepare(
+      `UPDATE payments SET status = ?1, version = version + 1, updated_at = max(updated_at, ?2)
+       WHERE id = ?3 AND merchant_id = ?4 AND status IN (${from.map((status) => `'${status}'`).join(", ")})
+       AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?4 AND key = ?5)`,
+    )
+    .bind(to, now, id, merchantId, key);
+  const event = db
+    .prepare(
+      `INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
+       SELECT id, version, ?, ?, ?, updated_at FROM payments WHERE id = ? AND merchant_id = ? AND changes() = 1`,
+    )
+    .bind(eventType(to), JSON.stringify({ status: to }), requestId, id, merchantId);
+  // Only a success marks its key: a change, which the event just inserted shows, or a repetition.
+  const keyAfter = db
+    .prepare(
+      `INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
+       SELECT merchant_id, ?, ?, id, ? FROM payments
+       WHERE id = ? AND merchant_id = ? AND (changes() = 1${repeatable ? ` OR status = '${to}'` : ""})
+       ON CONFLICT (merchant_id, key) DO NOTHING`,
+    )
+    .bind(key, fingerprint, now, id, merchantId);
+  const paymentAfter = db
+    .prepare(
+      `SELECT ${PAYMENT}, EXISTS (SELECT 1 FROM payment_events WHERE payment_id = payments.id AND request_id = ?) AS own
+       FROM payments WHERE id = ? AND merchant_id = ?`,
+    )
+    .bind(requestId, id, merchantId);
+
+  const batch = idempotency ? [keyBefore, change, event, keyAfter, paymentAfter] : [change, event, paymentAfter];
+  const results = await withRetries(
+    () => db.batch<{ fingerprint: string } | (Payment & { own: number })>(batch),
+    judgeD1,
+  );
+
+  const rows = results.flatMap((result) => result.results);
+  const taken = rows.find((row) => "fingerprint" in row);
+  const after = rows.find((row) => "own" in row);
+  if (after?.own) return { tag: "changed", payment: withoutOwn(after) };
+  if (taken && taken.fingerprint !== fingerprint) return { tag: "key_reused" };
+  if (!after) return { tag: "not_found" };
+  if (taken) return { tag: "replayed", payment: withoutOwn(after) };
+  return outcome(after.status, action) === "unchanged"
+    ? { tag: "unchanged", payment: withoutOwn(after) }
+    : { tag: "refused", status: after.status };
+}
+
+function withoutOwn({ own: _, ...payment }: Payment & { own: number }): Payment {
+  return payment;
+}
+
+function isKeyTaken(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("UNIQUE constraint failed: idempotency_keys.");
+}

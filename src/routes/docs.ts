@@ -1,0 +1,29 @@
+/** The Swagger page and its files, which come from public/docs and from nowhere else. */
+import { secureHeaders } from "hono/secure-headers";
+import { newApp } from "../endpoint";
+import { problem } from "../problem";
+
+export const docs = newApp();
+
+// Swagger UI draws its icons from data: URIs. Nothing else is inline, and nothing leaves the host.
+const headers = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    scriptSrc: ["'self'"],
+    styleSrc: ["'self'"],
+    imgSrc: ["'self'", "data:"],
+    connectSrc: ["'self'"],
+    baseUri: ["'none'"],
+    formAction: ["'none'"],
+    frameAncestors: ["'none'"],
+  },
+});
+
+docs.get("/", (c) => c.redirect("/docs"));
+
+docs.get("/docs/:file?", headers, async (c) => {
+  const url = new URL(`/docs/${c.req.param("file") ?? "index.html"}`, c.req.url);
+  const asset = await c.env.ASSETS.fetch(new Request(url, c.req.raw));
+  if (asset.status === 404) return problem(c, "route_not_found");
+  return new Response(asset.body, asset);
+});

@@ -1,0 +1,123 @@
+/** What payments look like from outside: the schemas of requests and responses, and their mapping. */
+import { z } from "@hono/zod-openapi";
+import { currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../payment/currency";
+import { STATUSES } from "../payment/lifecycle";
+import { MAX_AMOUNT, toMajor, toMinor } from "../payment/money";
+import type { NewPayment, Payment } from "../payment/store";
+
+export const PAYMENT_EXAMPLE = {
+  id: 1,
+  order_id: 42,
+  amount: 99.99,
+  currency: "USD",
+  status: "pending" as const,
+  provider: "internal",
+  created_at: "2026-01-16T16:57:41.614Z",
+  updated_at: "2026-01-16T16:57:41.614Z",
+};
+
+const POSITIVE_INTEGER = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
+/** Refined rather than `z.int()`, whose failure would keep the check of the whole body from running. */
+const PositiveInteger = z
+  .number({ error: (issue) => (issue.input === undefined ? "Field required" : POSITIVE_INTEGER) })
+  .refine((value) => Number.isSafeInteger(value) && value > 0, { error: POSITIVE_INTEGER })
+  .openapi({ type: "integer", format: "int64", minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
+export const PaymentSchema = z
+  .object({
+    id: PositiveInteger.openapi({ description: "The payment's id" }),
+    order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
+    amount: z.number().openapi({ description: "In major units: 99.99 is 99 dollars and 99 cents" }),
+    currency: z
+      .string()
+      .regex(/^[A-Z]{3}$/)
+      .openapi({ description: "The ISO 4217 code" }),
+    status: z.enum(STATUSES).openapi({ description: "Where the payment is in its lifecycle" }),
+    provider: z.string().openapi({ description: "What moves the money; `internal` settles at once" }),
+    created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
+    updated_at: z.iso.datetime().openapi({ description: "When the status last changed; RFC 3339, in UTC" }),
+  })
+  .openapi("Payment", {
+    description: "An intent to move an amount of one currency for one order",
+    example: PAYMENT_EXAMPLE,
+  });
+
+/** A payment as the API shows it: the amount in major units, times in RFC 3339. */
+export function present(payment: Payment): z.output<typeof PaymentSchema> {
+  const exponent = currencyExponent(payment.currency);
+  if (exponent === undefined) throw new Error(`A payment is stored in the unknown currency ${payment.currency}`);
+  return {
+    id: payment.id,
+    order_id: payment.order_id,
+    amount: toMajor(payment.amount_minor, exponent),
+    currency: payment.currency,
+    status: payment.status,
+    provider: payment.provider,
+    created_at: new Date(payment.created_at).toISOString(),
+    updated_at: new Date(payment.updated_at).toISOString(),
+  };
+}
+
+/** A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency. */
+function readAmount({ amount, currency }: { amount: number | string; currency: string }) {
+  return toMinor(amount, currencyExponent(currency) ?? MAX_EXPONENT);
+}
+
+const isAmount = (value: unknown) => typeof value === "number" || typeof value === "string";
+
+export const NewPaymentSchema = z
+  .strictObject(
+    {
+      order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
+      amount: z
+        .custom<number | string>(isAmount, {
+          error: (issue) => (issue.input === undefined ? "Field required" : "Must be a number or a decimal string"),
+        })
+        .openapi({
+          type: ["number", "string"],
+          description:
+            "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
+            `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
+        }),
+      currency: z
+        .string({ error: "Must be a string" })
+        .toUpperCase()
+        .refine((code) => currencyExponent(code) !== undefined, {
+          error: "Must be the ISO 4217 code of a currency in use",
+        })
+        .default(DEFAULT_CURRENCY)
+        .openapi({ description: "An ISO 4217 code; lower case is read as upper case" }),
+    },
+    { error: "Must be a JSON object" },
+  )
+  .superRefine(
+    (body, context) => {
+      const read = readAmount(body);
+      if (!read.ok) context.addIssue({ code: "custom", path: ["amount"], message: read.detail });
+    },
+    { when: ({ value }) => isAmount((value as { amount?: unknown } | null)?.amount) },
+  )
+  .transform((body): NewPayment => {
+    const read = readAmount(body);
+    if (!read.ok) return z.NEVER;
+    return { order_id: body.order_id, amount_minor: read.minor, currency: body.currency };
+  })
+  .openapi("NewPayment", {
+    description: "What a payment is made of",
+    example: { order_id: 42, amount: 99.99, currency: "USD" },
+  });
+
+export const PaymentPath = z.object({
+  payment_id: z
+    .string()
+    .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
+    .transform(Number)
+    .openapi({
+      param: { name: "payment_id", in: "path" },
+      type: "integer",
+      format: "int64",
+      minimum: 1,
+      description: "The payment's id",
+      example: 1,
+    }),
+});

@@ -1,0 +1,183 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Server, startServer } from "./server";
+import { type Answer, exchange } from "./wire";
+
+let state: string;
+let server: Server;
+
+beforeAll(async () => {
+  state = await mkdtemp(path.join(tmpdir(), "payments-"));
+  server = await startServer(state);
+}, 120_000);
+
+afterAll(async () => {
+  await server?.stop();
+  await rm(state, { recursive: true, force: true });
+}, 30_000);
+
+test("from an empty directory it serves, and after a restart knows what it knew", async () => {
+  const create = () =>
+    fetch(`${server.url}/api/v1/payments/`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Idempotency-Key": "before-the-restart" },
+      body: JSON.stringify({ order_id: 42, amount: 99.99, currency: "USD" }),
+    });
+  const created = await create();
+  expect(created.status).toBe(201);
+  expect(await created.json()).toMatchObject({ id: 1, order_id: 42, amount: 99.99, status: "pending" });
+  const confirmation = await fetch(`${server.url}/api/v1/payments/1/confirm`, { method: "POST" });
+  expect(confirmation.status).toBe(200);
+  const confirmed = await confirmation.json();
+  expect(confirmed).toMatchObject({ id: 1, status: "confirmed" });
+
+  await server.stop();
+  await expect(fetch(`${server.url}/health`)).rejects.toThrow("fetch failed");
+  server = await startServer(state);
+
+  const found = await fetch(`${server.url}/api/v1/payments/1`);
+  expect(found.status).toBe(200);
+  expect(await found.json()).toEqual(confirmed);
+  const replayed = await create();
+  expect(replayed.status).toBe(200);
+  expect(replayed.headers.get("Idempotent-Replayed")).toBe("true");
+  expect(await replayed.json()).toEqual(confirmed);
+});
+
+describe("the Swagger page", () => {
+  const FILES: [path: string, type: string][] = [
+    ["/docs", "text/html; charset=utf-8"],
+    ["/docs/", "text/html; charset=utf-8"],
+    ["/docs/page.js", "text/javascript; charset=utf-8"],
+    ["/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8"],
+    ["/docs/swagger-ui.css", "text/css; charset=utf-8"],
+    ["/docs/favicon-32x32.png", "image/png"],
+  ];
+
+  test.each(FILES)(
+    "serves %s, which may load nothing from elsewhere, and confirms a copy of it",
+    async (file, type) => {
+      const first = await fetch(server.url + file);
+      expect(first.status).toBe(200);
+      expect(first.headers.get("Content-Type")).toBe(type);
+      expect((await first.arrayBuffer()).byteLength).toBeGreaterThan(200);
+      const policy = first.headers.get("Content-Security-Policy") ?? "";
+      expect(policy).toMatch(/^default-src 'none'; /);
+      // After each directive's name nothing but this origin, nothing inline and no eval.
+      const sources = policy.split("; ").flatMap((directive) => directive.split(" ").slice(1));
+      expect(sources.filter((source) => !["'none'", "'self'", "data:"].includes(source))).toEqual([]);
+
+      const etag = first.headers.get("ETag") ?? "";
+      const again = await fetch(server.url + file, { headers: { "If-None-Match": etag } });
+      expect(again.status).toBe(304);
+      expect(await again.text()).toBe("");
+      expect(again.headers.get("ETag")).toBe(etag);
+    },
+  );
+
+  test("is where / leads", async () => {
+    const response = await fetch(server.url);
+    expect(response.url).toBe(`${server.url}/docs`);
+    expect(response.status).toBe(200);
+    expect(await response.text()).toContain("<title>Payment Service API</title>");
+  });
+
+  test.each(["/docs/nope.js", "/docs/LICENSE/x", "/docs/..%2f..%2fpackage.json"])("has no %s", async (file) => {
+    const { status, headers } = await fetch(server.url + file);
+    expect(status).toBe(404);
+    expect(headers.get("Content-Type")).toBe("application/problem+json");
+  });
+});
+
+describe("what only a raw socket can send", () => {
+  const CREATE = "POST /api/v1/payments HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  const JSON_TYPE = "Content-Type: application/json\r\n";
+  const BODY = '{"order_id":42,"amount":99.99}';
+  const KEY = "Idempotency-Key: raw\r\n";
+  const LENGTH = `Content-Length: ${BODY.length}\r\n`;
+  const TOO_LARGE = " ".repeat(64 * 1024 + 1);
+  const get = (target: string, method = "GET") =>
+    `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
+
+  const REFUSED: [what: string, status: number, type: string, message: string][] = [
+    [
+      "two Idempotency-Key headers",
+      400,
+      "idempotency-key-invalid",
+      `${CREATE}${JSON_TYPE}${LENGTH}Idempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n${BODY}`,
+    ],
+    [
+      "a byte above 0x7f in the Idempotency-Key",
+      400,
+      "idempotency-key-invalid",
+      `${CREATE}${JSON_TYPE}${LENGTH}Idempotency-Key: caf\xe9\r\n\r\n${BODY}`,
+    ],
+    [
+      "a byte above 0x7f in the Content-Type",
+      415,
+      "unsupported-media-type",
+      `${CREATE}Content-Type: application/json\xff\r\n${LENGTH}${KEY}\r\n${BODY}`,
+    ],
+    [
+      "a chunked body of 64 KiB and one byte",
+      413,
+      "body-too-large",
+      `${CREATE}${JSON_TYPE}${KEY}Transfer-Encoding: chunked\r\n\r\n10001\r\n${TOO_LARGE}\r\n0\r\n\r\n`,
+    ],
+    [
+      "a body with a Content-Length of 64 KiB and one byte",
+      413,
+      "body-too-large",
+      `${CREATE}${JSON_TYPE}${KEY}Content-Length: 65537\r\n\r\n${TOO_LARGE}`,
+    ],
+    [
+      "a body that is not UTF-8",
+      422,
+      "validation-failed",
+      `${CREATE}${JSON_TYPE}${KEY}Content-Length: 42\r\n\r\n{"order_id":1,"amount":1,"currency":"\xff\xfe\xfd"}`,
+    ],
+    ["a path that is not UTF-8", 404, "route-not-found", get("/%ff")],
+    ["a file name that is not UTF-8", 404, "route-not-found", get("/docs/%ff")],
+    ["a payment id that is not UTF-8", 422, "validation-failed", get("/api/v1/payments/%ff")],
+    ["a payment id that ends early", 422, "validation-failed", get("/api/v1/payments/%")],
+    ["a path that begins with another host", 404, "route-not-found", get("//other.example/docs")],
+    ["dots that lead out of the files", 404, "route-not-found", get("/docs/../../package.json")],
+    ["an unusual method", 405, "method-not-allowed", get("/health", "TRACE")],
+  ];
+
+  test.each(REFUSED)("%s: %d %s", async (_, status, type, message) => {
+    const answer = await exchange(server.url, message);
+    expect(answer.status).toBe(status);
+    expectProblem(answer, type);
+  });
+
+  test("// leads to this host's own /docs", async () => {
+    const { status, headers, body } = await exchange(server.url, get("//"));
+    expect({ status, location: headers.get("Location"), body }).toEqual({ status: 302, location: "/docs", body: "" });
+  });
+
+  test.each([
+    ["/health", 200, "application/json"],
+    ["/docs", 200, "text/html; charset=utf-8"],
+    ["/nope", 404, "application/problem+json"],
+    ["/api/v1/payments/404", 404, "application/problem+json"],
+    ["/api/v1/payments/1/confirm", 405, "application/problem+json"],
+  ])("HEAD %s: %d, and no body", async (target, status, type) => {
+    const answer = await exchange(server.url, get(target, "HEAD"));
+    expect(answer).toMatchObject({ status, body: "" });
+    expect(answer.headers.get("Content-Type")).toBe(type);
+  });
+});
+
+function expectProblem({ status, headers, body }: Answer, type: string): void {
+  expect(headers.get("Content-Type")).toBe("application/problem+json");
+  expect(JSON.parse(body)).toMatchObject({
+    type: `/problems/${type}`,
+    title: expect.stringMatching(/./),
+    status,
+    detail: expect.stringMatching(/./),
+    instance: headers.get("X-Request-Id"),
+  });
+}

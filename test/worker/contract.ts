@@ -1,0 +1,91 @@
+import { exports } from "cloudflare:workers";
+import { type Schema, Validator } from "@cfworker/json-schema";
+import { expect } from "vitest";
+
+/** As much of an OpenAPI 3.1 document as the checks need. */
+interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Schema> };
+}
+interface Operation {
+  operationId: string;
+  requestBody?: { content: Record<string, { schema: Schema }> };
+  responses: Record<
+    string,
+    { headers?: Record<string, { schema: Schema }>; content?: Record<string, { schema: Schema }> }
+  >;
+}
+
+let loading: Promise<Document> | undefined;
+
+/** The document that the Worker serves. */
+export function apiDocument(): Promise<Document> {
+  loading ??= exports.default.fetch("http://test/openapi.json").then((response) => response.json());
+  return loading;
+}
+
+/** Headers that any answer may have, whatever the document says of it. */
+const COMMON_HEADERS = [
+  "allow",
+  "cache-control",
+  "content-length",
+  "content-type",
+  "x-content-type-options",
+  "x-request-id",
+];
+
+/**
+ * Fails when an answer is not as the API document says: status, media type, headers, and a body with
+ * all that its schema demands and nothing it does not name. What the document has no operation for must
+ * be a problem. An accepted request's body must be one that the document allows.
+ */
+export async function expectDocumented(
+  method: string,
+  path: string,
+  requestBody: unknown,
+  answer: { status: number; headers: Headers; body: unknown },
+): Promise<void> {
+  const document = await apiDocument();
+  const described = operation(document, method, path)?.responses[answer.status];
+  const mediaType = answer.headers.get("Content-Type") ?? "";
+  if (!described) {
+    expect(answer.status, `${method} ${path} answers what the document does not have`).toBeOneOf([204, 404, 405, 413]);
+    if (answer.status === 204) return;
+    expect(mediaType).toBe("application/problem+json");
+    expectValid(document, { $ref: "#/components/schemas/Problem" }, answer.body);
+    return;
+  }
+  const schema = described.content?.[mediaType]?.schema;
+  if (!schema) throw new Error(`${method} ${path} ${answer.status}: undocumented media type ${mediaType}`);
+  expectValid(document, schema, answer.body);
+  for (const [name, value] of answer.headers) {
+    if (COMMON_HEADERS.includes(name)) continue;
+    const header = Object.entries(described.headers ?? {}).find(([documented]) => documented.toLowerCase() === name);
+    if (!header) throw new Error(`${method} ${path} ${answer.status}: undocumented header ${name}`);
+    expectValid(document, header[1].schema, header[1].schema.type === "integer" ? Number(value) : value);
+  }
+  const requestSchema = operation(document, method, path)?.requestBody?.content["application/json"]?.schema;
+  if (answer.status < 300 && requestSchema) expectValid(document, requestSchema, requestBody);
+}
+
+function operation(document: Document, method: string, path: string): Operation | undefined {
+  const plain = path.replace(/\?.*$/, "").replace(/(.)\/$/, "$1");
+  const template = Object.keys(document.paths)
+    .sort((a, b) => a.split("{").length - b.split("{").length)
+    .find((candidate) => new RegExp(`^${candidate.replace(/\{\w+\}/g, "[^/]+")}$`).test(plain));
+  return template === undefined ? undefined : document.paths[template]?.[method.toLowerCase()];
+}
+
+function expectValid(document: Document, schema: Schema, value: unknown): void {
+  const root = closed({ ...schema, components: document.components });
+  const { valid, errors } = new Validator(root, "2020-12", false).validate(value);
+  expect(valid, `${JSON.stringify(value)}: ${errors.map((error) => error.error).join("; ")}`).toBe(true);
+}
+
+/** The schema with every object closed, so that a field the document does not name is found. */
+function closed<T>(schema: T): T {
+  if (Array.isArray(schema)) return schema.map(closed) as T;
+  if (typeof schema !== "object" || schema === null) return schema;
+  const copy = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]));
+  return ("properties" in copy ? { additionalProperties: false, ...copy } : copy) as T;
+}

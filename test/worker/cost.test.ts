@@ -1,0 +1,91 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { type Body, client, ORDER, paymentIn } from "./client";
+import { type Meter, meterD1 } from "./d1";
+import { envWithD1 } from "./objects";
+
+interface Measured {
+  trips: number;
+  calls: number;
+  rowsRead: number;
+  rowsWritten: number;
+}
+
+/** What one operation costs: D1 round trips, object calls, and the rows that the runtime counted. */
+async function costOf(operation: (api: ReturnType<typeof client>) => Promise<unknown>): Promise<Measured> {
+  let calls = 0;
+  const meter: Meter = meterD1(env.DB);
+  await operation(client(envWithD1(meter.db, () => calls++)));
+  return { trips: meter.trips, calls, rowsRead: meter.rowsRead, rowsWritten: meter.rowsWritten };
+}
+
+type Operation = [
+  what: string,
+  trips: number,
+  calls: number,
+  written: number,
+  prepare: () => Promise<Body>,
+  run: (api: ReturnType<typeof client>, payment: Body) => Promise<{ status: number }>,
+  status: number,
+];
+
+const pending = () => paymentIn("pending");
+const confirmed = () => paymentIn("confirmed");
+
+// The table in section 5 of the design: round trips, object calls, and rows written at most.
+const TABLE: Operation[] = [
+  ["create", 1, 0, 6, pending, (api) => api.create(ORDER), 201],
+  [
+    "replayed create",
+    2,
+    0,
+    0,
+    async () => (await client().create(ORDER, "cost")).body,
+    (api) => api.create(ORDER, "cost"),
+    200,
+  ],
+  ["get", 1, 0, 0, pending, (api, { id }) => api.get(id), 200],
+  ["confirm", 1, 1, 3, pending, (api, { id }) => api.act(id, "confirm", crypto.randomUUID()), 200],
+  ["fail", 1, 1, 3, pending, (api, { id }) => api.act(id, "fail", crypto.randomUUID()), 200],
+  ["refund", 1, 1, 3, confirmed, (api, { id }) => api.act(id, "refund", crypto.randomUUID()), 200],
+  ["confirm without a key", 1, 1, 2, pending, (api, { id }) => api.act(id, "confirm"), 200],
+  ["refused action", 1, 1, 0, pending, (api, { id }) => api.act(id, "refund", crypto.randomUUID()), 409],
+  ["invalid create", 0, 0, 0, pending, (api) => api.create({}), 422],
+  ["health", 0, 0, 0, pending, (api) => api.request("GET", "/health"), 200],
+];
+
+describe.each(TABLE)("%s", (_, trips, calls, written, prepare, run, status) => {
+  it(`takes ${trips} D1 round trips, ${calls} object calls and writes at most ${written} rows`, async () => {
+    const payment = await prepare();
+    const cost = await costOf(async (api) => expect((await run(api, payment)).status).toBe(status));
+    expect(cost).toMatchObject({ trips, calls });
+    expect(cost.rowsWritten).toBeLessThanOrEqual(written);
+  });
+
+  it("reads as many rows with many payments as with few", async () => {
+    const measure = async () => {
+      const payment = await prepare();
+      return costOf((api) => run(api, payment));
+    };
+    const few = await measure();
+    const now = Date.now();
+    // Thousands of payments with their keys and events, in two statements.
+    await env.DB.batch([
+      env.DB.prepare(
+        `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+         INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
+         SELECT 1, i, 100, 'USD', 'pending', 'internal', 1, ?1, ?1 FROM n`,
+      ).bind(now),
+      env.DB.prepare(
+        `INSERT INTO payment_events SELECT id, 1, 'payment.created', json_object('order_id', order_id, 'amount_minor',
+         amount_minor, 'currency', currency, 'status', status, 'provider', provider), 'seed', created_at
+         FROM payments WHERE id NOT IN (SELECT payment_id FROM payment_events)`,
+      ),
+      env.DB.prepare(
+        `INSERT INTO idempotency_keys SELECT 1, 'seed-' || id, printf('%064d', id), id, created_at FROM payments
+         WHERE id NOT IN (SELECT payment_id FROM idempotency_keys)`,
+      ),
+    ]);
+    expect((await measure()).rowsRead).toBe(few.rowsRead);
+  });
+});

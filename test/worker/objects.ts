@@ -1,0 +1,25 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { PaymentObject } from "../../src/payment/object";
+
+/**
+ * The bindings of the Worker with another D1, for the Worker and inside the objects alike. Each name has
+ * one instance of PaymentObject that runs in the real object's context.
+ *
+ * @param onCall is told of every call to an object
+ */
+export function envWithD1(db: D1Database, onCall: () => void = () => {}): Env {
+  const inside: Env = { ...env, DB: db };
+  const instances = new Map<string, PaymentObject>();
+  const getByName = (name: string) => ({
+    act: (...asked: Parameters<PaymentObject["act"]>) => {
+      onCall();
+      return runInDurableObject(env.PAYMENT.getByName(name), (_, state) => {
+        const instance = instances.get(name) ?? new PaymentObject(state, inside);
+        instances.set(name, instance);
+        return instance.act(...asked);
+      });
+    },
+  });
+  return { ...inside, PAYMENT: Object.assign(Object.create(env.PAYMENT), { getByName }) };
+}

@@ -1,0 +1,27 @@
+import path from "node:path";
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+const migrations = await readD1Migrations(path.join(import.meta.dirname, "migrations"));
+
+export default defineConfig({
+  test: {
+    reporters: ["default", "./test/count-reporter.ts"],
+    projects: [
+      // Pure modules, on Node.
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      // The Worker, its object and its D1, in workerd.
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        test: {
+          name: "worker",
+          include: ["test/worker/**/*.test.ts"],
+          setupFiles: ["./test/worker/setup.ts"],
+          provide: { migrations },
+        },
+      },
+      // The project as a user runs it, on Node: its commands, its bundle, its document.
+      { test: { name: "system", include: ["test/system/**/*.test.ts"], testTimeout: 120_000 } },
+    ],
+  },
+});
