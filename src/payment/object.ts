@@ -44,10 +44,21 @@ export async function askPayment(
   action: Action,
   idempotency: Idempotency | null,
 ): Promise<Acted> {
-  // A stub that failed may be broken for good, so every attempt takes a fresh one.
-  const ask = async (): Promise<Reply> => objects.getByName(String(id)).act(origin, action, idempotency);
-  const reply = await withRetries(ask, judgeObject);
-  if (reply.tag === "outage") throw new Outage(reply.cause);
-  if (reply.tag === "bug") throw new Error("A bug in the payment's object", { cause: reply.cause });
+  let attempts = 0;
+  const reply = await withRetries(async (): Promise<Reply> => {
+    attempts++;
+    // A stub that failed may be broken for good, so every attempt takes a fresh one.
+    return objects.getByName(String(id)).act(origin, action, idempotency);
+  }, judgeObject);
+  switch (reply.tag) {
+    case "outage":
+      throw new Outage(reply.cause);
+    case "bug":
+      throw new Error("A bug in the payment's object", { cause: reply.cause });
+    case "refused":
+    case "not_found":
+      // As in the store: what the broken object has sent may still arrive.
+      if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
+  }
   return reply;
 }

@@ -5,7 +5,7 @@
 import type { InferSelectModel } from "drizzle-orm";
 import type { payments } from "../db/schema";
 import type { Idempotency } from "../idempotency";
-import { judgeD1, withRetries } from "../outage";
+import { judgeD1, Outage, withRetries } from "../outage";
 import { type Action, eventType, INITIAL_STATUS, LIFECYCLE, outcome, type Status } from "./lifecycle";
 
 /** A payment as its row has it: the amount in minor units, times in milliseconds. */
@@ -114,8 +114,10 @@ export async function createPayment(
   if (!found) throw new Error("A key that is taken names no payment");
   const { fingerprint: recorded, request_id: creator, ...payment } = found;
   if (recorded !== fingerprint) return { tag: "key_reused" };
-  // An attempt whose answer was lost had committed: this very request made the payment.
-  return { tag: creator === requestId ? "created" : "replayed", payment };
+  if (creator !== requestId) return { tag: "replayed", payment };
+  // An attempt whose answer was lost had committed: this very request made the payment, as it was then.
+  const made = { status: INITIAL_STATUS, version: 1, updated_at: payment.created_at };
+  return { tag: "created", payment: { ...payment, ...made } };
 }
 
 /**
@@ -161,31 +163,45 @@ export async function applyAction(
     .bind(key, fingerprint, now, id, merchantId);
   const paymentAfter = db
     .prepare(
-      `SELECT ${PAYMENT}, EXISTS (SELECT 1 FROM payment_events WHERE payment_id = payments.id AND request_id = ?) AS own
-       FROM payments WHERE id = ? AND merchant_id = ?`,
+      `SELECT ${PAYMENT}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments
+       LEFT JOIN payment_events AS own ON own.payment_id = payments.id AND own.request_id = ?
+       WHERE payments.id = ? AND payments.merchant_id = ?`,
     )
     .bind(requestId, id, merchantId);
 
   const batch = idempotency ? [keyBefore, change, event, keyAfter, paymentAfter] : [change, event, paymentAfter];
-  const results = await withRetries(
-    () => db.batch<{ fingerprint: string } | (Payment & { own: number })>(batch),
-    judgeD1,
-  );
+  let attempts = 0;
+  const results = await withRetries(() => {
+    attempts++;
+    return db.batch<KeyBefore | PaymentAfter>(batch);
+  }, judgeD1);
 
   const rows = results.flatMap((result) => result.results);
   const taken = rows.find((row) => "fingerprint" in row);
-  const after = rows.find((row) => "own" in row);
-  if (after?.own) return { tag: "changed", payment: withoutOwn(after) };
-  if (taken && taken.fingerprint !== fingerprint) return { tag: "key_reused" };
-  if (!after) return { tag: "not_found" };
-  if (taken) return { tag: "replayed", payment: withoutOwn(after) };
-  return outcome(after.status, action) === "unchanged"
-    ? { tag: "unchanged", payment: withoutOwn(after) }
-    : { tag: "refused", status: after.status };
+  const after = rows.find((row) => "own_version" in row);
+  if (after) {
+    const { own_version, own_updated_at, ...payment } = after;
+    // The change is this request's own, made now or in an attempt whose answer was lost: as it was then.
+    if (own_version !== null && own_updated_at !== null) {
+      return { tag: "changed", payment: { ...payment, status: to, version: own_version, updated_at: own_updated_at } };
+    }
+    if (taken?.fingerprint === fingerprint) return { tag: "replayed", payment };
+    if (!taken && outcome(payment.status, action) === "unchanged") return { tag: "unchanged", payment };
+  }
+  if (taken) return { tag: "key_reused" };
+  // An attempt whose answer was lost may still arrive, and then succeed: a refusal would be a guess.
+  if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
+  return after ? { tag: "refused", status: after.status } : { tag: "not_found" };
 }
 
-function withoutOwn({ own: _, ...payment }: Payment & { own: number }): Payment {
-  return payment;
+interface KeyBefore {
+  fingerprint: string;
+}
+
+/** The payment after the batch, and this request's own event, if there is one. */
+interface PaymentAfter extends Payment {
+  own_version: number | null;
+  own_updated_at: number | null;
 }
 
 function isKeyTaken(error: unknown): boolean {

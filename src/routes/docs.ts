@@ -25,5 +25,7 @@ docs.get("/docs/:file?", headers, async (c) => {
   const url = new URL(`/docs/${c.req.param("file") ?? "index.html"}`, c.req.url);
   const asset = await c.env.ASSETS.fetch(new Request(url, c.req.raw));
   if (asset.status === 404) return problem(c, "route_not_found");
-  return new Response(asset.body, asset);
+  const response = new Response(asset.body, asset);
+  response.headers.set("X-Request-Id", c.get("requestId"));
+  return response;
 });

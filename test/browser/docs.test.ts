@@ -17,7 +17,7 @@ const ARGUMENTS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-/** git ignores it; README and people look at it. */
+/** Where people find what the page looks like; git ignores it. */
 const SCREENSHOTS = path.join(PROJECT, "dist");
 
 let directory: string;

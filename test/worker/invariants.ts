@@ -1,58 +1,5 @@
 import { expect } from "vitest";
-import { eventType, INITIAL_STATUS, LIFECYCLE } from "../../src/payment/lifecycle";
-
-/** Every step that the lifecycle allows, as (status before, status after, event type) for SQL. */
-const STEPS = Object.values(LIFECYCLE)
-  .flatMap(({ from, to }) => from.map((before) => `('${before}', '${to}', '${eventType(to)}')`))
-  .join(", ");
-
-/**
- * The invariants of the storage, in one query: a row for each violation, and none when all is well.
- * - every payment has events 1..version, the first its creation, each later one a step of the lifecycle
- * - replaying a payment's events gives its row
- * - every idempotency key names an existing payment of its merchant, and no key names two
- */
-export const VIOLATIONS = `
-WITH RECURSIVE
-step (before, after, type) AS (VALUES ${STEPS}),
-replay (payment_id, sequence, state, at, legal) AS (
-  SELECT payment_id, 1, data, created_at,
-    type = '${eventType(INITIAL_STATUS)}' AND data ->> 'status' = '${INITIAL_STATUS}'
-  FROM payment_events WHERE sequence = 1
-  UNION ALL
-  SELECT replay.payment_id, event.sequence, json_patch(replay.state, event.data), event.created_at,
-    replay.legal AND event.created_at >= replay.at AND EXISTS (
-      SELECT 1 FROM step WHERE before = replay.state ->> 'status'
-      AND after = json_patch(replay.state, event.data) ->> 'status' AND step.type = event.type)
-  FROM replay JOIN payment_events AS event
-    ON event.payment_id = replay.payment_id AND event.sequence = replay.sequence + 1
-),
-newest AS (SELECT *, max(sequence) FROM replay GROUP BY payment_id),
-judged AS (
-  SELECT id, CASE
-    WHEN version IS NOT (SELECT count(*) FROM payment_events WHERE payment_id = id)
-      OR version IS NOT (SELECT max(sequence) FROM payment_events WHERE payment_id = id)
-      THEN 'a payment has not the events 1..version'
-    WHEN NOT legal THEN 'an event is not a step of the lifecycle'
-    WHEN (order_id, amount_minor, currency, status, provider, version, updated_at)
-      IS NOT (state ->> 'order_id', state ->> 'amount_minor', state ->> 'currency', state ->> 'status',
-              state ->> 'provider', sequence, at)
-      OR created_at IS NOT (SELECT created_at FROM payment_events WHERE payment_id = id AND sequence = 1)
-      THEN 'replaying the events does not give the payment'
-    END AS violation
-  FROM payments LEFT JOIN newest ON payment_id = id
-)
-SELECT violation, id FROM judged WHERE violation IS NOT NULL
-UNION ALL
-SELECT 'an event has no payment', payment_id FROM payment_events
-  WHERE payment_id NOT IN (SELECT id FROM payments)
-UNION ALL
-SELECT 'a key names no payment of its merchant', payment_id FROM idempotency_keys AS k
-  WHERE NOT EXISTS (SELECT 1 FROM payments WHERE id = k.payment_id AND merchant_id = k.merchant_id)
-UNION ALL
-SELECT 'a key names two payments', max(payment_id) FROM idempotency_keys
-  GROUP BY merchant_id, key HAVING count(*) > 1
-`;
+import { VIOLATIONS } from "../invariants.ts";
 
 /** Fails with every violation of the storage's invariants. */
 export async function assertInvariants(db: D1Database): Promise<void> {

@@ -11,6 +11,27 @@ const LOST = "D1_ERROR: Network connection lost.";
 /** A client of a service whose D1 behaves like this. */
 const withD1 = (around: Around) => client(envWithD1(instrumentD1(env.DB, around)), { outages: true });
 
+/** The service with an object stub that fails in this way `times` times, before or after it acted. */
+function withStub(times: number, marks: object, { after = false } = {}) {
+  let left = times;
+  const stubs: PaymentObject[] = [];
+  const getByName = (name: string) => {
+    const stub = env.PAYMENT.getByName(name);
+    const act = async (...asked: Parameters<PaymentObject["act"]>) => {
+      const reply = left <= 0 || after ? await stub.act(...asked) : undefined;
+      if (left-- > 0) throw Object.assign(new Error("The object broke"), marks);
+      return reply;
+    };
+    stubs.push({ act } as PaymentObject);
+    return stubs.at(-1);
+  };
+  const service = client(
+    { ...env, PAYMENT: Object.assign(Object.create(env.PAYMENT), { getByName }) },
+    { outages: true },
+  );
+  return { service, stubs };
+}
+
 /** Commits, and loses the answer, `times` times; after that all is well. */
 function losesAnswers(times: number): Around {
   let left = times;
@@ -75,6 +96,37 @@ describe("a lost answer", () => {
     expect([found.status, found.replayed]).toEqual([200, true]);
     logged.mockRestore();
   });
+});
+
+describe("a refusal after an attempt whose answer was lost", () => {
+  it.each([
+    ["of an action that the status does not allow", () => paymentIn("pending").then(({ id }) => id), 409],
+    ["of a payment that is not there", () => Promise.resolve(Number.MAX_SAFE_INTEGER), 404],
+  ])("would be a guess, for that attempt may still arrive: 503, %s", async (_, prepare, certain) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const id = await prepare();
+    expect((await withD1(failsFirst(1)).act(id, "refund")).status).toBe(503);
+    expect((await withStub(1, { retryable: true }).service.act(id, "refund")).status).toBe(503);
+    expect((await api.act(id, "refund")).status).toBe(certain);
+    logged.mockRestore();
+  });
+});
+
+it("shows a creation that is found after its answer was lost as it was made", async () => {
+  let made = 0;
+  const { status, body } = await withD1(async (roundTrip) => {
+    const answer = await roundTrip();
+    if (made === 0) {
+      [{ made }] = (await env.DB.prepare("SELECT max(id) AS made FROM payments").all<{ made: number }>()).results as [
+        { made: number },
+      ];
+      await api.act(made, "confirm");
+      throw new Error(LOST);
+    }
+    return answer;
+  }).create(ORDER);
+  expect([status, body.id, body.status, body.updated_at]).toEqual([201, made, "pending", body.created_at]);
+  expect((await api.get(made)).body.status).toBe("confirmed");
 });
 
 describe("an outage of D1", () => {
@@ -142,27 +194,6 @@ describe("a bug", () => {
 });
 
 describe("an object out of reach", () => {
-  /** The service with an object stub that fails in this way `times` times, before or after it acted. */
-  function withStub(times: number, marks: object, { after = false } = {}) {
-    let left = times;
-    const stubs: PaymentObject[] = [];
-    const getByName = (name: string) => {
-      const stub = env.PAYMENT.getByName(name);
-      const act = async (...asked: Parameters<PaymentObject["act"]>) => {
-        const reply = left <= 0 || after ? await stub.act(...asked) : undefined;
-        if (left-- > 0) throw Object.assign(new Error("The object broke"), marks);
-        return reply;
-      };
-      stubs.push({ act } as PaymentObject);
-      return stubs.at(-1);
-    };
-    const service = client(
-      { ...env, PAYMENT: Object.assign(Object.create(env.PAYMENT), { getByName }) },
-      { outages: true },
-    );
-    return { service, stubs };
-  }
-
   it("is asked again through a fresh stub when the runtime calls that worthwhile", async () => {
     const { id } = await paymentIn("pending");
     const { service, stubs } = withStub(2, { retryable: true });

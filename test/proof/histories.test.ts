@@ -1,0 +1,36 @@
+import { expect, it } from "vitest";
+import { SimulatedD1 } from "./d1";
+import { FAULTS } from "./platform";
+import regressions from "./regressions.json";
+import { REPLAY, report, SCALE } from "./scale";
+import { type Run, randomProgram, simulate } from "./simulation";
+import { World } from "./world";
+
+const d1 = new SimulatedD1();
+
+/** A history by its seed alone: odd seeds run under faults, even ones without. */
+async function history(seed: number): Promise<Run> {
+  const run = await simulate(seed, d1, seed % 2 === 1 ? 0.2 : 0, randomProgram(new World(seed)));
+  expect(run.violation, `Seed ${seed}; again: npm run proof -- --replay-history ${seed}`).toBeNull();
+  return run;
+}
+
+it.runIf(REPLAY.history === undefined)("histories that once found a defect find none", async () => {
+  for (const { seed } of regressions.histories) await history(seed);
+});
+
+it("every history of concurrent clients is linearizable, under every class of fault", async () => {
+  const figures: Record<string, number> = { histories: 0, calls: 0, unknown: 0, faults: 0 };
+  const { histories, firstSeed } = REPLAY.history === undefined ? SCALE : { histories: 1, firstSeed: REPLAY.history };
+  const struck = new Map<string, number>();
+  for (let seed = firstSeed; seed < firstSeed + histories; seed++) {
+    const run = await history(seed);
+    figures.histories = (figures.histories ?? 0) + 1;
+    figures.calls = (figures.calls ?? 0) + run.calls.length;
+    figures.unknown = (figures.unknown ?? 0) + run.calls.filter(({ told }) => told.tag === "unknown").length;
+    for (const [fault, times] of run.struck) struck.set(fault, (struck.get(fault) ?? 0) + times);
+  }
+  figures.faults = [...struck.values()].reduce((sum, times) => sum + times, 0);
+  report({ ...figures, ...Object.fromEntries(struck) });
+  if (REPLAY.history === undefined) expect([...struck.keys()].sort()).toEqual([...FAULTS].sort());
+}, 3_600_000);

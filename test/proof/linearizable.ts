@@ -1,0 +1,129 @@
+import type { Action, Status } from "../../src/payment/lifecycle";
+import type { Call, Operation, Told } from "./history";
+
+/** The lifecycle as the design has it: the checker's own, for the code's is what is judged. */
+const STEPS: Record<Action, { from: Status; to: Status; repeatable: boolean }> = {
+  confirm: { from: "pending", to: "confirmed", repeatable: true },
+  fail: { from: "pending", to: "failed", repeatable: false },
+  refund: { from: "confirmed", to: "refunded", repeatable: false },
+};
+
+/** What the database holds in the end for each key: it names the payment that an unheard creation made. */
+export type KeyHolders = ReadonlyMap<string, number>;
+
+interface State {
+  readonly payments: ReadonlyMap<number, Status>;
+  /** What each key that was used up was used for. */
+  readonly keys: ReadonlyMap<string, { intent: string; paymentId: number }>;
+}
+
+/**
+ * Looks for an order of the calls, each at one moment between its start and its end, in which the
+ * reference model gives every answer that was told (Wing & Gong's search, with memoised dead ends). A
+ * call of unknown outcome may take effect once, at any moment after its start, or never.
+ *
+ * @param initial the payments that existed before, by id, and the keys they were made with
+ * @returns null when there is such an order, or the calls that no order explains
+ */
+export function findViolation(
+  calls: readonly Call[],
+  holders: KeyHolders,
+  initial: State = { payments: new Map(), keys: new Map() },
+): readonly Call[] | null {
+  const sorted = [...calls].sort((a, b) => a.start - b.start);
+  const known = sorted.filter(({ told }) => told.tag !== "unknown").length;
+  const deadEnds = new Set<string>();
+  const done = new Set<number>();
+
+  const search = (state: State, knownDone: number): boolean => {
+    if (knownDone === known) return true;
+    const position = `${[...done].sort((a, b) => a - b)}|${fingerprint(state)}`;
+    if (deadEnds.has(position)) return false;
+    // What has ended before another began must come before it.
+    const firstEnd = Math.min(
+      ...sorted.map(({ end, told }, index) =>
+        done.has(index) || told.tag === "unknown" ? Number.POSITIVE_INFINITY : end,
+      ),
+    );
+    for (const [index, call] of sorted.entries()) {
+      if (done.has(index) || call.start > firstEnd) continue;
+      const next = apply(state, call.operation, call.told, holders);
+      if (!next) continue;
+      done.add(index);
+      if (search(next, knownDone + (call.told.tag === "unknown" ? 0 : 1))) return true;
+      done.delete(index);
+    }
+    deadEnds.add(position);
+    return false;
+  };
+  return search(initial, 0) ? null : sorted;
+}
+
+/** The state after the operation, when the model's answer in this state is the one that was told. */
+function apply(state: State, operation: Operation, told: Told, holders: KeyHolders): State | null {
+  const { answer, next } = step(state, operation, holders);
+  if (told.tag === "unknown") return next === state ? null : next;
+  if (answer.tag !== told.tag) return null;
+  if (answer.tag !== "ok" || told.tag !== "ok") return next;
+  const same = answer.status === told.status && answer.paymentId === told.paymentId && answer.payment === told.payment;
+  return same ? next : null;
+}
+
+type Answer =
+  | { tag: "ok"; status: 200 | 201; paymentId: number; payment: Status }
+  | { tag: "not_found" | "refused" | "key_reused" };
+
+function step(state: State, operation: Operation, holders: KeyHolders): { answer: Answer; next: State } {
+  const ok = (status: 200 | 201, paymentId: number, payment: Status): Answer => ({
+    tag: "ok",
+    status,
+    paymentId,
+    payment,
+  });
+  const used = operation.kind !== "get" && operation.key !== null ? state.keys.get(operation.key) : undefined;
+  const intent = JSON.stringify(operation);
+  if (used) {
+    const payment = state.payments.get(used.paymentId);
+    if (used.intent !== intent) return { answer: { tag: "key_reused" }, next: state };
+    if (!payment) throw new Error("The model's keys name its payments");
+    return { answer: ok(200, used.paymentId, payment), next: state };
+  }
+  if (operation.kind === "create") {
+    const paymentId = holders.get(operation.key);
+    // A key that the database does not hold in the end never made a payment.
+    if (paymentId === undefined || state.payments.has(paymentId)) return { answer: { tag: "not_found" }, next: state };
+    return {
+      answer: ok(201, paymentId, "pending"),
+      next: withKey(set(state, paymentId, "pending"), operation.key, intent, paymentId),
+    };
+  }
+  const { paymentId } = operation;
+  const payment = state.payments.get(paymentId);
+  if (!payment) return { answer: { tag: "not_found" }, next: state };
+  if (operation.kind === "get") return { answer: ok(200, paymentId, payment), next: state };
+  const { from, to, repeatable } = STEPS[operation.action];
+  if (payment === from) {
+    return {
+      answer: ok(200, paymentId, to),
+      next: withKey(set(state, paymentId, to), operation.key, intent, paymentId),
+    };
+  }
+  if (repeatable && payment === to) {
+    return { answer: ok(200, paymentId, to), next: withKey(state, operation.key, intent, paymentId) };
+  }
+  return { answer: { tag: "refused" }, next: state };
+}
+
+function set(state: State, paymentId: number, status: Status): State {
+  return { ...state, payments: new Map(state.payments).set(paymentId, status) };
+}
+
+function withKey(state: State, key: string | null, intent: string, paymentId: number): State {
+  return key === null ? state : { ...state, keys: new Map(state.keys).set(key, { intent, paymentId }) };
+}
+
+function fingerprint({ payments, keys }: State): string {
+  const order = (a: readonly [unknown, unknown], b: readonly [unknown, unknown]) =>
+    String(a[0]) < String(b[0]) ? -1 : 1;
+  return JSON.stringify([[...payments].sort(order), [...keys].sort(order)]);
+}

@@ -1,0 +1,161 @@
+import { PaymentObject, type Reply } from "../../src/payment/object";
+import type { SimulatedD1 } from "./d1";
+import type { World } from "./world";
+
+/** Every class of fault that is injected. */
+export const FAULTS = [
+  "D1: error before the statement",
+  "D1: error after the commit",
+  "D1: connection lost, never arrives",
+  "D1: connection lost, has arrived",
+  "D1: connection lost, arrives later",
+  "D1: delay",
+  "D1: delivered twice",
+  "object: error before it acts",
+  "object: error after it acted",
+  "object: delay",
+  "object: delivered twice",
+  "object: aborted in the middle",
+  "object: two live instances",
+  "clock: jump",
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+const OBJECT_FAULTS = FAULTS.filter((fault) => fault.startsWith("object"));
+const D1_FAULTS = FAULTS.filter((fault) => !fault.startsWith("object"));
+
+const HOUR = 3_600_000;
+
+/** The platform under the service, simulated: D1 and the objects, with a network that has faults. */
+export class Platform {
+  /** How likely a fault strikes each call; 0 switches them off. */
+  faultRate = 0;
+  readonly struck = new Map<Fault, number>();
+  readonly env: Env;
+  readonly #objects = new Map<string, PaymentObject[]>();
+
+  constructor(
+    readonly world: World,
+    readonly d1: SimulatedD1,
+  ) {
+    d1.deliver = (execute) => this.#deliver(execute);
+    const getByName = (name: string) => ({
+      act: (...asked: Parameters<PaymentObject["act"]>) => this.#call(name, asked),
+    });
+    // The service uses these bindings, and of them only this much.
+    this.env = { DB: d1.binding, PAYMENT: { getByName } } as unknown as Env;
+  }
+
+  async #deliver<T>(execute: () => T): Promise<T> {
+    const { world } = this;
+    await world.turn();
+    const fault = this.#strike(D1_FAULTS);
+    switch (fault) {
+      case "D1: error before the statement":
+        throw new Error(world.pick(D1_OUTAGES));
+      case "D1: error after the commit":
+        attempt(execute);
+        await world.turn();
+        throw new Error(world.pick(D1_OUTAGES));
+      case "D1: connection lost, never arrives":
+        throw new Error(CONNECTION_LOST);
+      case "D1: connection lost, has arrived":
+        attempt(execute);
+        throw new Error(CONNECTION_LOST);
+      case "D1: connection lost, arrives later":
+        void this.#later(execute);
+        throw new Error(CONNECTION_LOST);
+      case "D1: delay":
+        await world.wait(world.below(5_000));
+        break;
+      case "D1: delivered twice":
+        attempt(execute);
+        await world.turn();
+        break;
+      case "clock: jump":
+        world.jump((world.below(48) - 24) * HOUR);
+        break;
+    }
+    const result = execute();
+    await world.turn();
+    return result;
+  }
+
+  async #call(name: string, asked: Parameters<PaymentObject["act"]>): Promise<Reply> {
+    const { world } = this;
+    await world.turn();
+    switch (this.#strike(OBJECT_FAULTS)) {
+      case "object: error before it acts":
+        throw objectError(world.pick(OBJECT_ERRORS));
+      case "object: error after it acted":
+        await this.#instance(name).act(...asked);
+        throw objectError(world.pick(OBJECT_ERRORS));
+      case "object: delay":
+        await world.wait(world.below(5_000));
+        break;
+      case "object: delivered twice":
+        // As networks do that were not told of the first arrival: one after the other, answered by the second.
+        await this.#instance(name).act(...asked);
+        break;
+      case "object: aborted in the middle": {
+        // The instance is gone with all who wait for it; what it has sent to D1 is on its way.
+        void this.#instance(name).act(...asked);
+        for (let turns = world.below(4); turns > 0; turns--) await world.turn();
+        this.#objects.delete(name);
+        throw objectError(world.pick(OBJECT_ERRORS));
+      }
+      case "object: two live instances":
+        this.#objects.set(name, [...(this.#objects.get(name) ?? []), this.#create(name)]);
+        break;
+    }
+    const reply = await this.#instance(name).act(...asked);
+    await world.turn();
+    return reply;
+  }
+
+  #instance(name: string): PaymentObject {
+    const live = this.#objects.get(name) ?? [this.#create(name)];
+    this.#objects.set(name, live);
+    return this.world.pick(live);
+  }
+
+  #create(name: string): PaymentObject {
+    return new PaymentObject({ id: { name } } as unknown as DurableObjectState, this.env);
+  }
+
+  async #later(execute: () => unknown): Promise<void> {
+    for (let turns = 1 + this.world.below(6); turns > 0; turns--) await this.world.turn();
+    if (this.world.random() < 0.5) await this.world.wait(this.world.below(1_000));
+    attempt(execute);
+  }
+
+  #strike(classes: readonly Fault[]): Fault | undefined {
+    if (this.faultRate === 0 || this.world.random() >= this.faultRate) return undefined;
+    const fault = this.world.pick(classes);
+    this.struck.set(fault, (this.struck.get(fault) ?? 0) + 1);
+    return fault;
+  }
+}
+
+const CONNECTION_LOST = "D1_ERROR: Network connection lost.";
+const D1_OUTAGES = [
+  CONNECTION_LOST,
+  "D1_ERROR: D1 DB reset because its code was updated.",
+  "D1_ERROR: Internal error in D1 DB storage caused object to be reset.",
+  "D1_ERROR: D1 DB is overloaded. Requests queued for too long.",
+  "D1_ERROR: D1 DB storage operation exceeded timeout which caused object to be reset.",
+];
+const OBJECT_ERRORS = [{ retryable: true }, { retryable: true, durableObjectReset: true }, { overloaded: true }, {}];
+
+function objectError(marks: object): Error {
+  return Object.assign(new Error("The object is out of reach"), marks);
+}
+
+/** Runs what nobody hears the answer of. */
+function attempt(execute: () => unknown): void {
+  try {
+    execute();
+  } catch {
+    // Refused by the database, and nobody is told.
+  }
+}

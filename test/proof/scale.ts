@@ -1,0 +1,32 @@
+/**
+ * How much a run of the proof tries. `npm test` runs the short version; test/proof/run.ts says otherwise
+ * in the environment, and replays one seed.
+ */
+export const SCALE = {
+  /** Seeds of the model, sequential and concurrent each. */
+  modelSeeds: number("PROOF_MODEL_SEEDS", 200),
+  histories: number("PROOF_HISTORIES", 2_000),
+  /** Where the seeds of the histories begin, so that several processes can share the work. */
+  firstSeed: number("PROOF_FIRST_SEED", 1),
+};
+
+/** What a failing run printed, to run it again alone. */
+export const REPLAY = {
+  history: optional("PROOF_REPLAY_HISTORY"),
+  model: optional("PROOF_REPLAY_MODEL"),
+  path: process.env.PROOF_REPLAY_PATH,
+};
+
+/** Prints figures for test/proof/run.ts to add up. */
+export function report(figures: Readonly<Record<string, number>>): void {
+  console.log(`PROOF ${JSON.stringify(figures)}`);
+}
+
+function number(name: string, short: number): number {
+  return optional(name) ?? short;
+}
+
+function optional(name: string): number | undefined {
+  const value = process.env[name];
+  return value === undefined ? undefined : Number(value);
+}

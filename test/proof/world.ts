@@ -1,0 +1,115 @@
+import { createHash } from "node:crypto";
+
+/**
+ * A deterministic world: one seed decides who goes on when, what time it is and what chance says. While
+ * `run` drives it, the globals that the service takes time, chance and digests from are the world's.
+ */
+export class World {
+  #state: number;
+  #now = Date.UTC(2026, 0, 1);
+  #ready: (() => void)[] = [];
+  #sleeping: { until: number; wake: () => void }[] = [];
+
+  constructor(readonly seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  /** Between 0 and 1 (mulberry32). */
+  readonly random = (): number => {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+
+  below(limit: number): number {
+    return Math.floor(this.random() * limit);
+  }
+
+  pick<T>(list: readonly T[]): T {
+    const picked = list[this.below(list.length)];
+    if (picked === undefined) throw new Error("Nothing to pick from");
+    return picked;
+  }
+
+  /** Steps back until it is this caller's turn: everybody else may go first. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => this.#ready.push(resolve));
+  }
+
+  wait(milliseconds: number): Promise<void> {
+    return new Promise((wake) => this.#sleeping.push({ until: this.#now + milliseconds, wake }));
+  }
+
+  /** Sets the clock that the service reads forward or back; who sleeps does not notice. */
+  jump(milliseconds: number): void {
+    this.#now += milliseconds;
+    for (const sleeper of this.#sleeping) sleeper.until += milliseconds;
+  }
+
+  /** Runs `main` and whatever it started to the end. */
+  async run<T>(main: () => Promise<T>): Promise<T> {
+    const restore = this.#takeGlobals();
+    let ended = false;
+    const result = main().finally(() => {
+      ended = true;
+    });
+    result.catch(() => {});
+    try {
+      for (let idle = 0; !ended || this.#ready.length > 0 || this.#sleeping.length > 0; ) {
+        await new Promise(setImmediate);
+        const progressed = this.#letOneGo();
+        idle = progressed ? 0 : idle + 1;
+        if (idle > 1_000) throw new Error("The world stands still");
+      }
+      return await result;
+    } finally {
+      restore();
+    }
+  }
+
+  #letOneGo(): boolean {
+    if (this.#ready.length > 0) {
+      const [chosen] = this.#ready.splice(this.below(this.#ready.length), 1);
+      chosen?.();
+      return true;
+    }
+    const next = this.#sleeping.sort((a, b) => a.until - b.until).shift();
+    if (!next) return false;
+    this.#now = Math.max(this.#now, next.until);
+    next.wake();
+    return true;
+  }
+
+  #takeGlobals(): () => void {
+    const own = {
+      scheduler: { wait: (milliseconds: number) => this.wait(milliseconds) },
+      crypto: {
+        randomUUID: () =>
+          `00000000-0000-4000-8000-${this.below(2 ** 31)
+            .toString(16)
+            .padStart(12, "0")}`,
+        subtle: {
+          digest: async (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
+        },
+      },
+    };
+    const before = Object.fromEntries(
+      Object.keys(own).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]),
+    );
+    const [dateNow, mathRandom] = [Date.now, Math.random];
+    for (const [name, value] of Object.entries(own)) {
+      Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+    }
+    Date.now = () => Math.floor(this.#now);
+    Math.random = this.random;
+    return () => {
+      Date.now = dateNow;
+      Math.random = mathRandom;
+      for (const [name, descriptor] of Object.entries(before)) {
+        if (descriptor) Object.defineProperty(globalThis, name, descriptor);
+        else Reflect.deleteProperty(globalThis, name);
+      }
+    };
+  }
+}
