@@ -23,8 +23,6 @@ const COLUMNS: readonly (keyof Payment)[] = [
   "created_at",
   "updated_at",
 ];
-const PAYMENT = COLUMNS.map((column) => `payments.${column}`).join(", ");
-
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
 export interface NewPayment {
   readonly order_id: number;
@@ -47,12 +45,37 @@ export type Acted =
   | { tag: "refused"; status: Status }
   | { tag: "key_reused" };
 
+const PAYMENT = COLUMNS.map((column) => `payments.${column}`).join(", ");
+
+const FIND_PAYMENT = `SELECT ${PAYMENT} FROM payments WHERE id = ? AND merchant_id = ?`;
+
 /** Reads a payment of a merchant; null when there is none. One round trip. */
 export async function findPayment(db: D1Database, merchantId: number, id: number): Promise<Payment | null> {
-  const statement = db.prepare(`SELECT ${PAYMENT} FROM payments WHERE id = ? AND merchant_id = ?`).bind(id, merchantId);
+  const statement = db.prepare(FIND_PAYMENT).bind(id, merchantId);
   const { results } = await withRetries(() => statement.all<Payment>(), judgeD1);
   return results[0] ?? null;
 }
+
+const INSERT_PAYMENT = `
+  INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7) RETURNING ${PAYMENT}`;
+
+// A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
+// so last_insert_rowid() stays the payment's.
+const INSERT_ITS_KEY = `
+  INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
+  VALUES (?, ?, ?, last_insert_rowid(), ?)`;
+
+const INSERT_ITS_FIRST_EVENT = `
+  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
+  VALUES (last_insert_rowid(), 1, ?, ?, ?, ?)`;
+
+const FIND_BY_KEY = `
+  SELECT ${PAYMENT}, idempotency_keys.fingerprint, payment_events.request_id
+  FROM idempotency_keys
+  JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
+  JOIN payment_events ON payment_events.payment_id = payments.id AND payment_events.sequence = 1
+  WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?`;
 
 /**
  * Creates a payment, its key and its first event, or finds what the key has led to already. One round
@@ -60,33 +83,16 @@ export async function findPayment(db: D1Database, merchantId: number, id: number
  */
 export async function createPayment(
   db: D1Database,
-  origin: Origin,
+  { merchantId, requestId, now }: Origin,
   { key, fingerprint }: Idempotency,
   fields: NewPayment,
 ): Promise<Created> {
-  const { merchantId, requestId, now } = origin;
-  const row = { ...fields, status: INITIAL_STATUS, provider: "internal" };
+  const made = { ...fields, status: INITIAL_STATUS, provider: "internal" };
+  const { order_id, amount_minor, currency, status, provider } = made;
   const batch = [
-    db
-      .prepare(
-        `INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7) RETURNING ${PAYMENT}`,
-      )
-      .bind(merchantId, row.order_id, row.amount_minor, row.currency, row.status, row.provider, now),
-    // A key that is taken fails here, and the whole batch with it. The tables after `payments` have no
-    // rowid, so last_insert_rowid() stays the payment's.
-    db
-      .prepare(
-        `INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
-         VALUES (?, ?, ?, last_insert_rowid(), ?)`,
-      )
-      .bind(merchantId, key, fingerprint, now),
-    db
-      .prepare(
-        `INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
-         VALUES (last_insert_rowid(), 1, ?, ?, ?, ?)`,
-      )
-      .bind(eventType(row.status), JSON.stringify(row), requestId, now),
+    db.prepare(INSERT_PAYMENT).bind(merchantId, order_id, amount_minor, currency, status, provider, now),
+    db.prepare(INSERT_ITS_KEY).bind(merchantId, key, fingerprint, now),
+    db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), JSON.stringify(made), requestId, now),
   ];
   try {
     const [inserted] = await withRetries(() => db.batch<Payment>(batch), judgeD1);
@@ -97,79 +103,91 @@ export async function createPayment(
     if (!isKeyTaken(error)) throw error;
   }
 
-  const statement = db
-    .prepare(
-      `SELECT ${PAYMENT}, idempotency_keys.fingerprint, payment_events.request_id
-       FROM idempotency_keys
-       JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
-       JOIN payment_events ON payment_events.payment_id = payments.id AND payment_events.sequence = 1
-       WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?`,
-    )
-    .bind(merchantId, key);
-  const { results } = await withRetries(
-    () => statement.all<Payment & { fingerprint: string; request_id: string }>(),
-    judgeD1,
-  );
+  const statement = db.prepare(FIND_BY_KEY).bind(merchantId, key);
+  const { results } = await withRetries(() => statement.all<FoundByKey>(), judgeD1);
   const [found] = results;
   if (!found) throw new Error("A key that is taken names no payment");
   const { fingerprint: recorded, request_id: creator, ...payment } = found;
   if (recorded !== fingerprint) return { tag: "key_reused" };
   if (creator !== requestId) return { tag: "replayed", payment };
   // An attempt whose answer was lost had committed: this very request made the payment, as it was then.
-  const made = { status: INITIAL_STATUS, version: 1, updated_at: payment.created_at };
-  return { tag: "created", payment: { ...payment, ...made } };
+  return { tag: "created", payment: { ...payment, status, version: 1, updated_at: payment.created_at } };
 }
+
+/** The payment that a key has led to, the fingerprint kept with the key, and the request that made it. */
+interface FoundByKey extends Payment {
+  fingerprint: string;
+  request_id: string;
+}
+
+function isKeyTaken(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("UNIQUE constraint failed: idempotency_keys.");
+}
+
+const KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
+
+const INSERT_EVENT = `
+  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
+  SELECT id, version, ?, ?, ?, updated_at FROM payments WHERE id = ? AND merchant_id = ? AND changes() = 1`;
+
+const PAYMENT_AFTER = `
+  SELECT ${PAYMENT}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments
+  LEFT JOIN payment_events AS own ON own.payment_id = payments.id AND own.request_id = ?
+  WHERE payments.id = ? AND payments.merchant_id = ?`;
+
+/** An action's own statements: the change behind its guard, and the key of a success. */
+function actionStatements({ from, to, repeatable }: (typeof LIFECYCLE)[Action]) {
+  return {
+    change: `
+  UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(updated_at, ?1)
+  WHERE id = ?2 AND merchant_id = ?3 AND status IN (${from.map((status) => `'${status}'`).join(", ")})
+  AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?3 AND key = ?4)`,
+    // A success is a change, which the event just inserted shows, or a repetition.
+    insertKey: `
+  INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
+  SELECT merchant_id, ?, ?, id, ? FROM payments
+  WHERE id = ? AND merchant_id = ? AND (changes() = 1${repeatable ? ` OR status = '${to}'` : ""})
+  ON CONFLICT (merchant_id, key) DO NOTHING`,
+    eventType: eventType(to),
+    eventData: JSON.stringify({ status: to }),
+  };
+}
+
+const ACTION_STATEMENTS = {
+  confirm: actionStatements(LIFECYCLE.confirm),
+  fail: actionStatements(LIFECYCLE.fail),
+  refund: actionStatements(LIFECYCLE.refund),
+} satisfies Record<Action, ReturnType<typeof actionStatements>>;
 
 /**
  * Asks an action of a payment. The guard is in the SQL, so that it holds whoever else is at work; what
  * happened is read from the key as it was before, and the row and the event as they are after. One
  * round trip. Running it again in the same request finds its own commit.
+ *
+ * @throws Outage also instead of a refusal that a lost attempt, arriving later, could belie
  */
 export async function applyAction(
   db: D1Database,
-  origin: Origin,
+  { merchantId, requestId, now }: Origin,
   id: number,
   action: Action,
   idempotency: Idempotency | null,
 ): Promise<Acted> {
-  const { merchantId, requestId, now } = origin;
-  const { from, to, repeatable } = LIFECYCLE[action];
-  const [key, fingerprint] = [idempotency?.key ?? null, idempotency?.fingerprint ?? null];
+  const sql = ACTION_STATEMENTS[action];
+  const { to } = LIFECYCLE[action];
+  const change = db.prepare(sql.change).bind(now, id, merchantId, idempotency?.key ?? null);
+  const event = db.prepare(INSERT_EVENT).bind(sql.eventType, sql.eventData, requestId, id, merchantId);
+  const after = db.prepare(PAYMENT_AFTER).bind(requestId, id, merchantId);
+  const batch = idempotency
+    ? [
+        db.prepare(KEY_BEFORE).bind(merchantId, idempotency.key),
+        change,
+        event,
+        db.prepare(sql.insertKey).bind(idempotency.key, idempotency.fingerprint, now, id, merchantId),
+        after,
+      ]
+    : [change, event, after];
 
-  const keyBefore = db
-    .prepare("SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?")
-    .bind(merchantId, key);
-  const change = db
-    .prepare(
-      `UPDATE payments SET status = ?1, version = version + 1, updated_at = max(updated_at, ?2)
-       WHERE id = ?3 AND merchant_id = ?4 AND status IN (${from.map((status) => `'${status}'`).join(", ")})
-       AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?4 AND key = ?5)`,
-    )
-    .bind(to, now, id, merchantId, key);
-  const event = db
-    .prepare(
-      `INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
-       SELECT id, version, ?, ?, ?, updated_at FROM payments WHERE id = ? AND merchant_id = ? AND changes() = 1`,
-    )
-    .bind(eventType(to), JSON.stringify({ status: to }), requestId, id, merchantId);
-  // Only a success marks its key: a change, which the event just inserted shows, or a repetition.
-  const keyAfter = db
-    .prepare(
-      `INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
-       SELECT merchant_id, ?, ?, id, ? FROM payments
-       WHERE id = ? AND merchant_id = ? AND (changes() = 1${repeatable ? ` OR status = '${to}'` : ""})
-       ON CONFLICT (merchant_id, key) DO NOTHING`,
-    )
-    .bind(key, fingerprint, now, id, merchantId);
-  const paymentAfter = db
-    .prepare(
-      `SELECT ${PAYMENT}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments
-       LEFT JOIN payment_events AS own ON own.payment_id = payments.id AND own.request_id = ?
-       WHERE payments.id = ? AND payments.merchant_id = ?`,
-    )
-    .bind(requestId, id, merchantId);
-
-  const batch = idempotency ? [keyBefore, change, event, keyAfter, paymentAfter] : [change, event, paymentAfter];
   let attempts = 0;
   const results = await withRetries(() => {
     attempts++;
@@ -177,21 +195,21 @@ export async function applyAction(
   }, judgeD1);
 
   const rows = results.flatMap((result) => result.results);
-  const taken = rows.find((row) => "fingerprint" in row);
-  const after = rows.find((row) => "own_version" in row);
-  if (after) {
-    const { own_version, own_updated_at, ...payment } = after;
+  const key = rows.find((row) => "fingerprint" in row);
+  const found = rows.find((row) => "own_version" in row);
+  if (found) {
+    const { own_version, own_updated_at, ...payment } = found;
     // The change is this request's own, made now or in an attempt whose answer was lost: as it was then.
     if (own_version !== null && own_updated_at !== null) {
       return { tag: "changed", payment: { ...payment, status: to, version: own_version, updated_at: own_updated_at } };
     }
-    if (taken?.fingerprint === fingerprint) return { tag: "replayed", payment };
-    if (!taken && outcome(payment.status, action) === "unchanged") return { tag: "unchanged", payment };
+    if (key && key.fingerprint === idempotency?.fingerprint) return { tag: "replayed", payment };
+    if (!key && outcome(payment.status, action) === "unchanged") return { tag: "unchanged", payment };
   }
-  if (taken) return { tag: "key_reused" };
+  if (key) return { tag: "key_reused" };
   // An attempt whose answer was lost may still arrive, and then succeed: a refusal would be a guess.
   if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
-  return after ? { tag: "refused", status: after.status } : { tag: "not_found" };
+  return found ? { tag: "refused", status: found.status } : { tag: "not_found" };
 }
 
 interface KeyBefore {
@@ -202,8 +220,4 @@ interface KeyBefore {
 interface PaymentAfter extends Payment {
   own_version: number | null;
   own_updated_at: number | null;
-}
-
-function isKeyTaken(error: unknown): boolean {
-  return error instanceof Error && error.message.includes("UNIQUE constraint failed: idempotency_keys.");
 }

@@ -123,7 +123,7 @@ for (const [name, property] of Object.entries({ sequential, concurrent })) {
     for (const seed of REPLAY.model === undefined ? regressions.model : []) {
       await fc.assert<unknown[]>(property as fc.IAsyncProperty<unknown[]>, { seed, numRuns: 1 });
     }
-    const seed = REPLAY.model ?? Math.trunc(Math.random() * 2 ** 31);
+    const seed = REPLAY.model ?? SCALE.modelSeed ?? Math.trunc(Math.random() * 2 ** 31);
     console.log(`Seed ${seed}; again: npm run proof -- --replay-model ${seed}`);
     await fc.assert<unknown[]>(property as fc.IAsyncProperty<unknown[]>, {
       seed,

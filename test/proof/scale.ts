@@ -5,7 +5,10 @@
 export const SCALE = {
   /** Seeds of the model, sequential and concurrent each. */
   modelSeeds: number("PROOF_MODEL_SEEDS", 200),
+  /** The model's seed; by chance when nothing is said. */
+  modelSeed: optional("PROOF_MODEL_SEED"),
   histories: number("PROOF_HISTORIES", 2_000),
+  httpHistories: number("PROOF_HTTP_HISTORIES", 100),
   /** Where the seeds of the histories begin, so that several processes can share the work. */
   firstSeed: number("PROOF_FIRST_SEED", 1),
 };

@@ -112,21 +112,32 @@ describe("a refusal after an attempt whose answer was lost", () => {
   });
 });
 
-it("shows a creation that is found after its answer was lost as it was made", async () => {
-  let made = 0;
-  const { status, body } = await withD1(async (roundTrip) => {
-    const answer = await roundTrip();
-    if (made === 0) {
-      [{ made }] = (await env.DB.prepare("SELECT max(id) AS made FROM payments").all<{ made: number }>()).results as [
-        { made: number },
-      ];
-      await api.act(made, "confirm");
+describe("what is found after its answer was lost is told as it was, whatever has happened since", () => {
+  /** The first round trip commits; before its answer is lost, somebody else goes on. */
+  const overtakenBy = (goOn: () => Promise<unknown>): Around => {
+    let lost = false;
+    return async (roundTrip) => {
+      const answer = await roundTrip();
+      if (lost) return answer;
+      lost = true;
+      await goOn();
       throw new Error(LOST);
-    }
-    return answer;
-  }).create(ORDER);
-  expect([status, body.id, body.status, body.updated_at]).toEqual([201, made, "pending", body.created_at]);
-  expect((await api.get(made)).body.status).toBe("confirmed");
+    };
+  };
+
+  it("a creation that was confirmed", async () => {
+    const before = (await paymentIn("pending")).id;
+    const { status, body } = await withD1(overtakenBy(() => api.act(before + 1, "confirm"))).create(ORDER);
+    expect([status, body.id, body.status, body.updated_at]).toEqual([201, before + 1, "pending", body.created_at]);
+    expect((await api.get(body.id)).body.status).toBe("confirmed");
+  });
+
+  it("a confirmation that was refunded", async () => {
+    const { id } = await paymentIn("pending");
+    const { status, body } = await withD1(overtakenBy(() => api.act(id, "refund"))).act(id, "confirm");
+    expect([status, body.status]).toEqual([200, "confirmed"]);
+    expect((await api.get(id)).body.status).toBe("refunded");
+  });
 });
 
 describe("an outage of D1", () => {

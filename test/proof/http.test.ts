@@ -1,0 +1,82 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { build, PROJECT, type Running, start } from "../../bench/workerd";
+import { ask, type Call, type Operation } from "./history";
+import { findViolation } from "./linearizable";
+import { report, SCALE } from "./scale";
+import { randomProgram } from "./simulation";
+import { World } from "./world";
+
+const CONFIGURATION = path.join(PROJECT, "wrangler.toml");
+const PORT = 18_831;
+/** Histories that run side by side; each has two to four clients. */
+const SIDE_BY_SIDE = 8;
+
+let directory: string;
+let service: Running;
+
+beforeAll(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), "payments-"));
+  const bundle = path.join(directory, "bundle");
+  await build(CONFIGURATION, bundle);
+  service = await start(CONFIGURATION, bundle, path.join(directory, "state"), PORT);
+}, 120_000);
+
+afterAll(async () => {
+  await service?.stop();
+  await rm(directory, { recursive: true, force: true });
+}, 30_000);
+
+/** One history on the running service, with payments and keys of its own. */
+async function history(seed: number): Promise<Call[]> {
+  const calls: Call[] = [];
+  let clock = 0;
+  const call = async (client: number, operation: Operation) => {
+    const started = clock++;
+    const told = await ask((request) => fetch(request), service.url, operation);
+    calls.push({ client, operation, start: started, end: clock++, told });
+    return told;
+  };
+  const own = (key: string) => `history-${seed}-${key}`;
+  const ids: number[] = [];
+  for (const name of ["first", "second", "third"]) {
+    const told = await call(0, { kind: "create", key: own(name), orderId: 1 });
+    if (told.tag === "ok") ids.push(told.paymentId);
+  }
+  /** The program's small numbers, as this history's own payments and keys. */
+  const localised = (operation: Operation): Operation => {
+    if (operation.kind === "create") return { ...operation, key: own(operation.key) };
+    const paymentId = ids[operation.paymentId - 1] ?? Number.MAX_SAFE_INTEGER;
+    if (operation.kind === "get") return { kind: "get", paymentId };
+    return { ...operation, paymentId, key: operation.key === null ? null : own(operation.key) };
+  };
+  await Promise.all(
+    randomProgram(new World(seed)).map(async (operations, client) => {
+      for (const operation of operations) await call(client, localised(operation));
+    }),
+  );
+  return calls;
+}
+
+it("every history over HTTP is linearizable", async () => {
+  const figures = { httpHistories: 0, httpCalls: 0 };
+  let seed = SCALE.firstSeed;
+  const last = seed + SCALE.httpHistories;
+  const runner = async () => {
+    while (seed < last) {
+      const mine = seed++;
+      const calls = await history(mine);
+      const created = calls.flatMap(({ operation, told }): [string, number][] =>
+        operation.kind === "create" && told.tag === "ok" ? [[operation.key, told.paymentId]] : [],
+      );
+      expect(findViolation(calls, new Map(created)), `Seed ${mine}`).toBeNull();
+      figures.httpHistories++;
+      figures.httpCalls += calls.length;
+    }
+  };
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, runner));
+  expect(figures.httpHistories).toBe(SCALE.httpHistories);
+  report(figures);
+}, 3_600_000);

@@ -1,0 +1,137 @@
+/**
+ * `npm run proof`: the long version of every test of faults, and its figures, written to
+ * bench/RESULTS.md. With --replay-history SEED or --replay-model SEED [--path PATH] it runs only that.
+ */
+import { spawn } from "node:child_process";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { record, table } from "../../bench/results.ts";
+import { plantDefects } from "./defects.ts";
+import { runKills } from "./kills.ts";
+
+const PROJECT = path.join(import.meta.dirname, "../..");
+/** Two cores: two processes share the simulated histories. */
+const PROCESSES = 2;
+const FULL = { modelSeeds: 20_000, histories: 200_000, httpHistories: 10_000, kills: 200, killWrites: 20_000 };
+
+const { values: options } = parseArgs({
+  options: {
+    "replay-history": { type: "string" },
+    "replay-model": { type: "string" },
+    path: { type: "string" },
+    seed: { type: "string" },
+    only: { type: "string", multiple: true },
+  },
+});
+
+type Figures = Record<string, number>;
+
+/** Runs test files of the proof with this environment and adds up the figures that they report. */
+async function vitest(files: readonly string[], env: Record<string, string>): Promise<Figures> {
+  const program = path.join(PROJECT, "node_modules/vitest/vitest.mjs");
+  const child = spawn(process.execPath, [program, "run", "--project", "proof", ...files], {
+    cwd: PROJECT,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const figures: Figures = {};
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    process.stdout.write(text);
+    output += text;
+  });
+  const code = await new Promise((resolve) => child.on("exit", resolve));
+  for (const [, json = "{}"] of output.matchAll(/PROOF (\{.*\})/g)) add(figures, JSON.parse(json));
+  if (code !== 0) throw new Error("A test of the proof fails; its seed is above");
+  return figures;
+}
+
+function add(sum: Figures, more: Figures): void {
+  for (const [name, value] of Object.entries(more)) sum[name] = (sum[name] ?? 0) + value;
+}
+
+const replayed = options["replay-history"] ?? options["replay-model"];
+if (replayed !== undefined) {
+  await vitest([options["replay-history"] === undefined ? "model.test" : "histories.test"], {
+    ...(options["replay-history"] !== undefined && { PROOF_REPLAY_HISTORY: replayed }),
+    ...(options["replay-model"] !== undefined && { PROOF_REPLAY_MODEL: replayed }),
+    ...(options.path !== undefined && { PROOF_REPLAY_PATH: options.path }),
+  });
+  process.exit(0);
+}
+
+const wanted = (part: string) => options.only === undefined || options.only.includes(part);
+const seed = options.seed === undefined ? Math.trunc(Math.random() * 1_000_000) * 1_000 + 1 : Number(options.seed);
+const started = Date.now();
+console.log(`Seed ${seed}; the same again: npm run proof -- --seed ${seed}`);
+
+if (wanted("simulation")) {
+  const share = FULL.histories / PROCESSES;
+  const shares = Array.from({ length: PROCESSES }, (_, index) =>
+    vitest(["histories.test"], { PROOF_HISTORIES: String(share), PROOF_FIRST_SEED: String(seed + index * share) }),
+  );
+  const figures: Figures = {};
+  for (const part of await Promise.all(shares)) add(figures, part);
+  add(
+    figures,
+    await vitest(["model.test"], { PROOF_MODEL_SEEDS: String(FULL.modelSeeds), PROOF_MODEL_SEED: String(seed) }),
+  );
+  const {
+    histories = 0,
+    calls = 0,
+    unknown = 0,
+    faults = 0,
+    sequentialModelSeeds = 0,
+    concurrentModelSeeds = 0,
+  } = figures;
+  const classes = Object.entries(figures).filter(([name]) => name.includes(": "));
+  record(
+    "Proof: the model and injected faults",
+    "npm run proof",
+    `Seed ${seed}. The real app, object and SQL on a simulated platform, one seed a history; see test/proof.\n\n${table(
+      [
+        ["what", "tried", "target", "lost, doubled, contradicted"],
+        ["seeds of the model, sequential", sequentialModelSeeds, FULL.modelSeeds, 0],
+        ["seeds of the model, concurrent", concurrentModelSeeds, FULL.modelSeeds, 0],
+        ["histories checked in process", histories, FULL.histories, 0],
+        ["calls in them", calls, "", ""],
+        ["of these, of unknown outcome until retried", unknown, "", ""],
+        ["faults injected", faults, 100_000, 0],
+      ],
+    )}\n\n${table([["class of fault", "injected"], ...classes.sort()])}`,
+  );
+}
+
+if (wanted("http")) {
+  const { httpHistories = 0, httpCalls = 0 } = await vitest(["http.test"], {
+    PROOF_HTTP_HISTORIES: String(FULL.httpHistories),
+    PROOF_FIRST_SEED: String(seed),
+  });
+  record(
+    "Proof: histories over HTTP",
+    "npm run proof",
+    `Seed ${seed}. The built Worker on workerd.\n\n${table([
+      ["what", "tried", "target", "lost, doubled, contradicted"],
+      ["histories checked over HTTP", httpHistories, FULL.httpHistories, 0],
+      ["calls in them", httpCalls, "", ""],
+    ])}`,
+  );
+}
+
+if (wanted("defects")) {
+  const verdicts = await plantDefects(({ defect, caughtBy }) =>
+    console.log(`${caughtBy ? "caught" : "SURVIVED"}: ${defect.breaks}`),
+  );
+  const survived = verdicts.filter(({ caughtBy }) => caughtBy === null);
+  record(
+    "Proof: planted defects",
+    "npm run proof",
+    `${verdicts.length - survived.length} of ${verdicts.length} caught.\n\n${table([
+      ["the promise that it breaks", "caught by"],
+      ...verdicts.map(({ defect, caughtBy }) => [defect.breaks, caughtBy ?? "**nothing**"]),
+    ])}`,
+  );
+  if (survived.length > 0) throw new Error("A planted defect survived: a hole in the tests");
+}
+
+console.log(`All of it in ${Math.round((Date.now() - started) / 60_000)} minutes; see bench/RESULTS.md`);
