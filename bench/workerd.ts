@@ -1,74 +1,101 @@
 /** The built Worker on workerd itself, as it is deployed, without wrangler's development proxy. */
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as miniflareOptions } from "wrangler";
 
 export const PROJECT = path.join(import.meta.dirname, "..");
 
-/** Builds the Worker that a wrangler configuration describes, minified as for production. */
+/** Builds the Worker that a wrangler configuration describes: what `wrangler deploy` would upload. */
 export async function build(configuration: string, directory: string): Promise<void> {
-  const wrangler = path.join(PROJECT, "node_modules/wrangler/bin/wrangler.js");
-  const args = ["deploy", "--dry-run", "--config", configuration, "--outdir", directory];
-  await promisify(execFile)(process.execPath, [wrangler, ...args], {
-    cwd: PROJECT,
-    env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false" },
-    timeout: 120_000,
-  });
+  await wrangler("deploy", "--dry-run", "--config", configuration, "--outdir", directory);
+}
+
+/** Applies the migrations to the D1 in a state directory, which is made if it is not there. */
+export async function migrate(configuration: string, state: string): Promise<void> {
+  await wrangler("d1", "migrations", "apply", "DB", "--local", "--config", configuration, "--persist-to", state);
 }
 
 export interface Running {
   /** The origin of the Worker's own socket. */
   readonly url: string;
-  /** The process that runs the Worker now; another one after it was killed and came back. */
+  /** The process that runs the Worker now; another one after it was killed and came back. -1 between the two. */
   pid(): number;
   stop(): Promise<void>;
 }
 
 /**
- * Starts a built Worker on workerd.
+ * Starts a built Worker on workerd, without its assets: /docs is not there. Its file descriptors are limited by the hard limit: Node raises the
+ * soft one for itself and for what it starts.
  *
  * @param configuration the wrangler.toml it was built from, for its bindings
  * @param directory where `build` put it
- * @param state the directory its D1 and objects live in; on disk or on tmpfs
+ * @param state the directory its D1 and objects live in, on disk or on tmpfs; a new one gets its migrations
  * @param port of the Worker's socket; the next one is miniflare's own
  */
 export async function start(configuration: string, directory: string, state: string, port: number): Promise<Running> {
+  if (!existsSync(path.join(state, "v3/d1"))) await migrate(configuration, state);
   const { workerOptions, externalWorkers } = miniflareOptions(configuration);
-  delete workerOptions.modulesRules;
-  const before = new Set(workerdProcesses());
-  const options = {
-    workers: [
-      {
-        ...workerOptions,
-        name: "service",
-        modules: true,
-        scriptPath: path.join(directory, "index.js"),
-        modulesRoot: directory,
-        unsafeDirectSockets: [{ host: "127.0.0.1", port }],
-      },
-      ...externalWorkers,
-    ],
-    port: port + 1,
-    cf: false,
-    logRequests: false,
-    resourcePersistencePath: state,
-  };
-  // biome-ignore lint/suspicious/noExplicitAny: PLACEHOLDER
-  const miniflare = new Miniflare(convertV4MiniflareOptions(options as any));
-  await miniflare.ready;
+  // For a Worker with assets, miniflare puts two Workers of its own in front of the socket.
+  const { modulesRules: _, assets: __, ...bindings } = workerOptions;
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      workers: [
+        {
+          ...bindings,
+          name: "service",
+          modules: true,
+          scriptPath: path.join(directory, "index.js"),
+          modulesRoot: directory,
+          unsafeDirectSockets: [{ host: "127.0.0.1", port }],
+        },
+        ...externalWorkers,
+      ],
+      host: "127.0.0.1",
+      port: port + 1,
+      cf: false,
+      logRequests: false,
+      resourcePersistencePath: path.join(state, "v3"),
+    }),
+  );
+  try {
+    await miniflare.ready;
+  } catch (error) {
+    await miniflare.dispose();
+    throw error;
+  }
   return {
     url: `http://127.0.0.1:${port}`,
-    pid: () => workerdProcesses().find((pid) => !before.has(pid)) ?? -1,
+    pid: () => childWith(`entry=127.0.0.1:${port + 1}`),
     stop: () => miniflare.dispose(),
   };
 }
-function workerdProcesses(): number[] {
-  return readdirSync("/proc").map(Number).filter((pid) => {
-    if (!pid) return false;
-    try { return readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[3] === String(process.pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("workerd"); } catch { return false; }
+
+/** Runs wrangler to its end, off the network and without questions. */
+async function wrangler(...args: string[]): Promise<void> {
+  const program = path.join(PROJECT, "node_modules/wrangler/bin/wrangler.js");
+  await promisify(execFile)(process.execPath, [program, ...args], {
+    cwd: PROJECT,
+    env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false" },
+    timeout: 120_000,
   });
+}
+
+/** The living child of this process that was started with `argument`; -1 when there is none. */
+function childWith(argument: string): number {
+  const found = readdirSync("/proc").find((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      const args = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      if (!args.includes(argument)) return false;
+      // After the name, which may hold spaces: the state (Z is dead), then the parent.
+      const [state, parent] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+      return state !== "Z" && parent === String(process.pid);
+    } catch {
+      return false; // It has just ended.
+    }
+  });
+  return Number(found ?? -1);
 }

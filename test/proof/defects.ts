@@ -244,7 +244,7 @@ export async function plantDefects(report: (verdict: Verdict) => void): Promise<
       );
       let caughtBy: string | null = null;
       for (const [name, args] of SUITES) {
-        const failed = caughtBy === null ? await run(copy, args) : null;
+        const failed: string | null = caughtBy === null ? await run(copy, args) : null;
         if (failed !== null) caughtBy = `${name}: ${failed}`;
       }
       writeFileSync(target, sound);

@@ -14,6 +14,8 @@ const PROJECT = path.join(import.meta.dirname, "../..");
 const PROCESSES = 2;
 const FULL = { modelSeeds: 20_000, histories: 200_000, httpHistories: 10_000, kills: 200, killWrites: 20_000 };
 
+const KILLS_PORT = 18_851;
+
 const { values: options } = parseArgs({
   options: {
     "replay-history": { type: "string" },
@@ -116,6 +118,32 @@ if (wanted("http")) {
       ["calls in them", httpCalls, "", ""],
     ])}`,
   );
+}
+
+if (wanted("kills")) {
+  const outcome = await runKills({
+    kills: FULL.kills,
+    seed,
+    minimumWrites: FULL.killWrites,
+    port: KILLS_PORT,
+    report: console.log,
+  });
+  const { lost, doubled, contradicted } = outcome;
+  record(
+    "Proof: kills",
+    "npm run proof",
+    `Seed ${seed}. \`kill -9\` of workerd at random moments under 8 writers, state on disk.\n\n${table([
+      ["what", "tried", "target"],
+      ["kills", outcome.kills, FULL.kills],
+      ["acknowledged writes", outcome.acknowledged, FULL.killWrites],
+      ["requests of unknown outcome, retried", outcome.unknown, ""],
+      ["of these, had happened all the same", outcome.happened, ""],
+      ["acknowledged requests sent once more", outcome.replays, ""],
+      ["payments", outcome.payments, ""],
+      ["lost / doubled / contradicted", `${lost} / ${doubled} / ${contradicted}`, "0 / 0 / 0"],
+    ])}`,
+  );
+  if (lost + doubled + contradicted > 0) throw new Error("The kills broke a promise; the findings are above");
 }
 
 if (wanted("defects")) {
