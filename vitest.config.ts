@@ -22,7 +22,9 @@ export default defineConfig({
       },
       // The service on a simulated platform, on Node, under faults that a seed decides.
       {
-        resolve: { alias: { "cloudflare:workers": path.join(import.meta.dirname, "test/proof/cloudflare-workers.ts") } },
+        resolve: {
+          alias: { "cloudflare:workers": path.join(import.meta.dirname, "test/proof/cloudflare-workers.ts") },
+        },
         test: { name: "proof", include: ["test/proof/**/*.test.ts"], testTimeout: 120_000 },
       },
       // The project as a user runs it, on Node: its commands, its bundle, its document.

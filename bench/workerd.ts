@@ -73,14 +73,22 @@ export async function start(configuration: string, directory: string, state: str
   };
 }
 
-/** Runs wrangler to its end, off the network and without questions. */
+/** Runs wrangler to its end, or to that of this process, off the network and without questions. */
 async function wrangler(...args: string[]): Promise<void> {
-  const program = path.join(PROJECT, "node_modules/wrangler/bin/wrangler.js");
-  await promisify(execFile)(process.execPath, [program, ...args], {
+  // What bin/wrangler.js starts: without it there is one process to kill.
+  const program = path.join(PROJECT, "node_modules/wrangler/wrangler-dist/cli.js");
+  const running = promisify(execFile)(process.execPath, ["--no-warnings", program, ...args], {
     cwd: PROJECT,
     env: { ...process.env, CI: "1", WRANGLER_SEND_METRICS: "false", CLOUDFLARE_CF_FETCH_ENABLED: "false" },
     timeout: 120_000,
   });
+  const kill = () => running.child.kill("SIGKILL");
+  process.once("exit", kill);
+  try {
+    await running;
+  } finally {
+    process.off("exit", kill);
+  }
 }
 
 /** The living child of this process that was started with `argument`; -1 when there is none. */

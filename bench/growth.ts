@@ -1,0 +1,138 @@
+/** Growth: does an operation cost the same with a thousand times the payments? */
+import { medianOf, verdict } from "./figures.ts";
+import type { Measured } from "./load.ts";
+import { meter, rows } from "./meter.ts";
+import { OPERATIONS, type Operation, type Seeded } from "./operations.ts";
+import type { Part } from "./part.ts";
+import { table } from "./results.ts";
+import type { Place, Server, Workshop } from "./workshop.ts";
+
+const MOST_P50 = 1.2;
+
+const FEW: Seeded = { pending: 600, confirmed: 400 };
+
+interface Plan {
+  readonly many: Seeded;
+  readonly places: readonly Place[];
+  readonly rounds: number;
+  /** Requests per run, one at a time. */
+  readonly requests: number;
+}
+const FULL: Plan = {
+  many: { pending: 600_000, confirmed: 400_000 },
+  places: ["disk", "tmpfs"],
+  rounds: 7,
+  requests: 300,
+};
+const QUICK: Plan = { many: { pending: 60_000, confirmed: 40_000 }, places: ["tmpfs"], rounds: 3, requests: 100 };
+
+/** Before each round, what changes nothing warms the servers up. */
+const WARM_UP: readonly Operation[] = ["get", "replay", "refused action"];
+
+export const growth: Part = {
+  title: "Growth",
+  async run(workshop, quick) {
+    const plan = quick ? QUICK : FULL;
+    const { many, places, rounds, requests } = plan;
+    const few = await countRows(workshop, FEW);
+    const lots = await countRows(workshop, many);
+    const sections: string[] = [];
+    for (const place of places) {
+      const latencies = await measure(workshop, place, plan);
+      const body = OPERATIONS.map((operation, n) => {
+        const [before, after] = [few[n], lots[n]];
+        const { small, large } = latencies[n] ?? { small: Number.NaN, large: Number.NaN };
+        return [
+          operation,
+          before?.read ?? "",
+          after?.read ?? "",
+          before?.written ?? "",
+          after?.written ?? "",
+          verdict(before?.read === after?.read && before?.written === after?.written),
+          small.toFixed(2),
+          large.toFixed(2),
+          (large / small).toFixed(2),
+          verdict(large / small <= MOST_P50),
+        ];
+      });
+      const [s, l] = ["1,000", count(many).toLocaleString("en")];
+      const head = [
+        "operation",
+        `rows read, ${s}`,
+        l,
+        `rows written, ${s}`,
+        l,
+        "equal",
+        `p50, ${s}`,
+        l,
+        "ratio",
+        "holds",
+      ];
+      sections.push(`State on ${place}:\n\n${table([head, ...body])}`);
+    }
+    return `The same operations with 1,000 and with ${count(many).toLocaleString("en")} payments in D1, with their events and keys. Rows as the
+runtime's own \`meta\` counts them; of a replay's first statements, which fail and are rolled back, it tells
+none. p50 in milliseconds, one request at a time, medians of ${rounds} runs of ${requests} requests, in turn on both.
+Targets: rows equal, p50 within ${MOST_P50}.
+
+${sections.join("\n\n")}`;
+  },
+};
+
+function count({ pending, confirmed }: Seeded): number {
+  return pending + confirmed;
+}
+
+/** The rows that each operation reads and writes in a database of that size. */
+async function countRows(workshop: Workshop, seeded: Seeded): Promise<{ read: number; written: number }[]> {
+  const server = await workshop.serve("metered", await workshop.state("tmpfs", seeded));
+  const counts = [];
+  for (const operation of OPERATIONS) {
+    const report = await meter(server.port, "service", operation, seeded, 0);
+    counts.push({ read: rows(report, "rowsRead"), written: rows(report, "rowsWritten") });
+  }
+  await server.stop();
+  return counts;
+}
+
+interface Runs {
+  readonly operation: Operation;
+  readonly small: Measured[];
+  readonly large: Measured[];
+}
+
+/** The p50 of each operation in a small and in a large database. */
+async function measure(workshop: Workshop, place: Place, { many, rounds, requests }: Plan) {
+  const runs = OPERATIONS.map((operation): Runs => ({ operation, small: [], large: [] }));
+  const largeState = await workshop.state(place, many);
+  for (let round = 0; round < rounds; round++) {
+    // A small database would not stay small, nor have payments left to confirm: each round has a new one.
+    const small = await workshop.serve("service", await workshop.state(place, FEW));
+    const large = await workshop.serve("service", largeState);
+    const ask = (server: Server, seeded: Seeded, operations: readonly Operation[], from: number) =>
+      workshop.load({
+        port: server.port,
+        seeded,
+        operations,
+        from,
+        requests,
+        milliseconds: 30_000,
+        connections: 1,
+      });
+    for (const operation of WARM_UP) {
+      await ask(small, FEW, [operation], 0);
+      await ask(large, many, [operation], 0);
+    }
+    for (const run of runs) {
+      const pair = [
+        async () => run.small.push(await ask(small, FEW, [run.operation], 0)),
+        async () => run.large.push(await ask(large, many, [run.operation], round * requests)),
+      ];
+      for (const measure of round % 2 === 0 ? pair : pair.reverse()) await measure();
+    }
+    await small.stop();
+    await large.stop();
+    console.log(`${place}, round ${round + 1} of ${rounds}: done`);
+  }
+  return runs.map(({ small, large }) => ({ small: medianOf(small, "p50"), large: medianOf(large, "p50") }));
+}

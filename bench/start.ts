@@ -1,0 +1,99 @@
+/** Start: how large the Worker is, how soon it answers, and how much memory it comes to hold. */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
+import { Connection } from "./connection.ts";
+import { median } from "./figures.ts";
+import { type Operation, request } from "./operations.ts";
+import type { Part } from "./part.ts";
+import { residentMemory, startOf, uptime } from "./processes.ts";
+import { table } from "./results.ts";
+import type { Server, Workshop } from "./workshop.ts";
+
+const SEEDED = { pending: 1000, confirmed: 1000 };
+const GET = request("get", SEEDED, 0);
+const HEALTH = "GET /health HTTP/1.1\r\nHost: bench\r\n\r\n";
+
+/** What is asked in turn while memory is watched. */
+const MIX: readonly Operation[] = ["create", "replay", "get", "refused action"];
+
+export const start: Part = {
+  title: "Start",
+  async run(workshop, quick) {
+    const starts = quick ? 3 : 9;
+    const requests = quick ? 4_000 : 100_000;
+    const [service, floor] = [await workshop.built("service"), await workshop.built("floor")].map(sizes);
+    const server = await workshop.serve("service", await workshop.state("tmpfs", SEEDED));
+    const health = await firstAnswer(server, HEALTH, starts);
+    const get = await firstAnswer(server, GET, starts);
+    const memory = await memoryAfter(workshop, server, requests);
+    await server.stop();
+    const bare = await workshop.serve("floor", await workshop.state("tmpfs", SEEDED));
+    const bareGet = await firstAnswer(bare, GET, starts);
+    const bareMemory = await memoryAfter(workshop, bare, requests);
+    await bare.stop();
+    const kib = (bytes: number | undefined) => `${((bytes ?? Number.NaN) / 1024).toFixed(1)} KiB`;
+    return `The bundle is what \`wrangler deploy\` uploads. A start is from the start of the workerd process, after \`kill -9\`, to
+its first answer, in medians of ${starts}, to the 10 ms that Linux counts in; workerd alone, with miniflare's D1, is in it. Memory
+is workerd's resident set, D1 and objects included, before and after as many requests as are named (${MIX.join(", ")}, in turn) over
+16 connections. The floor is the bare Worker of "Against the floor".
+
+${table([
+  ["", "service", "floor"],
+  ["bundle, raw", kib(service?.raw), kib(floor?.raw)],
+  ["bundle, gzipped", kib(service?.gzipped), kib(floor?.gzipped)],
+  ["start to the first answer of /health", `${health.toFixed(0)} ms`, ""],
+  ["start to the first payment read from D1", `${get.toFixed(0)} ms`, `${bareGet.toFixed(0)} ms`],
+  ["memory after the first answer", mib(memory.before), mib(bareMemory.before)],
+  [
+    "memory after the requests",
+    ...[memory, bareMemory].map((used) => `${mib(used.after)} (${used.requests.toLocaleString("en")})`),
+  ],
+])}`;
+  },
+};
+
+function sizes(directory: string): { raw: number; gzipped: number } {
+  const bundle = readFileSync(path.join(directory, "index.js"));
+  return { raw: bundle.length, gzipped: gzipSync(bundle).length };
+}
+
+function mib(figure: number): string {
+  return `${figure.toFixed(0)} MiB`;
+}
+
+/** How old the process is when it first answers, in milliseconds, in the middle of some starts. */
+async function firstAnswer(server: Server, text: string, starts: number): Promise<number> {
+  const ages: number[] = [];
+  while (ages.length < starts) {
+    const killed = server.pid();
+    process.kill(killed, "SIGKILL");
+    const deadline = Date.now() + 30_000;
+    while (!(await answers(server.port, text))) {
+      if (Date.now() > deadline) throw new Error("workerd did not come back");
+      await sleep(2);
+    }
+    const answered = uptime();
+    if (server.pid() === killed) throw new Error("workerd was not killed");
+    ages.push(answered - startOf(server.pid()));
+  }
+  return median(ages);
+}
+
+async function answers(port: number, text: string): Promise<boolean> {
+  try {
+    const connection = await Connection.open(port);
+    const { status } = await connection.send(text).finally(() => connection.close());
+    return status === 200;
+  } catch {
+    return false; // Nobody listens yet.
+  }
+}
+
+async function memoryAfter(workshop: Workshop, server: Server, requests: number) {
+  const before = residentMemory(server.pid());
+  const job = { port: server.port, seeded: SEEDED, operations: MIX, from: 0, requests, connections: 16 };
+  const measured = await workshop.load({ ...job, milliseconds: 240_000 });
+  return { before, after: residentMemory(server.pid()), requests: measured.requests };
+}
