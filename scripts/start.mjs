@@ -26,7 +26,11 @@ function run(args) {
     const child = spawn(process.execPath, [wrangler, ...args], { env, stdio: "inherit" });
     const stop = (signal) => child.kill(signal);
     for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, stop);
+    // npm passes a signal to a shell that keeps it; when that is gone, nobody else will stop wrangler.
+    const parent = process.ppid;
+    const orphaned = setInterval(() => process.ppid !== parent && stop("SIGTERM"), 500);
     child.on("exit", (code) => {
+      clearInterval(orphaned);
       for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, stop);
       resolve(code ?? 1);
     });

@@ -7,19 +7,42 @@ import type { Context } from "hono";
 import type { App } from "./context";
 import { problem } from "./problem";
 
+export const MAX_BODY_BYTES = 64 * 1024;
+
 /** An app whose paths answer with and without their trailing slash. */
 export function newApp(): OpenAPIHono<App> {
   return new OpenAPIHono<App>({ strict: false });
 }
 
-/** Adds a route to the app and to the API document. The handler judges the request with `readRequest`. */
-export function endpoint(
+type Route = ReturnType<typeof createRoute>;
+
+/** The validated and normalised parts of a request, as the schemas of its route make them. */
+export interface Input<R extends Route> {
+  params: R["request"] extends { params: infer Params extends z.ZodType } ? z.output<Params> : unknown;
+  body: R["request"] extends { body: { content: { "application/json": { schema: infer Body extends z.ZodType } } } }
+    ? z.output<Body>
+    : unknown;
+}
+
+/**
+ * Adds a route to the app and to the API document. Every request is judged by the route's schemas before
+ * the handler sees it; one that is not valid is answered 400, 413, 415 or 422.
+ */
+export function endpoint<R extends Route>(
   app: OpenAPIHono<App>,
-  route: ReturnType<typeof createRoute>,
-  handler: (c: Context<App>) => Response | Promise<Response>,
+  route: R,
+  handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
 ): void {
-  app.openAPIRegistry.registerPath(route);
-  app.on(route.method.toUpperCase(), route.getRoutingPath(), handler);
+  app.openAPIRegistry.registerPath({ ...route, responses: withRequestId(route.responses) });
+  const schemas: Schemas = {
+    params: route.request?.params instanceof z.ZodType ? route.request.params : undefined,
+    body: route.method === "get" ? undefined : bodySchema(route),
+  };
+  app.on(route.method.toUpperCase(), route.getRoutingPath(), async (c) => {
+    const input = await readRequest(c, schemas);
+    // The schemas are the route's own, so what they make is what its type says.
+    return input instanceof Response ? input : handler(c, input as Input<R>);
+  });
 }
 
 /** Answers OPTIONS, and refuses every other method that a path does not have. Call it after all routes. */
@@ -38,51 +61,87 @@ export function answerOtherMethods(app: OpenAPIHono<App>): void {
   }
 }
 
+/** The responses with the header that all of them have. */
+function withRequestId(responses: Route["responses"]): Route["responses"] {
+  const header = {
+    "X-Request-Id": {
+      description: "Names this request; it is also in the service's log",
+      schema: { type: "string" as const, format: "uuid", example: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e" },
+    },
+  };
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, response]) => [
+      status,
+      "$ref" in response ? response : { ...response, headers: { ...response.headers, ...header } },
+    ]),
+  );
+}
+
+interface Schemas {
+  params: z.ZodType | undefined;
+  /** Undefined where bodies mean nothing, and are not read. */
+  body: z.ZodType | undefined;
+}
+
 /** A body that says nothing: none at all, `{}` or `null`. Anything more was meant, and is refused. */
-export const NoBody = z.strictObject({}, { error: "Must be empty" }).nullish();
-export const NoParams = z.object({});
+const EmptyBody = z.strictObject({}, { error: "Must be empty" }).nullish();
 
-const JSON_MEDIA_TYPE = /^application\/([\w!#$&^.+-]+\+)?json\s*(;|$)/i;
+function bodySchema(route: Route): z.ZodType {
+  const content = route.request?.body?.content["application/json"];
+  return content && "schema" in content && content.schema instanceof z.ZodType ? content.schema : EmptyBody;
+}
 
-/**
- * Reads a request and judges all of it, so that the answer to an invalid one lists every violation.
- *
- * @returns the validated and normalised parts, or the problem to answer with: 400, 415 or 422
- */
-export async function readRequest<Params extends z.ZodType, Body extends z.ZodType>(
-  c: Context<App>,
-  schemas: { params: Params; body: Body },
-): Promise<{ params: z.output<Params>; body: z.output<Body> } | Response> {
-  const json = await readJson(c);
+/** Reads a request and judges all of it, so that the answer to an invalid one lists every violation. */
+async function readRequest(c: Context<App>, schemas: Schemas): Promise<{ params: unknown; body: unknown } | Response> {
+  const json = schemas.body && (await readJson(c));
   if (json instanceof Response) return json;
-  const body = schemas.body.safeParse(json);
-  if (json === undefined && !body.success) {
+  const body = schemas.body?.safeParse(json);
+  if (json === undefined && body?.success === false) {
     return problem(c, "invalid_json", { detail: "The request body is empty; send a JSON object" });
   }
-  const params = schemas.params.safeParse(c.req.param());
-  if (params.success && body.success) return { params: params.data, body: body.data };
+  const params = schemas.params?.safeParse(c.req.param());
+  if (params?.success !== false && body?.success !== false) return { params: params?.data, body: body?.data };
   return problem(c, "validation_failed", {
     errors: [
-      ...violations(params.error, (path) => ({ parameter: path.join(".") })),
-      ...violations(body.error, (path) => ({ pointer: pointer(path) })),
+      ...violations(params?.error, (path) => ({ parameter: path.join(".") })),
+      ...violations(body?.error, (path) => ({ pointer: pointer(path) })),
     ],
   });
 }
 
+const JSON_MEDIA_TYPE = /^application\/([\w!#$&^.+-]+\+)?json\s*(;|$)/i;
+
 /** The JSON value of the body, undefined when the body is empty, or the problem of one that is not JSON. */
 async function readJson(c: Context<App>): Promise<unknown> {
   if (c.req.raw.body === null) return undefined;
-  if (!JSON_MEDIA_TYPE.test(c.req.header("Content-Type") ?? "")) {
-    const { byteLength } = await c.req.arrayBuffer();
-    return byteLength === 0 ? undefined : problem(c, "unsupported_media_type");
-  }
-  const text = await c.req.text();
-  if (text === "") return undefined;
+  let bytes: ArrayBuffer | null;
   try {
-    return JSON.parse(text);
+    // The runtime holds a body to the length that it announces, and the app has judged that.
+    const announced = c.req.header("Content-Length") !== undefined;
+    bytes = await (announced ? c.req.arrayBuffer() : readLimited(c.req.raw.body));
+  } catch {
+    return problem(c, "invalid_json", { detail: "The request body ended before it was complete" });
+  }
+  if (bytes === null) return problem(c, "body_too_large");
+  if (bytes.byteLength === 0) return undefined;
+  if (!JSON_MEDIA_TYPE.test(c.req.header("Content-Type") ?? "")) return problem(c, "unsupported_media_type");
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     return problem(c, "invalid_json");
   }
+}
+
+/** The whole body, or null as soon as it is too large. */
+async function readLimited(body: ReadableStream<Uint8Array>): Promise<ArrayBuffer | null> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.byteLength;
+    if (length > MAX_BODY_BYTES) return null;
+    chunks.push(chunk);
+  }
+  return new Blob(chunks).arrayBuffer();
 }
 
 type Path = readonly PropertyKey[];

@@ -55,7 +55,7 @@ const KINDS = {
   action_not_allowed: {
     status: 409,
     title: "Action not allowed",
-    detail: "Cannot refund payment in pending status",
+    detail: "The payment's status does not allow this action",
     remedy: "Read the payment: its status does not allow this action. Nothing was changed.",
   },
   idempotency_key_reused: {
@@ -172,8 +172,14 @@ export function problem(
   });
 }
 
-/** The responses of a route that may answer with these kinds, for the API document. */
-export function problemResponses(...kinds: ProblemKind[]) {
+type Said = { readonly detail?: string; readonly errors?: readonly Violation[] };
+
+/**
+ * The responses of a route that may answer with these kinds, for the API document.
+ *
+ * @param said what the route says in the examples, where that is not what the kind says by itself
+ */
+export function problemResponses(kinds: readonly ProblemKind[], said: Partial<Record<ProblemKind, Said>> = {}) {
   const statuses = [...new Set(kinds.map((kind) => KINDS[kind].status))];
   return Object.fromEntries(
     statuses.map((status) => {
@@ -184,9 +190,9 @@ export function problemResponses(...kinds: ProblemKind[]) {
           description: answering.map((kind) => `${KINDS[kind].title}: ${KINDS[kind].remedy}`).join(" "),
           content: {
             "application/problem+json": {
-              schema: ProblemSchema,
+              schema: ProblemSchema.extend({ type: z.enum(answering.map(typeUri)), status: z.literal(status) }),
               examples: Object.fromEntries(
-                answering.map((kind) => [kind, { summary: KINDS[kind].title, value: example(kind) }]),
+                answering.map((kind) => [kind, { summary: KINDS[kind].title, value: example(kind, said[kind]) }]),
               ),
             },
           },
@@ -202,18 +208,7 @@ const RETRY_AFTER_HEADER = {
   schema: { type: "integer" as const, minimum: 1, example: Number(RETRY_AFTER) },
 };
 
-function example(kind: ProblemKind) {
+function example(kind: ProblemKind, said: Said = {}) {
   const { status, title, detail } = KINDS[kind];
-  const errors: Partial<Record<ProblemKind, Violation[]>> = {
-    validation_failed: [{ detail: "Must be greater than zero", pointer: "#/amount" }],
-    idempotency_key_invalid: [{ detail: "Must not be empty", header: "Idempotency-Key" }],
-  };
-  return {
-    type: typeUri(kind),
-    title,
-    status,
-    detail,
-    instance: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
-    ...(errors[kind] && { errors: errors[kind] }),
-  };
+  return { type: typeUri(kind), title, status, detail, instance: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e", ...said };
 }

@@ -10,6 +10,8 @@ const MAX_DIGITS = MAX_AMOUNT.replace(".", "");
 const MAX_SIGNIFICANT_DIGITS = 15;
 
 const DECIMAL_TEXT = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
+/** The texts that may be amounts, as a pattern for documents. */
+export const DECIMAL_PATTERN = "^\\d+(\\.\\d+)?([eE][+-]?\\d{1,3})?$";
 
 export type ReadAmount = { ok: true; minor: number } | { ok: false; detail: string };
 
@@ -28,7 +30,7 @@ export function toMinor(amount: number | string, exponent: number): ReadAmount {
   // The value is 0.DIGITS times ten to the power of `magnitude`, with no zeros around the digits.
   const all = integer + fraction;
   const significant = all.replace(/^0+/, "");
-  const digits = significant.replace(/0+$/, "");
+  const digits = withoutTrailingZeros(significant);
   const magnitude = integer.length - (all.length - significant.length) + Number(power);
 
   if (sign || digits === "") return refused("Must be greater than zero");
@@ -47,6 +49,13 @@ export function toMinor(amount: number | string, exponent: number): ReadAmount {
 /** The decimal JSON number for `minor` units of a currency with `exponent` decimal places. */
 export function toMajor(minor: number, exponent: number): number {
   return Number(`${minor}e-${exponent}`);
+}
+
+/** A loop, because engines may take a square of the time for `/0+$/`. */
+function withoutTrailingZeros(digits: string): string {
+  let end = digits.length;
+  while (digits[end - 1] === "0") end--;
+  return digits.slice(0, end);
 }
 
 function refused(detail: string): ReadAmount {

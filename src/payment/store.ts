@@ -11,18 +11,19 @@ import { type Action, eventType, INITIAL_STATUS, LIFECYCLE, outcome, type Status
 /** A payment as its row has it: the amount in minor units, times in milliseconds. */
 export type Payment = InferSelectModel<typeof payments>;
 
-const COLUMNS: readonly (keyof Payment)[] = [
-  "id",
-  "merchant_id",
-  "order_id",
-  "amount_minor",
-  "currency",
-  "status",
-  "provider",
-  "version",
-  "created_at",
-  "updated_at",
-];
+/** Every column, and the compiler sees to that. */
+const COLUMNS: Readonly<Record<keyof Payment, true>> = {
+  id: true,
+  merchant_id: true,
+  order_id: true,
+  amount_minor: true,
+  currency: true,
+  status: true,
+  provider: true,
+  version: true,
+  created_at: true,
+  updated_at: true,
+};
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
 export interface NewPayment {
   readonly order_id: number;
@@ -45,7 +46,9 @@ export type Acted =
   | { tag: "refused"; status: Status }
   | { tag: "key_reused" };
 
-const PAYMENT = COLUMNS.map((column) => `payments.${column}`).join(", ");
+const PAYMENT = Object.keys(COLUMNS)
+  .map((column) => `payments.${column}`)
+  .join(", ");
 
 const FIND_PAYMENT = `SELECT ${PAYMENT} FROM payments WHERE id = ? AND merchant_id = ?`;
 

@@ -7,6 +7,7 @@ export const docs = newApp();
 
 // Swagger UI draws its icons from data: URIs. Nothing else is inline, and nothing leaves the host.
 const headers = secureHeaders({
+  xFrameOptions: "DENY",
   contentSecurityPolicy: {
     defaultSrc: ["'none'"],
     scriptSrc: ["'self'"],
@@ -22,7 +23,9 @@ const headers = secureHeaders({
 docs.get("/", (c) => c.redirect("/docs"));
 
 docs.get("/docs/:file?", headers, async (c) => {
-  const url = new URL(`/docs/${c.req.param("file") ?? "index.html"}`, c.req.url);
+  const file = c.req.param("file") ?? "index.html";
+  if (!/^[\w.-]+$/.test(file)) return problem(c, "route_not_found");
+  const url = new URL(`/docs/${file}`, c.req.url);
   const asset = await c.env.ASSETS.fetch(new Request(url, c.req.raw));
   if (asset.status === 404) return problem(c, "route_not_found");
   const response = new Response(asset.body, asset);

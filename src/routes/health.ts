@@ -23,7 +23,7 @@ const live = createRoute({
         "application/json": { schema: z.object({ status: z.literal("ok") }), example: { status: "ok" } },
       },
     },
-    ...problemResponses("body_too_large", "internal_error"),
+    ...problemResponses(["body_too_large", "internal_error"]),
   },
 });
 
@@ -50,7 +50,7 @@ const ready = createRoute({
         },
       },
     },
-    ...problemResponses("body_too_large", "internal_error", "unavailable"),
+    ...problemResponses(["body_too_large", "internal_error", "unavailable"]),
   },
 });
 

@@ -1,8 +1,8 @@
 /** What payments look like from outside: the schemas of requests and responses, and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../payment/currency";
+import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../payment/currency";
 import { STATUSES } from "../payment/lifecycle";
-import { MAX_AMOUNT, toMajor, toMinor } from "../payment/money";
+import { DECIMAL_PATTERN, MAX_AMOUNT, toMajor, toMinor } from "../payment/money";
 import type { NewPayment, Payment } from "../payment/store";
 
 export const PAYMENT_EXAMPLE = {
@@ -16,7 +16,7 @@ export const PAYMENT_EXAMPLE = {
   updated_at: "2026-01-16T16:57:41.614Z",
 };
 
-const POSITIVE_INTEGER = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
+export const POSITIVE_INTEGER = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
 /** Refined rather than `z.int()`, whose failure would keep the check of the whole body from running. */
 const PositiveInteger = z
   .number({ error: (issue) => (issue.input === undefined ? "Field required" : POSITIVE_INTEGER) })
@@ -63,30 +63,36 @@ function readAmount({ amount, currency }: { amount: number | string; currency: s
   return toMinor(amount, currencyExponent(currency) ?? MAX_EXPONENT);
 }
 
-const isAmount = (value: unknown) => typeof value === "number" || typeof value === "string";
+const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
 
 export const NewPaymentSchema = z
   .strictObject(
     {
       order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
       amount: z
-        .custom<number | string>(isAmount, {
-          error: (issue) => (issue.input === undefined ? "Field required" : "Must be a number or a decimal string"),
-        })
+        .union(
+          [
+            z.number().openapi({ exclusiveMinimum: 0, maximum: Number(MAX_AMOUNT) }),
+            z.string().openapi({ pattern: DECIMAL_PATTERN }),
+          ],
+          { error: (issue) => (issue.input === undefined ? "Field required" : "Must be a number or a decimal string") },
+        )
         .openapi({
-          type: ["number", "string"],
           description:
             "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
             `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
         }),
       currency: z
         .string({ error: "Must be a string" })
-        .toUpperCase()
-        .refine((code) => currencyExponent(code) !== undefined, {
+        .refine((code) => /^[A-Za-z]{3}$/.test(code) && currencyExponent(code.toUpperCase()) !== undefined, {
           error: "Must be the ISO 4217 code of a currency in use",
         })
+        .toUpperCase()
         .default(DEFAULT_CURRENCY)
-        .openapi({ description: "An ISO 4217 code; lower case is read as upper case" }),
+        .openapi({
+          pattern: "^[A-Za-z]{3}$",
+          description: `An ISO 4217 code; lower case is read as upper case. One of ${CURRENCIES.join(", ")}.`,
+        }),
     },
     { error: "Must be a JSON object" },
   )
@@ -117,6 +123,7 @@ export const PaymentPath = z.object({
       type: "integer",
       format: "int64",
       minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
       description: "The payment's id",
       example: 1,
     }),

@@ -2,13 +2,20 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../context";
-import { endpoint, NoBody, NoParams, newApp, readRequest } from "../endpoint";
+import { endpoint, newApp } from "../endpoint";
 import { fingerprint, type Idempotency, MAX_KEY_LENGTH, readKey } from "../idempotency";
-import { ACTIONS, type Action, LIFECYCLE, refusal } from "../payment/lifecycle";
+import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../payment/lifecycle";
 import { askPayment } from "../payment/object";
 import { createPayment, findPayment, type Origin } from "../payment/store";
 import { problem, problemResponses } from "../problem";
-import { NewPaymentSchema, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema, present } from "./payment-schemas";
+import {
+  NewPaymentSchema,
+  PAYMENT_EXAMPLE,
+  PaymentPath,
+  PaymentSchema,
+  POSITIVE_INTEGER,
+  present,
+} from "./payment-schemas";
 
 export const payments = newApp();
 
@@ -17,17 +24,21 @@ const MERCHANT_ID = 1;
 
 /** The key's header in the document. Its example is one per operation, for the Swagger page sends it. */
 function keyHeader(example: string) {
-  return z
-    .string()
-    .min(1)
-    .max(MAX_KEY_LENGTH)
-    .openapi({
-      description:
-        "Your name for this one intended success, for example a UUID: 1 to 255 visible ASCII characters, or the same " +
-        'as a quoted string ("abc" is the key abc). A retry with the same key is answered with the payment as it is ' +
-        "then; nothing happens twice.",
-      example,
-    });
+  return (
+    z
+      .string()
+      .min(1)
+      // Between quotes, each character may take a backslash.
+      .max(2 * MAX_KEY_LENGTH + 2)
+      .openapi({
+        pattern: "^[!-~]+$",
+        description:
+          "Your name for this one intended success, for example a UUID: 1 to 255 visible ASCII characters, or the same " +
+          'as a quoted string ("abc" is the key abc). A retry with the same key is answered with the payment as it is ' +
+          "then; nothing happens twice.",
+        example,
+      })
+  );
 }
 
 const REPLAYED = {
@@ -43,6 +54,10 @@ const LOCATION = {
   },
 };
 
+/** What the examples of refused requests say. */
+const WRONG_KEY = { idempotency_key_invalid: { errors: [{ detail: "Must not be empty", header: "Idempotency-Key" }] } };
+const WRONG_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "payment_id" }] } };
+
 const create = createRoute({
   method: "post",
   path: "/api/v1/payments",
@@ -54,7 +69,22 @@ const create = createRoute({
   tags: ["Payments"],
   request: {
     headers: z.object({ "idempotency-key": keyHeader("order-42") }),
-    body: { required: true, content: { "application/json": { schema: NewPaymentSchema } } },
+    body: {
+      required: true,
+      content: {
+        "application/json": {
+          schema: NewPaymentSchema,
+          examples: {
+            dollars: { summary: "99.99 US dollars", value: { order_id: 42, amount: 99.99, currency: "USD" } },
+            yen: {
+              summary: "5000 yen, which have no decimals",
+              value: { order_id: 43, amount: 5000, currency: "JPY" },
+            },
+            text: { summary: "A decimal string, in the default currency", value: { order_id: 44, amount: "10.00" } },
+          },
+        },
+      },
+    },
   },
   responses: {
     201: {
@@ -68,28 +98,37 @@ const create = createRoute({
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
     ...problemResponses(
-      "invalid_json",
-      "idempotency_key_missing",
-      "idempotency_key_invalid",
-      "idempotency_key_reused",
-      "body_too_large",
-      "unsupported_media_type",
-      "validation_failed",
-      "internal_error",
-      "unavailable",
+      [
+        "invalid_json",
+        "idempotency_key_missing",
+        "idempotency_key_invalid",
+        "idempotency_key_reused",
+        "body_too_large",
+        "unsupported_media_type",
+        "validation_failed",
+        "internal_error",
+        "unavailable",
+      ],
+      {
+        ...WRONG_KEY,
+        validation_failed: {
+          errors: [
+            { detail: "Field required", pointer: "#/order_id" },
+            { detail: "Must be greater than zero", pointer: "#/amount" },
+          ],
+        },
+      },
     ),
   },
 });
 
-endpoint(payments, create, async (c) => {
-  const request = await readRequest(c, { params: NoParams, body: NewPaymentSchema });
-  if (request instanceof Response) return request;
+endpoint(payments, create, async (c, { body }) => {
   const header = c.req.header("Idempotency-Key");
   if (header === undefined) return problem(c, "idempotency_key_missing");
-  const idempotency = await readIdempotency(c, header, "create", null, request.body);
+  const idempotency = await readIdempotency(c, header, "create", null, body);
   if (idempotency instanceof Response) return idempotency;
 
-  const created = await createPayment(c.env.DB, origin(c), idempotency, request.body);
+  const created = await createPayment(c.env.DB, origin(c), idempotency, body);
   if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
   c.header("Location", `/api/v1/payments/${created.payment.id}`);
   if (created.tag === "created") return c.json(present(created.payment), 201);
@@ -110,19 +149,21 @@ const get = createRoute({
       description: "The payment",
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
-    ...problemResponses("payment_not_found", "body_too_large", "validation_failed", "internal_error", "unavailable"),
+    ...problemResponses(
+      ["payment_not_found", "body_too_large", "validation_failed", "internal_error", "unavailable"],
+      WRONG_ID,
+    ),
   },
 });
 
-endpoint(payments, get, async (c) => {
-  const request = await readRequest(c, { params: PaymentPath, body: NoBody });
-  if (request instanceof Response) return request;
-  const payment = await findPayment(c.env.DB, MERCHANT_ID, request.params.payment_id);
+endpoint(payments, get, async (c, { params }) => {
+  const payment = await findPayment(c.env.DB, MERCHANT_ID, params.payment_id);
   return payment ? c.json(present(payment), 200) : problem(c, "payment_not_found");
 });
 
 function actionRoute(action: Action) {
   const { from, to, repeatable } = LIFECYCLE[action];
+  const refusedFrom = STATUSES.find((status) => outcome(status, action) === "refused") ?? to;
   return createRoute({
     method: "post",
     path: `/api/v1/payments/{payment_id}/${action}`,
@@ -148,26 +189,27 @@ function actionRoute(action: Action) {
         },
       },
       ...problemResponses(
-        "invalid_json",
-        "idempotency_key_invalid",
-        "payment_not_found",
-        "action_not_allowed",
-        "idempotency_key_reused",
-        "body_too_large",
-        "unsupported_media_type",
-        "validation_failed",
-        "internal_error",
-        "unavailable",
+        [
+          "invalid_json",
+          "idempotency_key_invalid",
+          "payment_not_found",
+          "action_not_allowed",
+          "idempotency_key_reused",
+          "body_too_large",
+          "unsupported_media_type",
+          "validation_failed",
+          "internal_error",
+          "unavailable",
+        ],
+        { ...WRONG_KEY, ...WRONG_ID, action_not_allowed: { detail: refusal(refusedFrom, action) } },
       ),
     },
   });
 }
 
 for (const action of ACTIONS) {
-  endpoint(payments, actionRoute(action), async (c) => {
-    const request = await readRequest(c, { params: PaymentPath, body: NoBody });
-    if (request instanceof Response) return request;
-    const id = request.params.payment_id;
+  endpoint(payments, actionRoute(action), async (c, { params }) => {
+    const id = params.payment_id;
     const header = c.req.header("Idempotency-Key");
     const idempotency = header === undefined ? null : await readIdempotency(c, header, action, id, {});
     if (idempotency instanceof Response) return idempotency;

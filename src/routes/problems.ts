@@ -28,7 +28,7 @@ const list = createRoute({
         "application/json": { schema: z.array(KindSchema), example: [describeKind("payment_not_found")] },
       },
     },
-    ...problemResponses("body_too_large", "internal_error"),
+    ...problemResponses(["body_too_large", "internal_error"]),
   },
 });
 
@@ -55,11 +55,11 @@ const get = createRoute({
       description: "The kind",
       content: { "application/json": { schema: KindSchema, example: describeKind("payment_not_found") } },
     },
-    ...problemResponses("route_not_found", "body_too_large", "internal_error"),
+    ...problemResponses(["route_not_found", "body_too_large", "internal_error"]),
   },
 });
 
-endpoint(problems, get, (c) => {
-  const kind = PROBLEM_KINDS.find((candidate) => typeUri(candidate) === `/problems/${c.req.param("kind")}`);
+endpoint(problems, get, (c, { params }) => {
+  const kind = PROBLEM_KINDS.find((candidate) => typeUri(candidate) === `/problems/${params.kind}`);
   return kind ? c.json(describeKind(kind), 200) : problem(c, "route_not_found");
 });

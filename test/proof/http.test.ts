@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { build, PROJECT, type Running, start } from "../../bench/workerd";
+import { exchange } from "../system/wire";
 import { ask, type Call, type Operation } from "./history";
 import { findViolation } from "./linearizable";
 import { report, SCALE } from "./scale";
@@ -59,6 +60,16 @@ async function history(seed: number): Promise<Call[]> {
   );
   return calls;
 }
+
+it.each([
+  ["is shorter than announced", "POST", 'Content-Length: 50\r\n\r\n{"order_id":1'],
+  ["has a broken chunk", "POST", "Transfer-Encoding: chunked\r\n\r\nzz\r\n"],
+  ["nobody reads", "GET", "Content-Length: 50\r\n\r\n{"],
+])("an upload that %s gets no 5xx", async (_, method, rest) => {
+  const head = `${method} /api/v1/payments${method === "GET" ? "/1" : ""} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n`;
+  const { status } = await exchange(service.url, `${head}Content-Type: application/json\r\n${rest}`, { end: true });
+  expect([400, 404]).toContain(status);
+});
 
 it("every history over HTTP is linearizable", async () => {
   const figures = { httpHistories: 0, httpCalls: 0 };

@@ -11,12 +11,15 @@ export interface Answer {
  * until the server closes the connection: the request must carry `Connection: close`.
  *
  * @param message each character is one byte, from 0x00 to 0xff
+ * @param end closes this side after the message, in the middle of what it announced
  */
-export async function exchange(url: string, message: string): Promise<Answer> {
+export async function exchange(url: string, message: string, { end = false } = {}): Promise<Answer> {
   const { hostname, port } = new URL(url);
   const chunks: Buffer[] = [];
   await new Promise<void>((resolve, reject) => {
-    const socket = connect({ host: hostname, port: Number(port) }, () => socket.write(message, "latin1"));
+    const socket = connect({ host: hostname, port: Number(port) }, () =>
+      end ? socket.end(message, "latin1") : socket.write(message, "latin1"),
+    );
     socket.setTimeout(10_000, () => socket.destroy(new Error("No answer within 10 s")));
     socket.on("data", (chunk) => chunks.push(chunk));
     // A server that does not read all of a refused body may reset the connection behind its answer.

@@ -31,7 +31,7 @@ export interface Answer {
 }
 
 export interface Client {
-  /** Any request. A string body goes out as it is, anything else as JSON. */
+  /** Any request. A string or a stream goes out as the body that it is, anything else as JSON. */
   request(method: string, path: string, options?: { body?: unknown; headers?: HeadersInit }): Promise<Answer>;
   create(body: unknown, key?: string): Promise<Answer>;
   get(id: number | string): Promise<Answer>;
@@ -56,8 +56,9 @@ export function client(env?: Env, { outages = false } = {}): Client {
     const headers = new Headers(options.headers);
     const init: RequestInit = { method, headers, redirect: "manual" };
     if (options.body !== undefined) {
-      init.body = typeof options.body === "string" ? options.body : JSON.stringify(options.body);
-      if (typeof options.body !== "string") headers.set("Content-Type", "application/json");
+      const raw = typeof options.body === "string" || options.body instanceof ReadableStream;
+      init.body = raw ? (options.body as string | ReadableStream) : JSON.stringify(options.body);
+      if (!raw) headers.set("Content-Type", "application/json");
     }
     const response = await send(new Request(`http://test${path}`, init));
     const text = await response.text();

@@ -177,6 +177,13 @@ describe("an outage of D1", () => {
   });
 });
 
+it("is not ready when D1 does not answer at all", async () => {
+  const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+  const { status } = await withD1(() => new Promise(() => {})).request("GET", "/health/ready");
+  expect(status).toBe(503);
+  logged.mockRestore();
+});
+
 describe("a bug", () => {
   it("is a 500 that says nothing of the inside, and a log line that says all", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});

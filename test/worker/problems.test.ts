@@ -1,3 +1,4 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { PROBLEM_KINDS, typeUri } from "../../src/problem";
 import { client, ORDER, paymentIn } from "./client";
@@ -108,7 +109,7 @@ const CASES: Case[] = [
   ...[0, -1, 1.5, "1", true, null, [], {}, 2 ** 53].map((order_id) =>
     post(`order_id ${JSON.stringify(order_id)}`, { ...ORDER, order_id }, field("#/order_id", ID_ERROR)),
   ),
-  ...["XXX", "XAU", "BTC", "US", "USDD", "", " usd", "ＵＳＤ"].map((currency) =>
+  ...["XXX", "XAU", "BTC", "US", "USDD", "", " usd", "ＵＳＤ", "uſd", "ıdr"].map((currency) =>
     post(
       `currency ${JSON.stringify(currency)}`,
       { ...ORDER, currency },
@@ -262,6 +263,43 @@ it.each(CASES)("%s: a problem, whole and exact", async (_, method, path, options
   expect(status).toBe(body.status);
   expect(headers.get("Content-Type")).toBe("application/problem+json");
   if (status === 405) expect(headers.get("Allow")?.split(", ")).toContain("OPTIONS");
+});
+
+it("answers an upload that breaks off with a problem", async () => {
+  const broken = new ReadableStream({
+    pull(controller) {
+      controller.error(new Error("The client is gone"));
+    },
+  });
+  const { status, body } = await client(env).request("POST", PAYMENTS, { body: broken, headers: JSON_HEADERS });
+  expect([status, body.detail]).toEqual([400, "The request body ended before it was complete"]);
+});
+
+it("counts a body that does not say how large it is", async () => {
+  const { readable, writable } = new TransformStream();
+  const writer = writable.getWriter();
+  const written = writer.write(new Uint8Array(64 * 1024 + 1)).catch(() => {});
+  const { status } = await api.request("POST", PAYMENTS, { body: readable, headers: JSON_HEADERS });
+  expect(status).toBe(413);
+  await written;
+});
+
+it("says what every answer says: its own request id, no sniffing, no storing", async () => {
+  const { id } = await paymentIn("pending");
+  const asked = { headers: { "X-Request-Id": "chosen-by-the-client" } };
+  const ids = new Set<string | null>();
+  for (const [method, path] of [
+    ["GET", `${PAYMENTS}/${id}`],
+    ["POST", `${PAYMENTS}/${id}/confirm`],
+    ["GET", "/nothing"],
+  ] as const) {
+    const { headers } = await api.request(method, path, asked);
+    expect(headers.get("X-Content-Type-Options")).toBe("nosniff");
+    expect(headers.get("Cache-Control")).toBe("no-store");
+    expect(headers.get("X-Request-Id")).toMatch(/^[0-9a-f-]{36}$/);
+    ids.add(headers.get("X-Request-Id"));
+  }
+  expect(ids.size).toBe(3);
 });
 
 describe("conflicts", () => {

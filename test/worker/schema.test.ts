@@ -122,6 +122,22 @@ describe("the database refuses", () => {
   });
 });
 
+it.each([
+  ["idempotency_keys", [1, "", "0".repeat(64), 1, 1]],
+  ["idempotency_keys", [1, "k".repeat(256), "0".repeat(64), 1, 1]],
+  ["idempotency_keys", [1, "k", "too short", 1, 1]],
+  ["idempotency_keys", [1, "k", "0".repeat(64), 1, 0]],
+  ["payment_events", [1, 0, "payment.created", "{}", "r", 1]],
+  ["payment_events", [1, 1, "", "{}", "r", 1]],
+  ["payment_events", [1, 1, "payment.created", "no JSON", "r", 1]],
+  ["payment_events", [1, 1, "payment.created", "{}", "", 1]],
+  ["merchants", [0, "zero", 1]],
+  ["merchants", [2, "", 1]],
+])("the database refuses a row of %s: %j", async (table, values) => {
+  const insert = env.DB.prepare(`INSERT INTO ${table} VALUES (${values.map(() => "?")})`).bind(...values);
+  await expect(insert.run()).rejects.toThrow("CHECK constraint failed");
+});
+
 describe("the query of the invariants finds", () => {
   const ORIGINAL = `INSERT INTO payments VALUES (900, 1, 7, 100, 'USD', 'confirmed', 'internal', 2, 1, 2)`;
   const CREATED = `INSERT INTO payment_events VALUES (900, 1, 'payment.created', '{"order_id":7,"amount_minor":100,"currency":"USD","status":"pending","provider":"internal"}', 'r1', 1)`;
