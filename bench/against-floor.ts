@@ -19,7 +19,7 @@ interface Plan {
   readonly rounds: number;
   readonly milliseconds: number;
 }
-const FULL: Plan = { places: ["disk", "tmpfs"], connections: [1, 16, 64], rounds: 7, milliseconds: 1500 };
+const FULL: Plan = { places: ["disk", "tmpfs"], connections: [1, 16, 64], rounds: 7, milliseconds: 1200 };
 const QUICK: Plan = { places: ["tmpfs"], connections: [16], rounds: 3, milliseconds: 800 };
 
 const SEEDED = { pending: 45_000, confirmed: 45_000 };

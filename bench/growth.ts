@@ -21,7 +21,7 @@ interface Plan {
 const FULL: Plan = {
   many: { pending: 600_000, confirmed: 400_000 },
   places: ["disk", "tmpfs"],
-  rounds: 7,
+  rounds: 5,
   requests: 300,
 };
 const QUICK: Plan = { many: { pending: 60_000, confirmed: 40_000 }, places: ["tmpfs"], rounds: 3, requests: 100 };

@@ -13,6 +13,7 @@ export interface Job {
   /** The number of the first request, and how many there may be. */
   readonly from: number;
   readonly requests: number;
+  /** How long to go on, if there are as many requests. */
   readonly milliseconds: number;
   readonly connections: number;
 }
@@ -25,13 +26,17 @@ export interface Measured {
   readonly p99: number;
 }
 
+/** A run lasts until so many requests are made: a p99 of fewer says nothing. */
+const LEAST = 200;
+
 async function run({ port, seeded, operations, from, requests, milliseconds, connections }: Job): Promise<Measured> {
   const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
   const latencies: number[] = [];
   const started = performance.now();
   let next = from;
   const loop = async (connection: Connection) => {
-    for (let now = performance.now(); now - started < milliseconds && next < from + requests; ) {
+    for (let now = performance.now(); next < from + requests; ) {
+      if (now - started >= milliseconds && next >= from + LEAST) break;
       const n = next++;
       const operation = operations[n % operations.length] ?? "get";
       const { status, body } = await connection.send(request(operation, seeded, n));
