@@ -176,8 +176,14 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "every attempt takes a fresh stub",
     file: OBJECT,
-    find: "return objects.getByName(String(id)).act(",
-    replace: "return stub.act(",
+    find: `  const reply = await withRetries(async (): Promise<Reply> => {
+    attempts++;
+    // A stub that failed may be broken for good, so every attempt takes a fresh one.
+    return objects.getByName(String(id)).act(`,
+    replace: `  const stub = objects.getByName(String(id));
+  const reply = await withRetries(async (): Promise<Reply> => {
+    attempts++;
+    return stub.act(`,
   },
   {
     breaks: "a transient error of D1 is tried again",
@@ -274,6 +280,6 @@ async function run(directory: string, args: readonly string[]): Promise<string |
       error instanceof Error && "stdout" in error
         ? String(error.stdout) + String(Reflect.get(error, "stderr"))
         : String(error);
-    return /FAIL\s+(?:\w+\s+)?(.*)/.exec(output)?.[1]?.trim() ?? "the tests do not run";
+    return /FAIL\s+\|\w+\| (.*)/.exec(output)?.[1]?.trim() ?? "the tests do not run";
   }
 }
