@@ -40,6 +40,9 @@ export interface Idempotency {
   readonly fingerprint: string;
 }
 
+const UTF8 = new TextEncoder();
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /**
  * The fingerprint of a request: SHA-256, in hex, over the operation, the payment it is about (null when
  * it makes one) and the validated, normalised body. Two spellings of one request have one fingerprint.
@@ -47,6 +50,8 @@ export interface Idempotency {
 export async function fingerprint(operation: string, paymentId: number | null, body: object): Promise<string> {
   const fields = Object.entries(body).sort(([a], [b]) => (a < b ? -1 : 1));
   const text = JSON.stringify([operation, paymentId, fields]);
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const digest = await crypto.subtle.digest("SHA-256", UTF8.encode(text));
+  let hex = "";
+  for (const byte of new Uint8Array(digest)) hex += HEX[byte];
+  return hex;
 }
