@@ -1,11 +1,11 @@
 /** Against the floor: what the service takes on top of the storage it stands on. */
 import { assertSameWork } from "./equality.ts";
-import { medianOf, verdict } from "./figures.ts";
+import { median, quantile, verdict } from "./figures.ts";
 import type { Measured } from "./load.ts";
 import { OPERATIONS, type Operation, supply } from "./operations.ts";
 import type { Part } from "./part.ts";
 import { table } from "./results.ts";
-import type { Place, Server, Workshop } from "./workshop.ts";
+import type { Place, Server, WorkerName, Workshop } from "./workshop.ts";
 
 const LEAST_THROUGHPUT = 0.85;
 const MOST_P99 = 1.3;
@@ -19,8 +19,8 @@ interface Plan {
   readonly rounds: number;
   readonly milliseconds: number;
 }
-const FULL: Plan = { places: ["disk", "tmpfs"], connections: [1, 16, 64], rounds: 7, milliseconds: 1200 };
-const QUICK: Plan = { places: ["tmpfs"], connections: [16], rounds: 3, milliseconds: 800 };
+const FULL: Plan = { places: ["disk", "tmpfs"], connections: [1, 16, 64], rounds: 15, milliseconds: 400 };
+const QUICK: Plan = { places: ["tmpfs"], connections: [16], rounds: 3, milliseconds: 400 };
 
 const SEEDED = { pending: 45_000, confirmed: 45_000 };
 
@@ -35,55 +35,56 @@ export const againstFloor: Part = {
     }
     return `The floor is a bare Worker (bench/floor) with the same D1 statements, in the same batches with the same
 parameters, and the same object call. Both run on workerd, without a proxy in front; the load comes from
-another process, over keep-alive connections that each wait for an answer before they ask again. Medians of
-${plan.rounds} runs of ${plan.milliseconds} ms each, in turn on the service and the floor. Confirm and refund are the first action of
-their payment, for which the runtime makes an object and its file; the refused action is a refund of a pending
-payment, on objects that are there. Times in milliseconds. Targets: throughput at least ${LEAST_THROUGHPUT} of the floor's, p99
-at most ${MOST_P99} of it.
+another process, over keep-alive connections that each wait for an answer before they ask again. ${plan.rounds} rounds, each
+with a run of ${plan.milliseconds} ms on the service, the floor, and a second instance of the floor, in changing order.
+Throughputs are medians of the rounds, their ratio is the median of the rounds' ratios; p50 and p99 are of all
+requests of all rounds, in milliseconds. "Itself" is the second floor against the first: what the machine's noise
+alone makes of two equal Workers. Confirm and refund are the first action of their payment, for which the
+runtime makes an object and its file; the refused action is a refund of a pending payment, on objects that are
+there. Targets: throughput at least ${LEAST_THROUGHPUT} of the floor's, p99 at most ${MOST_P99} of it.
 
 ${sections.join("\n\n")}`;
   },
 };
 
-interface Row {
-  readonly connections: number;
-  readonly operation: Operation;
-  readonly service: Figures;
-  readonly floor: Figures;
-}
-type Figures = Record<"throughput" | "p50" | "p99", number>;
+const TARGETS = ["service", "floor", "again"] as const;
+type TargetName = (typeof TARGETS)[number];
 
 interface Runs {
+  readonly connections: number;
   readonly operation: Operation;
-  readonly service: Figures[];
-  readonly floor: Figures[];
+  readonly measured: Readonly<Record<TargetName, Measured[]>>;
 }
 
-/** Runs every operation on both, in turn. */
-async function compare(workshop: Workshop, place: Place, plan: Plan): Promise<Row[]> {
-  const service = new Target(workshop, await workshop.serve("service", await workshop.state(place, SEEDED)));
-  const floor = new Target(workshop, await workshop.serve("floor", await workshop.state(place, SEEDED)));
+/** Runs every operation on all, in turn. */
+async function compare(workshop: Workshop, place: Place, plan: Plan): Promise<Runs[]> {
+  const target = async (worker: WorkerName) =>
+    new Target(workshop, await workshop.serve(worker, await workshop.state(place, SEEDED)));
+  const targets = { service: await target("service"), floor: await target("floor"), again: await target("floor") };
   for (const operation of OPERATIONS) {
-    for (const target of [service, floor]) await target.run(operation, 16, plan.milliseconds);
+    for (const name of TARGETS) await targets[name].run(operation, 16, 1000);
   }
-  const rows: Row[] = [];
+  const rows: Runs[] = [];
   for (const connections of plan.connections) {
-    const runs = OPERATIONS.map((operation): Runs => ({ operation, service: [], floor: [] }));
+    const runs = OPERATIONS.map(
+      (operation): Runs => ({
+        connections,
+        operation,
+        measured: { service: [], floor: [], again: [] },
+      }),
+    );
     for (let round = 0; round < plan.rounds; round++) {
-      for (const run of runs) {
-        const pair = [
-          async () => run.service.push(await service.run(run.operation, connections, plan.milliseconds)),
-          async () => run.floor.push(await floor.run(run.operation, connections, plan.milliseconds)),
-        ];
-        for (const measure of round % 2 === 0 ? pair : pair.reverse()) await measure();
+      const turn = TARGETS.map((_, n) => TARGETS[(n + round) % TARGETS.length] ?? "service");
+      for (const { operation, measured } of runs) {
+        for (const name of turn) {
+          measured[name].push(await targets[name].run(operation, connections, plan.milliseconds));
+        }
       }
     }
-    for (const { operation, service, floor } of runs) {
-      rows.push({ connections, operation, service: medians(service), floor: medians(floor) });
-    }
+    rows.push(...runs);
     console.log(`${place}, ${connections} connections: done`);
   }
-  for (const target of [service, floor]) await target.server.stop();
+  for (const name of TARGETS) await targets[name].server.stop();
   return rows;
 }
 
@@ -98,47 +99,57 @@ class Target {
     this.server = server;
   }
 
-  async run(operation: Operation, connections: number, milliseconds: number): Promise<Figures> {
+  async run(operation: Operation, connections: number, milliseconds: number): Promise<Measured> {
     const from = this.#asked.get(operation) ?? 0;
     const left = supply(operation, SEEDED) - from;
     const requests = Number.isFinite(left) ? Math.min(left, ACTIONS_PER_RUN) : 1_000_000;
     const job = { port: this.server.port, seeded: SEEDED, operations: [operation], from, requests };
-    const measured: Measured = await this.#workshop.load({ ...job, connections, milliseconds });
+    const measured = await this.#workshop.load({ ...job, connections, milliseconds });
     this.#asked.set(operation, from + measured.requests);
-    return { throughput: measured.requests / measured.seconds, p50: measured.p50, p99: measured.p99 };
+    return measured;
   }
 }
 
-function medians(runs: readonly Figures[]): Figures {
-  return { throughput: medianOf(runs, "throughput"), p50: medianOf(runs, "p50"), p99: medianOf(runs, "p99") };
-}
+const throughput = ({ requests, seconds }: Measured) => requests / seconds;
 
-function summarize(rows: readonly Row[]): string {
-  const ratios = rows.map(({ service, floor }) => ({
-    throughput: service.throughput / floor.throughput,
-    p99: service.p99 / floor.p99,
-  }));
-  const fast = ratios.filter(({ throughput }) => throughput >= LEAST_THROUGHPUT).length;
-  const steady = ratios.filter(({ p99 }) => p99 <= MOST_P99).length;
-  const head = ["connections", "operation", "requests/s", "floor", "ratio", "holds", "p50", "floor", "p99", "floor"];
-  const body = rows.map(({ connections, operation, service, floor }, n) => {
-    const { throughput, p99 } = ratios[n] ?? { throughput: 0, p99: 0 };
+function summarize(rows: readonly Runs[]): string {
+  const head = [
+    ...["connections", "operation", "requests/s", "floor", "ratio", "holds", "itself"],
+    ...["p50", "floor", "p99", "floor", "ratio", "holds", "itself"],
+  ];
+  let [fast, steady] = [0, 0];
+  const body = rows.map(({ connections, operation, measured }) => {
+    const { service, floor } = measured;
+    const speed = (name: TargetName) => median(measured[name].map(throughput));
+    const time = (name: TargetName, q: number) =>
+      quantile(
+        measured[name].flatMap(({ latencies }) => latencies),
+        q,
+      );
+    const against = (runs: readonly Measured[]) =>
+      median(runs.flatMap((run, n) => (floor[n] ? [throughput(run) / throughput(floor[n])] : [])));
+    const [speedRatio, p99Ratio] = [against(service), time("service", 0.99) / time("floor", 0.99)];
+    const [isFast, isSteady] = [speedRatio >= LEAST_THROUGHPUT, p99Ratio <= MOST_P99];
+    if (isFast) fast++;
+    if (isSteady) steady++;
     return [
       connections,
       operation,
-      service.throughput.toFixed(0),
-      floor.throughput.toFixed(0),
-      throughput.toFixed(2),
-      verdict(throughput >= LEAST_THROUGHPUT),
-      service.p50.toFixed(2),
-      floor.p50.toFixed(2),
-      service.p99.toFixed(2),
-      floor.p99.toFixed(2),
-      p99.toFixed(2),
-      verdict(p99 <= MOST_P99),
+      speed("service").toFixed(0),
+      speed("floor").toFixed(0),
+      speedRatio.toFixed(2),
+      verdict(isFast),
+      against(measured.again).toFixed(2),
+      time("service", 0.5).toFixed(2),
+      time("floor", 0.5).toFixed(2),
+      time("service", 0.99).toFixed(2),
+      time("floor", 0.99).toFixed(2),
+      p99Ratio.toFixed(2),
+      verdict(isSteady),
+      (time("again", 0.99) / time("floor", 0.99)).toFixed(2),
     ];
   });
-  return `${table([[...head, "ratio", "holds"], ...body])}
+  return `${table([head, ...body])}
 
 Throughput holds in ${fast} of ${rows.length} rows, p99 in ${steady}.`;
 }

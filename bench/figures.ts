@@ -5,9 +5,10 @@ export function median(figures: readonly number[]): number {
   return [...figures].sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN;
 }
 
-/** The median of one field. */
-export function medianOf<Field extends string>(runs: readonly Record<Field, number>[], field: Field): number {
-  return median(runs.map((run) => run[field]));
+/** The figure that a share `q` of the figures does not exceed. */
+export function quantile(figures: readonly number[], q: number): number {
+  const sorted = Float64Array.from(figures).sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
 }
 
 /** Whether a figure keeps to a target, as the tables say it. */

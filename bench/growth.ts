@@ -1,6 +1,5 @@
 /** Growth: does an operation cost the same with a thousand times the payments? */
-import { medianOf, verdict } from "./figures.ts";
-import type { Measured } from "./load.ts";
+import { median, verdict } from "./figures.ts";
 import { meter, rows } from "./meter.ts";
 import { OPERATIONS, type Operation, type Seeded } from "./operations.ts";
 import type { Part } from "./part.ts";
@@ -15,9 +14,12 @@ interface Plan {
   readonly many: Seeded;
   readonly places: readonly Place[];
   readonly rounds: number;
-  /** Requests per run, one at a time. */
+  /** Requests per round and operation, one at a time. */
   readonly requests: number;
 }
+
+/** The two databases take turns after so many requests, so that a slow moment of the machine strikes both. */
+const TURN = 25;
 const FULL: Plan = {
   many: { pending: 600_000, confirmed: 400_000 },
   places: ["disk", "tmpfs"],
@@ -72,7 +74,8 @@ export const growth: Part = {
     }
     return `The same operations with 1,000 and with ${count(many).toLocaleString("en")} payments in D1, with their events and keys. Rows as the
 runtime's own \`meta\` counts them; of a replay's first statements, which fail and are rolled back, it tells
-none. p50 in milliseconds, one request at a time, medians of ${rounds} runs of ${requests} requests, in turn on both.
+none. p50 in milliseconds, one request at a time, of ${rounds * requests} requests each, in turns of ${TURN}, in ${rounds} rounds that
+each restart both servers.
 Targets: rows equal, p50 within ${MOST_P50}.
 
 ${sections.join("\n\n")}`;
@@ -97,8 +100,9 @@ async function countRows(workshop: Workshop, seeded: Seeded): Promise<{ read: nu
 
 interface Runs {
   readonly operation: Operation;
-  readonly small: Measured[];
-  readonly large: Measured[];
+  /** Latencies. */
+  readonly small: number[];
+  readonly large: number[];
 }
 
 /** The p50 of each operation in a small and in a large database. */
@@ -109,30 +113,26 @@ async function measure(workshop: Workshop, place: Place, { many, rounds, request
     // A small database would not stay small, nor have payments left to confirm: each round has a new one.
     const small = await workshop.serve("service", await workshop.state(place, FEW));
     const large = await workshop.serve("service", largeState);
-    const ask = (server: Server, seeded: Seeded, operations: readonly Operation[], from: number) =>
-      workshop.load({
-        port: server.port,
-        seeded,
-        operations,
-        from,
-        requests,
-        milliseconds: 30_000,
-        connections: 1,
-      });
+    const ask = async (server: Server, seeded: Seeded, operation: Operation, from: number, requests: number) => {
+      const job = { port: server.port, seeded, operations: [operation], from, requests };
+      return (await workshop.load({ ...job, milliseconds: 30_000, connections: 1 })).latencies;
+    };
     for (const operation of WARM_UP) {
-      await ask(small, FEW, [operation], 0);
-      await ask(large, many, [operation], 0);
+      await ask(small, FEW, operation, 0, requests);
+      await ask(large, many, operation, 0, requests);
     }
     for (const run of runs) {
-      const pair = [
-        async () => run.small.push(await ask(small, FEW, [run.operation], 0)),
-        async () => run.large.push(await ask(large, many, [run.operation], round * requests)),
-      ];
-      for (const measure of round % 2 === 0 ? pair : pair.reverse()) await measure();
+      for (let asked = 0; asked < requests; asked += TURN) {
+        const pair = [
+          async () => run.small.push(...(await ask(small, FEW, run.operation, asked, TURN))),
+          async () => run.large.push(...(await ask(large, many, run.operation, round * requests + asked, TURN))),
+        ];
+        for (const measure of (asked / TURN) % 2 === 0 ? pair : pair.reverse()) await measure();
+      }
     }
     await small.stop();
     await large.stop();
     console.log(`${place}, round ${round + 1} of ${rounds}: done`);
   }
-  return runs.map(({ small, large }) => ({ small: medianOf(small, "p50"), large: medianOf(large, "p50") }));
+  return runs.map(({ small, large }) => ({ small: median(small), large: median(large) }));
 }

@@ -3,6 +3,7 @@
  * process that forked it and answers each with what it measured.
  */
 import { Connection } from "./connection.ts";
+import { quantile } from "./figures.ts";
 import { type Operation, request, type Seeded, STATUS } from "./operations.ts";
 
 export interface Job {
@@ -23,11 +24,12 @@ export interface Measured {
   readonly seconds: number;
   /** Of the time from sending to the whole answer, in milliseconds. */
   readonly p50: number;
-  readonly p99: number;
+  /** All of those times, so that several runs can be judged as one. */
+  readonly latencies: readonly number[];
 }
 
-/** A run lasts until so many requests are made: a p99 of fewer says nothing. */
-const LEAST = 200;
+/** A run lasts until so many requests are made. */
+const LEAST = 50;
 
 async function run({ port, seeded, operations, from, requests, milliseconds, connections }: Job): Promise<Measured> {
   const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
@@ -52,9 +54,7 @@ async function run({ port, seeded, operations, from, requests, milliseconds, con
     for (const connection of open) connection.close();
   }
   const seconds = (performance.now() - started) / 1000;
-  const sorted = Float64Array.from(latencies).sort();
-  const quantile = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
-  return { requests: sorted.length, seconds, p50: quantile(0.5), p99: quantile(0.99) };
+  return { requests: latencies.length, seconds, p50: quantile(latencies, 0.5), latencies };
 }
 
 process.once("disconnect", () => process.exit());
