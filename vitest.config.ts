@@ -1,18 +1,30 @@
 import path from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { makeKey } from "./src/access/key.ts";
 
 const migrations = await readD1Migrations(path.join(import.meta.dirname, "migrations"));
 
 export default defineConfig({
   test: {
+    // The log has a line for every request.
+    onConsoleLog: (log) => !log.includes('"message":"request"'),
     reporters: ["default", "./test/count-reporter.ts"],
     projects: [
       // Pure modules, on Node.
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
       // The Worker, its object and its D1, in workerd.
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: { ADMIN_KEY: makeKey().key },
+              // One key makes all the requests of a file.
+              ratelimits: { KEY_RATE: { namespace_id: "1001", simple: { limit: 1_000_000, period: 10 } } },
+            },
+          }),
+        ],
         test: {
           name: "worker",
           include: ["test/worker/**/*.test.ts"],

@@ -3,7 +3,7 @@ import { assertSameWork } from "./equality.ts";
 import { median, quantile, verdict } from "./figures.ts";
 import type { Measured } from "./load.ts";
 import { OPERATIONS, type Operation, supply } from "./operations.ts";
-import type { Part } from "./part.ts";
+import { type Part, RATE_LIMITS } from "./part.ts";
 import { table } from "./results.ts";
 import type { Place, Server, WorkerName, Workshop } from "./workshop.ts";
 
@@ -34,7 +34,8 @@ export const againstFloor: Part = {
       sections.push(`State on ${place}:\n\n${summarize(await compare(workshop, place, plan))}`);
     }
     return `The floor is a bare Worker (bench/floor) with the same D1 statements, in the same batches with the same
-parameters, and the same object call. Both run on workerd, without a proxy in front; the load comes from
+parameters, and the same object call; it lets everybody in. The service asks for an API key, which it remembers.
+${RATE_LIMITS} Both run on workerd, without a proxy in front; the load comes from
 another process, over keep-alive connections that each wait for an answer before they ask again. ${plan.rounds} rounds, each
 with a run of ${plan.milliseconds} ms on the service, the floor, and a second instance of the floor, in changing order.
 Throughputs are medians of the rounds, their ratio is the median of the rounds' ratios; p50 and p99 are of all

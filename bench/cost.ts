@@ -1,7 +1,7 @@
 /** Cost: what Cloudflare would bill, from what the runtime counts. */
-import { meter, rows } from "./meter.ts";
+import { meter, meterFirstUse, type Report, rows } from "./meter.ts";
 import { OPERATIONS, type Operation, supply } from "./operations.ts";
-import type { Part } from "./part.ts";
+import { type Part, RATE_LIMITS } from "./part.ts";
 import { processorTime } from "./processes.ts";
 import { table } from "./results.ts";
 import type { Workshop } from "./workshop.ts";
@@ -31,7 +31,7 @@ interface Cost {
 export const cost: Part = {
   title: "Cost",
   async run(workshop, quick) {
-    const costs = await measure(workshop, quick);
+    const { costs, lookUp } = await measure(workshop, quick);
     const operations = OPERATIONS.map((operation) => {
       const { trips, objectCalls, rowsRead, rowsWritten, cpu, objectTime } = costs[operation];
       return [operation, 1, objectCalls, trips, rowsRead, rowsWritten, cpu.toFixed(2), objectTime.toFixed(1)];
@@ -39,10 +39,12 @@ export const cost: Part = {
     const head = ["operation", "requests", "object calls", "D1 round trips", "rows read", "rows written"];
     const flows = [bill(costs.create, costs.confirm), bill(costs.create, costs.confirm, costs.refund)] as const;
     const lines = flows[0].map(([what, dollars], n) => [what, dollars.toFixed(2), flows[1][n]?.[1].toFixed(2) ?? ""]);
-    return `Per operation, with a key wherever one can be sent. Rows as the runtime's own \`meta\` counts them; of a replay's
-first statements, which fail and are rolled back, it tells none. CPU is all the processor time of workerd, D1 and the
-HTTP server included, so it is more than what would be billed. An object's time is from call to answer, with D1 in the
-same process; every millisecond that D1 is further away adds $${(perMillion(1) * PRICES.objectDuration).toFixed(4)} per million actions.
+    return `Per operation, with an idempotency key wherever one can be sent, and an API key that the isolate remembers. An API
+key that it does not, or no longer, is looked up first: ${lookUp.trips} more D1 round trip, ${lookUp.read} more row read. ${RATE_LIMITS}
+Rows as the runtime's own \`meta\` counts them; of a replay's first statements, which fail and are rolled back, it tells
+none. CPU is all the processor time of workerd, D1 and the HTTP server included, so it is more than what would be
+billed. An object's time is from call to answer, with D1 in the same process; every millisecond that D1 is further away
+adds $${(perMillion(1) * PRICES.objectDuration).toFixed(4)} per million actions.
 
 ${table([[...head, "CPU, ms, at most", "object's time, ms"], ...operations])}
 
@@ -54,9 +56,18 @@ ${SOURCES} Storage, and what the plan includes, are left out.`;
   },
 };
 
-async function measure(workshop: Workshop, quick: boolean): Promise<Record<Operation, Cost>> {
+interface Measured {
+  readonly costs: Readonly<Record<(typeof OPERATIONS)[number], Cost>>;
+  /** What the look-up of a key adds to a request. */
+  readonly lookUp: { readonly trips: number; readonly read: number };
+}
+
+async function measure(workshop: Workshop, quick: boolean): Promise<Measured> {
   const metered = await workshop.serve("metered", await workshop.state("tmpfs", SEEDED));
   const service = await workshop.serve("service", await workshop.state("tmpfs", SEEDED));
+  const { first, next } = await meterFirstUse(metered.port, SEEDED);
+  const more = (figure: (report: Report) => number) => figure(first) - figure(next);
+  const lookUp = { trips: more(({ trips }) => trips.length), read: more((report) => rows(report, "rowsRead")) };
   const times = quick ? 20 : 200;
   const measureOne = async (operation: Operation): Promise<Cost> => {
     const first = await meter(metered.port, "service", operation, SEEDED, 0);
@@ -91,7 +102,7 @@ async function measure(workshop: Workshop, quick: boolean): Promise<Record<Opera
   };
   await metered.stop();
   await service.stop();
-  return costs;
+  return { costs, lookUp };
 }
 
 /** GB-s of a million calls that take so many milliseconds each, in millions. */

@@ -1,9 +1,10 @@
 /** Growth: does an operation cost the same with a thousand times the payments? */
 import { median, verdict } from "./figures.ts";
 import { meter, rows } from "./meter.ts";
-import { OPERATIONS, type Operation, type Seeded } from "./operations.ts";
-import type { Part } from "./part.ts";
+import { LISTS, OPERATIONS, type Operation, type Seeded } from "./operations.ts";
+import { type Part, RATE_LIMITS } from "./part.ts";
 import { table } from "./results.ts";
+import { PAYMENTS_PER_ORDER } from "./seed.ts";
 import type { Place, Server, Workshop } from "./workshop.ts";
 
 const MOST_P50 = 1.2;
@@ -17,6 +18,8 @@ interface Plan {
   /** Requests per round and operation, one at a time. */
   readonly requests: number;
 }
+
+const ASKED: readonly Operation[] = [...OPERATIONS, ...LISTS];
 
 /** The two databases take turns after so many requests, so that a slow moment of the machine strikes both. */
 const TURN = 25;
@@ -41,7 +44,7 @@ export const growth: Part = {
     const sections: string[] = [];
     for (const place of places) {
       const latencies = await measure(workshop, place, plan);
-      const body = OPERATIONS.map((operation, n) => {
+      const body = ASKED.map((operation, n) => {
         const [before, after] = [few[n], lots[n]];
         const { small, large } = latencies[n] ?? { small: Number.NaN, large: Number.NaN };
         return [
@@ -75,7 +78,9 @@ export const growth: Part = {
     return `The same operations with 1,000 and with ${count(many).toLocaleString("en")} payments in D1, with their events and keys. Rows as the
 runtime's own \`meta\` counts them; of a replay's first statements, which fail and are rolled back, it tells
 none. p50 in milliseconds, one request at a time, of ${rounds * requests} requests each, in turns of ${TURN}, in ${rounds} rounds that
-each restart both servers.
+each restart both servers. ${RATE_LIMITS}
+The lists ask for 20 payments: the newest of all; those that have failed, which none has, so that one page looks at as
+many as it ever does; those of an order, which has ${PAYMENTS_PER_ORDER}; those with a metadata pair, which one payment has.
 Targets: rows equal, p50 within ${MOST_P50}.
 
 ${sections.join("\n\n")}`;
@@ -90,9 +95,12 @@ function count({ pending, confirmed }: Seeded): number {
 async function countRows(workshop: Workshop, seeded: Seeded): Promise<{ read: number; written: number }[]> {
   const server = await workshop.serve("metered", await workshop.state("tmpfs", seeded));
   const counts = [];
-  for (const operation of OPERATIONS) {
+  for (const operation of ASKED) {
     const report = await meter(server.port, "service", operation, seeded, 0);
-    counts.push({ read: rows(report, "rowsRead"), written: rows(report, "rowsWritten") });
+    const count = { read: rows(report, "rowsRead"), written: rows(report, "rowsWritten") };
+    if (count.read === 0)
+      throw new Error(`The ${operation} has found nothing in a database of ${JSON.stringify(seeded)}`);
+    counts.push(count);
   }
   await server.stop();
   return counts;
@@ -107,7 +115,7 @@ interface Runs {
 
 /** The p50 of each operation in a small and in a large database. */
 async function measure(workshop: Workshop, place: Place, { many, rounds, requests }: Plan) {
-  const runs = OPERATIONS.map((operation): Runs => ({ operation, small: [], large: [] }));
+  const runs = ASKED.map((operation): Runs => ({ operation, small: [], large: [] }));
   const largeState = await workshop.state(place, many);
   for (let round = 0; round < rounds; round++) {
     // A small database would not stay small, nor have payments left to confirm: each round has a new one.

@@ -3,7 +3,6 @@
  * process that forked it and answers each with what it measured.
  */
 import { Connection } from "./connection.ts";
-import { quantile } from "./figures.ts";
 import { type Operation, request, type Seeded, STATUS } from "./operations.ts";
 
 export interface Job {
@@ -22,9 +21,7 @@ export interface Job {
 export interface Measured {
   readonly requests: number;
   readonly seconds: number;
-  /** Of the time from sending to the whole answer, in milliseconds. */
-  readonly p50: number;
-  /** All of those times, so that several runs can be judged as one. */
+  /** Each request's time from sending to the whole answer, in milliseconds. */
   readonly latencies: readonly number[];
 }
 
@@ -54,7 +51,7 @@ async function run({ port, seeded, operations, from, requests, milliseconds, con
     for (const connection of open) connection.close();
   }
   const seconds = (performance.now() - started) / 1000;
-  return { requests: latencies.length, seconds, p50: quantile(latencies, 0.5), latencies };
+  return { requests: latencies.length, seconds, latencies };
 }
 
 process.once("disconnect", () => process.exit());

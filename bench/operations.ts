@@ -1,9 +1,11 @@
 /** The operations that are measured, as requests in the text of HTTP/1.1. */
 import { randomUUID } from "node:crypto";
-import { SEEDED_BODY, seededKey } from "./seed.ts";
+import { API_KEY, body, seededKey, seededPair, wholeOrders } from "./seed.ts";
 
 export const OPERATIONS = ["confirm", "create", "replay", "refund", "get", "refused action"] as const;
-export type Operation = (typeof OPERATIONS)[number];
+/** The ways to find payments. The floor has none of them. */
+export const LISTS = ["list", "list by status", "list by order", "list by metadata"] as const;
+export type Operation = (typeof OPERATIONS | typeof LISTS)[number];
 
 /** How many of the pending payments, from the last one down, are there to refuse a refund. */
 export const REFUSING = 200;
@@ -16,6 +18,10 @@ export const STATUS: Readonly<Record<Operation, number>> = {
   confirm: 200,
   refund: 200,
   "refused action": 409,
+  list: 200,
+  "list by status": 200,
+  "list by order": 200,
+  "list by metadata": 200,
 };
 
 /** What a database was seeded with: ids 1 to `pending`, then `confirmed` more. */
@@ -32,27 +38,44 @@ export function supply(operation: Operation, { pending, confirmed }: Seeded): nu
 
 /** The `n`th request of an operation, from 0; no two of one operation have the same `n`. */
 export function request(operation: Operation, { pending, confirmed }: Seeded, n: number): string {
-  const some = 1 + ((Math.imul(n, 2654435761) >>> 0) % (pending + confirmed));
+  const some = (of: number) => 1 + ((Math.imul(n, 2654435761) >>> 0) % of);
+  const order = some(wholeOrders(pending + confirmed));
   switch (operation) {
     case "create":
-      return post("", randomUUID(), BODY);
+      return post("", randomUUID(), JSON.stringify(body(NEW_ORDERS + n)));
     case "replay":
-      return post("", seededKey(some), BODY);
+      return post("", seededKey(order), JSON.stringify(body(order)));
     case "get":
-      return `GET ${PATH}/${some} HTTP/1.1\r\nHost: bench\r\n\r\n`;
+      return get(`/${some(pending + confirmed)}`);
     case "confirm":
       return post(`/${1 + n}/confirm`, randomUUID(), "");
     case "refund":
       return post(`/${pending + 1 + n}/refund`, randomUUID(), "");
     case "refused action":
       return post(`/${pending - (n % REFUSING)}/refund`, randomUUID(), "");
+    case "list":
+      return get("?limit=20");
+    case "list by status":
+      // No payment has failed: the walk goes as far as a walk may go.
+      return get("?limit=20&status=failed");
+    case "list by order":
+      return get(`?limit=20&order_id=${order}`);
+    case "list by metadata":
+      return get(`?limit=20&metadata=${encodeURIComponent(seededPair(order).join("="))}`);
   }
 }
 
+/** New payments are for orders beyond those of the seeded ones. */
+const NEW_ORDERS = 1_000_000_000;
+
 const PATH = "/api/v1/payments";
-const BODY = JSON.stringify(SEEDED_BODY);
+const HEADERS = `Host: bench\r\nAuthorization: Bearer ${API_KEY}\r\n`;
+
+function get(path: string): string {
+  return `GET ${PATH}${path} HTTP/1.1\r\n${HEADERS}\r\n`;
+}
 
 function post(path: string, key: string, body: string): string {
   const type = body && "Content-Type: application/json\r\n";
-  return `POST ${PATH}${path} HTTP/1.1\r\nHost: bench\r\nIdempotency-Key: ${key}\r\n${type}Content-Length: ${body.length}\r\n\r\n${body}`;
+  return `POST ${PATH}${path} HTTP/1.1\r\n${HEADERS}Idempotency-Key: ${key}\r\n${type}Content-Length: ${body.length}\r\n\r\n${body}`;
 }

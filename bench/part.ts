@@ -10,3 +10,8 @@ export interface Part {
    */
   run(workshop: Workshop, quick: boolean): Promise<string>;
 }
+
+/** How the measured service limits rates (bench/service), for the text of a part. */
+export const RATE_LIMITS = `Rate limits are counted in memory, as on Cloudflare
+(developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit); the development runtime would ask an object, and
+its SQL, for each request.`;

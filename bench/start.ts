@@ -23,8 +23,8 @@ export const start: Part = {
   async run(workshop, quick) {
     const starts = quick ? 3 : 9;
     const [few, many] = quick ? [1_000, 4_000] : [20_000, 100_000];
-    const [service, floor] = [await workshop.built("service"), await workshop.built("floor")].map(sizes);
-    const server = await workshop.serve("service", await workshop.state("tmpfs", SEEDED));
+    const [service, floor] = [await workshop.built("deployed"), await workshop.built("floor")].map(sizes);
+    const server = await workshop.serve("deployed", await workshop.state("tmpfs", SEEDED));
     const health = await firstAnswer(server, HEALTH, starts);
     const get = await firstAnswer(server, GET, starts);
     const memory = await memoryAfter(workshop, server, [0, few, many]);
@@ -36,7 +36,8 @@ export const start: Part = {
     return `The bundle is what \`wrangler deploy\` uploads. A start is from the start of the workerd process, after \`kill -9\`, to
 its first answer, in medians of ${starts}, to the 10 ms that Linux counts in; miniflare's D1 starts with it. Memory is
 workerd's resident set, D1 and objects included, after so many requests over 16 connections: ${MIX.join(", ")},
-in turn. The floor, the bare Worker of "Against the floor", shows what of it is the runtime's own.
+in turn. The service is the Worker as it is deployed, with the rate limiters of the development runtime, whose object is
+in that memory. The floor, the bare Worker of "Against the floor", shows what of it is the runtime's own.
 
 ${table([
   ["", "service", "floor"],
@@ -98,7 +99,8 @@ async function memoryAfter(workshop: Workshop, server: Server, numbers: readonly
   const figures: number[] = [];
   let from = 0;
   for (const number of numbers) {
-    await workshop.load({ ...job, from, requests: number - from });
+    const { requests } = await workshop.load({ ...job, from, requests: number - from });
+    if (requests < number - from) throw new Error(`Only ${requests} of ${number - from} requests were made in time`);
     from = number;
     figures.push(residentMemory(server.pid()));
   }

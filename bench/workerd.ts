@@ -5,12 +5,25 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as miniflareOptions } from "wrangler";
+import { makeKey } from "../src/access/key.ts";
+import { SCOPE_NAMES } from "../src/access/scopes.ts";
 
 export const PROJECT = path.join(import.meta.dirname, "..");
 
-/** Builds the Worker that a wrangler configuration describes: what `wrangler deploy` would upload. */
-export async function build(configuration: string, directory: string): Promise<void> {
-  await wrangler("deploy", "--dry-run", "--config", configuration, "--outdir", directory);
+/** The administrator's key of every service that is started here; it lasts as long as this process. */
+export const ADMIN_KEY = makeKey().key;
+
+/** So many requests that no load is refused. */
+const NO_LIMIT = { limit: 1_000_000_000, period: 10 as const };
+
+/**
+ * Builds the Worker that a wrangler configuration describes: what `wrangler deploy` would upload.
+ *
+ * @param main another entry point than the configuration's
+ */
+export async function build(configuration: string, directory: string, main?: string): Promise<void> {
+  const entry = main === undefined ? [] : [main];
+  await wrangler("deploy", ...entry, "--dry-run", "--config", configuration, "--outdir", directory);
 }
 
 /** Applies the migrations to the D1 in a state directory, which is made if it is not there. */
@@ -27,8 +40,8 @@ export interface Running {
 }
 
 /**
- * Starts a built Worker on workerd, without its assets: /docs is not there. Its file descriptors are limited by the hard limit: Node raises the
- * soft one for itself and for what it starts.
+ * Starts a built Worker on workerd, without its assets: /docs is not there. Its file descriptors are limited by
+ * the hard limit: Node raises the soft one for itself and for what it starts.
  *
  * @param configuration the wrangler.toml it was built from, for its bindings
  * @param directory where `build` put it
@@ -45,6 +58,11 @@ export async function start(configuration: string, directory: string, state: str
       workers: [
         {
           ...bindings,
+          bindings: Object.assign({}, workerOptions.bindings, { ADMIN_KEY }),
+          ratelimits: {
+            KEY_RATE: { namespace_id: "1001", simple: NO_LIMIT },
+            FAILURE_RATE: { namespace_id: "1002", simple: NO_LIMIT },
+          },
           name: "service",
           modules: true,
           scriptPath: path.join(directory, "index.js"),
@@ -57,6 +75,10 @@ export async function start(configuration: string, directory: string, state: str
       port: port + 1,
       cf: false,
       logRequests: false,
+      // The service logs a line for each request, which nobody reads here.
+      handleStructuredLogs: ({ level, message }) => {
+        if (level !== "log") console.error(message);
+      },
       resourcePersistencePath: path.join(state, "v3"),
     }),
   );
@@ -71,6 +93,18 @@ export async function start(configuration: string, directory: string, state: str
     pid: () => childWith(`entry=127.0.0.1:${port + 1}`),
     stop: () => miniflare.dispose(),
   };
+}
+
+/** Makes an API key of the default merchant, with every scope, at a running service. */
+export async function createKey(url: string): Promise<string> {
+  const response = await fetch(`${url}/api/v1/api-keys`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${ADMIN_KEY}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ name: "load", scopes: SCOPE_NAMES }),
+  });
+  const { key } = (await response.json()) as { key?: string };
+  if (response.status !== 201 || key === undefined) throw new Error(`No key was made: ${response.status}`);
+  return key;
 }
 
 /** Runs wrangler to its end, or to that of this process, off the network and without questions. */

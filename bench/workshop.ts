@@ -8,10 +8,22 @@ import type { Seeded } from "./operations.ts";
 import { seed } from "./seed.ts";
 import { build, migrate, PROJECT, type Running, start } from "./workerd.ts";
 
+/** The Worker's wrangler configuration, and its entry point where that is another than the configuration's. */
+interface Worker {
+  readonly configuration: string;
+  readonly main?: string;
+}
+
+const worker = (configuration: string, main?: string): Worker => ({
+  configuration: path.join(PROJECT, configuration),
+  ...(main && { main: path.join(PROJECT, main) }),
+});
+
 const WORKERS = {
-  service: path.join(PROJECT, "wrangler.toml"),
-  floor: path.join(PROJECT, "bench/floor/wrangler.toml"),
-  metered: path.join(PROJECT, "bench/metered/wrangler.toml"),
+  deployed: worker("wrangler.toml"),
+  service: worker("wrangler.toml", "bench/service/index.ts"),
+  floor: worker("bench/floor/wrangler.toml"),
+  metered: worker("bench/metered/wrangler.toml"),
 };
 export type WorkerName = keyof typeof WORKERS;
 
@@ -25,10 +37,10 @@ export interface Server extends Running {
 
 export interface Workshop {
   /** Builds a Worker, once; returns the directory of its bundle. */
-  built(worker: WorkerName): Promise<string>;
+  built(name: WorkerName): Promise<string>;
   /** A state directory with a seeded D1, of its own to change. */
   state(place: Place, seeded: Seeded): Promise<string>;
-  serve(worker: WorkerName, state: string): Promise<Server>;
+  serve(name: WorkerName, state: string): Promise<Server>;
   load(job: Job): Promise<Measured>;
 }
 
@@ -58,10 +70,11 @@ export async function inWorkshop(limit: number, work: (workshop: Workshop) => Pr
     map.set(key, made);
     return made;
   };
-  const built = (worker: WorkerName) =>
-    memoized(bundles, worker, async () => {
-      const directory = path.join(roots.disk, `dist-${worker}`);
-      await build(WORKERS[worker], directory);
+  const built = (name: WorkerName) =>
+    memoized(bundles, name, async () => {
+      const directory = path.join(roots.disk, `dist-${name}`);
+      const { configuration, main } = WORKERS[name];
+      await build(configuration, directory, main);
       return directory;
     });
   let states = 0;
@@ -72,7 +85,7 @@ export async function inWorkshop(limit: number, work: (workshop: Workshop) => Pr
         const name = `seed-${seeded.pending}-${seeded.confirmed}`;
         const template = await memoized(templates, name, async () => {
           const directory = path.join(roots.tmpfs, name);
-          await migrate(WORKERS.service, directory);
+          await migrate(WORKERS.deployed.configuration, directory);
           await seed(directory, seeded.pending, seeded.confirmed);
           return directory;
         });
@@ -80,9 +93,9 @@ export async function inWorkshop(limit: number, work: (workshop: Workshop) => Pr
         cpSync(template, directory, { recursive: true });
         return directory;
       },
-      async serve(worker, state) {
+      async serve(name, state) {
         const port = await freePort();
-        const running = await start(WORKERS[worker], await built(worker), state, port);
+        const running = await start(WORKERS[name].configuration, await built(name), state, port);
         const server: Server = {
           ...running,
           port,

@@ -1,15 +1,22 @@
 // `npm start`: applies the migrations to the local D1, then serves the API until it is stopped.
-// Further words go to `wrangler dev`; --persist-to DIR also says where the migrations go.
+// Further words go to `wrangler dev`; --persist-to DIR also says where the migrations go. The service runs open
+// unless they set AUTH_MODE: `npm start -- --var AUTH_MODE:required --var ADMIN_KEY:<key>`.
 import { spawn } from "node:child_process";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
 const wrangler = path.join(import.meta.dirname, "../node_modules/wrangler/bin/wrangler.js");
 const forwarded = process.argv.slice(2);
-const options = { port: { type: "string" }, "persist-to": { type: "string" } };
+const options = {
+  port: { type: "string" },
+  "persist-to": { type: "string" },
+  var: { type: "string", multiple: true },
+};
 const { values } = parseArgs({ args: forwarded, strict: false, options });
 const port = values.port === undefined ? ["--port", "8000"] : [];
 const persistence = values["persist-to"] === undefined ? [] : ["--persist-to", String(values["persist-to"])];
+const isOpen = !values.var?.some((given) => String(given).startsWith("AUTH_MODE:"));
+const mode = isOpen ? ["--var", "AUTH_MODE:open"] : [];
 
 // CI keeps wrangler from asking; the others keep it, and the local runtime, off the network.
 const env = {
@@ -39,5 +46,8 @@ function run(args) {
 
 const migrated = await run(["d1", "migrations", "apply", "DB", "--local", ...persistence]);
 if (migrated !== 0) process.exit(migrated);
-console.log("\nThe API and its Swagger page (/docs) will answer where wrangler says Ready.\n");
-process.exit(await run(["dev", ...port, "--show-interactive-dev-session=false", ...forwarded]));
+console.log("\nThe API and its Swagger page (/docs) will answer where wrangler says Ready.");
+if (isOpen)
+  console.log("It runs open: whoever asks without an API key is merchant 1. It answers on loopback hosts only.");
+console.log();
+process.exit(await run(["dev", ...port, ...mode, "--show-interactive-dev-session=false", ...forwarded]));

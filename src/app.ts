@@ -1,27 +1,96 @@
 /** The HTTP app: what happens to every request, the routes, and the API document made from them. */
+import type { Context } from "hono";
 import { license, version } from "../package.json";
-import { answerOtherMethods, MAX_BODY_BYTES, newApp } from "./endpoint";
+import { isLoopback, misconfiguration } from "./access/authorize";
+import { type Principal, SCOPES } from "./access/scopes";
+import { answer } from "./answer";
+import type { App } from "./context";
+import { Database } from "./database";
+import { answerOtherMethods, MAX_BODY_BYTES, newApp, SECURITY_SCHEME } from "./endpoint";
 import { Outage } from "./outage";
 import { problem } from "./problem";
+import { apiKeys } from "./routes/api-keys";
 import { docs } from "./routes/docs";
 import { health } from "./routes/health";
+import { merchants } from "./routes/merchants";
+import { paymentEvents } from "./routes/payment-events";
+import { paymentList } from "./routes/payment-list";
 import { payments } from "./routes/payments";
 import { problems } from "./routes/problems";
 
 export const app = newApp();
 
+/** What names a request: visible ASCII, so that it can stand in a header and a log. */
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+
 app.use(async (c, next) => {
-  const requestId = crypto.randomUUID();
-  c.set("requestId", requestId);
-  c.header("X-Request-Id", requestId);
-  c.header("X-Content-Type-Options", "nosniff");
-  c.header("Cache-Control", "no-store");
-  // A body that says how large it is need not be read to be refused.
-  if (Number(c.req.header("Content-Length") ?? 0) > MAX_BODY_BYTES) return problem(c, "body_too_large");
-  return next();
+  const started = Date.now();
+  const given = c.req.header("X-Request-Id");
+  const commitId = crypto.randomUUID();
+  c.set("commitId", commitId);
+  c.set("requestId", given !== undefined && REQUEST_ID.test(given) ? given : commitId);
+  c.set("db", new Database(c.env.DB));
+  const refused = refuse(c);
+  if (refused) c.res = refused;
+  else await next();
+  log(c, Date.now() - started);
 });
 
-for (const routes of [health, payments, problems, docs]) app.route("/", routes);
+/** The headers that the service reads. */
+const READ_HEADERS = ["Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "Content-Type", "Accept"];
+const MAX_HEADER_LENGTH = 8 * 1024;
+
+/** What can be told from a configuration, an address and a size, before anything else is done. */
+function refuse(c: Context<App>): Response | null {
+  if (c.env.AUTH_MODE === "open" && !isLoopback(c.req.url)) return problem(c, "host_not_allowed");
+  const missing = misconfiguration(c.env);
+  if (missing !== null && !/^\/(health|docs(\/.*)?|openapi\.json)\/?$/.test(c.req.path)) {
+    return problem(c, "not_configured", { detail: missing });
+  }
+  // A body that says how large it is need not be read to be refused.
+  if (Number(c.req.header("Content-Length") ?? 0) > MAX_BODY_BYTES) return problem(c, "body_too_large");
+  const tooLong = READ_HEADERS.find((name) => (c.req.header(name)?.length ?? 0) > MAX_HEADER_LENGTH);
+  return tooLong === undefined
+    ? null
+    : problem(c, "headers_too_large", { detail: `The header ${tooLong} is larger than 8 KiB` });
+}
+
+/** One line for each request. Keys, bodies and queries may hold secrets, and are not in it. */
+function log(c: Context<App>, duration: number): void {
+  const { trips, rowsRead, rowsWritten } = c.get("db").cost;
+  const principal: Principal | undefined = c.get("principal");
+  console.log(
+    JSON.stringify({
+      message: "request",
+      request_id: c.get("requestId"),
+      method: c.req.method,
+      route: c.get("route"),
+      status: c.res.status,
+      duration_ms: duration,
+      merchant_id: principal?.merchantId,
+      key_id: principal?.keyId,
+      d1_trips: trips,
+      d1_rows_read: rowsRead,
+      d1_rows_written: rowsWritten,
+    }),
+  );
+}
+
+// Literal paths before those with parameters.
+for (const routes of [health, paymentList, payments, paymentEvents, merchants, apiKeys, problems, docs]) {
+  app.route("/", routes);
+}
+
+app.openAPIRegistry.registerComponent("securitySchemes", SECURITY_SCHEME, {
+  type: "http",
+  scheme: "bearer",
+  bearerFormat: "pay_<public id>_<secret>",
+  description:
+    "An API key. Each operation names the scope that the key must have:\n\n" +
+    Object.entries(SCOPES)
+      .map(([name, allows]) => `- \`${name}\`: ${allows}`)
+      .join("\n"),
+});
 
 let document: string | undefined;
 app.get("/openapi.json", (c) => {
@@ -32,21 +101,24 @@ app.get("/openapi.json", (c) => {
         title: "Payment Service",
         version,
         description:
-          "Creates, confirms, fails and refunds payments, exactly once. Every error is an RFC 9457 problem: " +
-          "its `type` names the kind, its `detail` says what went wrong, its `instance` is the request id.",
+          "Creates, confirms, fails and refunds payments, exactly once, and finds them again. Every error is an " +
+          "RFC 9457 problem: its `type` names the kind, its `detail` says what went wrong, its `instance` is the " +
+          "request id. A request may bring its own `X-Request-Id`: 1 to 128 visible ASCII characters.",
         contact: { name: "The maintainers of the Payment Service" },
         license: { name: license, url: "https://spdx.org/licenses/MIT.html" },
       },
       servers: [{ url: "/" }],
       security: [],
       tags: [
-        { name: "Payments", description: "Create a payment, ask actions of it, and read it" },
+        { name: "Payments", description: "Create a payment, ask actions of it, read it and find it" },
+        { name: "Merchants", description: "The accounts that own payments" },
+        { name: "API keys", description: "What a merchant's programs are let in by" },
         { name: "Health", description: "Probes" },
         { name: "Problems", description: "The kinds of error, described" },
       ],
     }),
   );
-  return c.body(document, 200, { "Content-Type": "application/json" });
+  return answer(c, 200, document, { "Content-Type": "application/json" });
 });
 
 answerOtherMethods(app);
@@ -55,13 +127,15 @@ app.notFound((c) => problem(c, "route_not_found"));
 
 app.onError((error, c) => {
   const outage = error instanceof Outage;
-  console.error({
-    message: outage ? "outage" : "bug",
-    request_id: c.get("requestId"),
-    method: c.req.method,
-    path: c.req.path,
-    error: error.stack,
-    cause: String(error.cause),
-  });
+  console.error(
+    JSON.stringify({
+      message: outage ? "outage" : "bug",
+      request_id: c.get("requestId"),
+      method: c.req.method,
+      route: c.get("route"),
+      error: error.stack,
+      cause: String(error.cause),
+    }),
+  );
   return problem(c, outage ? "unavailable" : "internal_error");
 });

@@ -1,8 +1,26 @@
+import type { Principal } from "./access/scopes";
+import type { Database } from "./database";
+
+declare global {
+  // What Env extends, here and in cloudflare:workers.
+  interface __BaseEnv_Env {
+    /** A secret, and so unknown to wrangler.toml: the first administrator's key. */
+    readonly ADMIN_KEY?: string;
+  }
+}
+
 /** What the context of every request carries. */
 export interface App {
   Bindings: Env;
   Variables: {
-    /** Made for each request and never taken from it: an event is recognised by it. */
+    /** The caller's `X-Request-Id`, or one made for the request. It names, and proves nothing. */
     requestId: string;
+    /** Made for each request and never taken from it: what a request has committed is recognised by it. */
+    commitId: string;
+    db: Database;
+    /** Set once the request's endpoint has let it in. */
+    principal: Principal;
+    /** The path template of the endpoint that answers. */
+    route: string;
   };
 }

@@ -4,10 +4,11 @@
  */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { answer } from "./answer";
 import type { App } from "./context";
 
 interface Kind {
-  readonly status: 400 | 404 | 405 | 409 | 413 | 415 | 422 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503;
   readonly title: string;
   /** The `detail` where the caller of `problem` has nothing more precise to say. */
   readonly detail: string;
@@ -34,11 +35,47 @@ const KINDS = {
     detail: "The Idempotency-Key header is not valid",
     remedy: "Send one key of 1 to 255 visible ASCII characters, for example a UUID.",
   },
+  credentials_missing: {
+    status: 401,
+    title: "Credentials missing",
+    detail: "An API key is required",
+    remedy: "Send the header Authorization: Bearer with an API key.",
+  },
+  invalid_token: {
+    status: 401,
+    title: "Invalid token",
+    detail: "The API key is not valid",
+    remedy: "Check the key: it may be mistyped, unknown, revoked or expired. Ask whoever manages your keys for one.",
+  },
+  insufficient_scope: {
+    status: 403,
+    title: "Insufficient scope",
+    detail: "The API key lacks a scope that this request needs",
+    remedy: "Use a key with the scope that detail and the WWW-Authenticate header name.",
+  },
+  host_not_allowed: {
+    status: 403,
+    title: "Host not allowed",
+    detail: "This service runs open, without access control, and therefore answers on a loopback host only",
+    remedy: "Ask it on localhost, or set AUTH_MODE to required and use an API key.",
+  },
   payment_not_found: {
     status: 404,
     title: "Payment not found",
     detail: "Payment not found",
     remedy: "Check the payment's id.",
+  },
+  merchant_not_found: {
+    status: 404,
+    title: "Merchant not found",
+    detail: "Merchant not found",
+    remedy: "Check the merchant's id.",
+  },
+  api_key_not_found: {
+    status: 404,
+    title: "API key not found",
+    detail: "API key not found",
+    remedy: "Check the key's public id: the part between pay_ and the second underscore.",
   },
   route_not_found: {
     status: 404,
@@ -64,6 +101,18 @@ const KINDS = {
     detail: "Idempotency key reused with different payload",
     remedy: "Use a new key: this one has led to a success with another request. Nothing was changed.",
   },
+  api_key_not_active: {
+    status: 409,
+    title: "API key not active",
+    detail: "The API key is revoked or expired",
+    remedy: "Create a new key: one that is revoked or expired cannot be rolled. Nothing was changed.",
+  },
+  precondition_failed: {
+    status: 412,
+    title: "Precondition failed",
+    detail: "The payment is not as If-Match says",
+    remedy: "Somebody else changed the payment first: read it, and decide again. Nothing was changed.",
+  },
   body_too_large: {
     status: 413,
     title: "Body too large",
@@ -82,11 +131,29 @@ const KINDS = {
     detail: "The request is not valid; see errors",
     remedy: "Mend what errors lists: all of it is there, with the place of each. Nothing was changed.",
   },
+  rate_limited: {
+    status: 429,
+    title: "Rate limited",
+    detail: "Too many requests",
+    remedy: "Wait for Retry-After seconds, then repeat the request, and ask less often. Nothing was changed.",
+  },
+  headers_too_large: {
+    status: 431,
+    title: "Headers too large",
+    detail: "A request header is larger than 8 KiB",
+    remedy: "Send shorter headers.",
+  },
   internal_error: {
     status: 500,
     title: "Internal error",
     detail: "Internal error",
     remedy: "Report the request id in instance. Retrying with the same Idempotency-Key is safe.",
+  },
+  not_configured: {
+    status: 503,
+    title: "Not configured",
+    detail: "The service is not configured",
+    remedy: "Whoever operates the service sets what detail names. Nothing was changed.",
   },
   unavailable: {
     status: 503,
@@ -99,6 +166,28 @@ const KINDS = {
 
 export type ProblemKind = keyof typeof KINDS;
 export const PROBLEM_KINDS = Object.keys(KINDS) as ProblemKind[];
+
+/** What every endpoint that demands a scope may answer. */
+export const SECURED = [
+  "credentials_missing",
+  "invalid_token",
+  "insufficient_scope",
+  "host_not_allowed",
+  "rate_limited",
+  "headers_too_large",
+  "internal_error",
+  "not_configured",
+  "unavailable",
+] as const satisfies readonly ProblemKind[];
+
+/** What an endpoint that anybody may ask may answer, whatever it does. */
+export const UNSECURED = [
+  "host_not_allowed",
+  "body_too_large",
+  "headers_too_large",
+  "internal_error",
+  "not_configured",
+] as const satisfies readonly ProblemKind[];
 
 /** How long a client waits before it asks an unavailable service again, in seconds. */
 const RETRY_AFTER = "1";
@@ -165,7 +254,7 @@ export function problem(
     instance: c.get("requestId"),
     ...(more.errors && { errors: more.errors }),
   };
-  return c.body(JSON.stringify(body), status, {
+  return answer(c, status, JSON.stringify(body), {
     "Content-Type": "application/problem+json",
     ...(kind === "unavailable" && { "Retry-After": RETRY_AFTER }),
     ...more.headers,
@@ -196,16 +285,45 @@ export function problemResponses(kinds: readonly ProblemKind[], said: Partial<Re
               ),
             },
           },
-          ...(status === 503 && { headers: { "Retry-After": RETRY_AFTER_HEADER } }),
+          ...(status in HEADERS && { headers: HEADERS[status] }),
         },
       ];
     }),
   );
 }
 
-const RETRY_AFTER_HEADER = {
-  description: "How many seconds to wait before the next try",
-  schema: { type: "integer" as const, minimum: 1, example: Number(RETRY_AFTER) },
+function header(description: string, example: string) {
+  return { description, schema: { type: "string" as const, example } };
+}
+
+function retryAfter(seconds: number) {
+  return {
+    description: "How many seconds to wait before the next try",
+    schema: { type: "integer" as const, minimum: 1, example: seconds },
+  };
+}
+
+const CHALLENGED = {
+  "WWW-Authenticate": header(
+    "How to authenticate (RFC 6750), and what was wrong with how the request did",
+    'Bearer realm="payments"',
+  ),
+};
+
+/** The headers that problems of a status come with. */
+const HEADERS: Partial<Record<Kind["status"], Record<string, ReturnType<typeof header | typeof retryAfter>>>> = {
+  401: CHALLENGED,
+  403: CHALLENGED,
+  412: { ETag: header("The payment's version as it is now", '"2"') },
+  429: {
+    "Retry-After": retryAfter(10),
+    "RateLimit-Policy": header(
+      "The quota `q` of requests in `w` seconds, of the key or the address",
+      '"key";q=1000;w=10',
+    ),
+    RateLimit: header("The requests `r` that are left for the next `t` seconds", '"key";r=0;t=10'),
+  },
+  503: { "Retry-After": retryAfter(Number(RETRY_AFTER)) },
 };
 
 function example(kind: ProblemKind, said: Said = {}) {

@@ -6,9 +6,11 @@ const STEPS = Object.values(LIFECYCLE)
   .join(", ");
 
 /**
- * The invariants of the storage, in one query: a row for each violation, and none when all is well.
+ * The invariants of the storage, in one query: a row for each violation, and none when all is well. D1 allows
+ * a compound SELECT five terms, which are all used.
  * - every payment has events 1..version, the first its creation, each later one a step of the lifecycle
- * - replaying a payment's events gives its row
+ * - replaying a payment's events gives its row; one without metadata in its first event has none
+ * - payment_metadata holds exactly the pairs of every payment's metadata, with the payment's merchant and time
  * - every idempotency key names an existing payment of its merchant, and no key names two
  */
 export const VIOLATIONS = `
@@ -33,11 +35,15 @@ judged AS (
       OR version IS NOT (SELECT max(sequence) FROM payment_events WHERE payment_id = id)
       THEN 'a payment has not the events 1..version'
     WHEN NOT legal THEN 'an event is not a step of the lifecycle'
-    WHEN (order_id, amount_minor, currency, status, provider, version, updated_at)
+    WHEN (order_id, amount_minor, currency, status, provider, version, updated_at, metadata)
       IS NOT (state ->> 'order_id', state ->> 'amount_minor', state ->> 'currency', state ->> 'status',
-              state ->> 'provider', sequence, at)
+              state ->> 'provider', sequence, at, coalesce(state -> 'metadata', '{}'))
       OR created_at IS NOT (SELECT created_at FROM payment_events WHERE payment_id = id AND sequence = 1)
       THEN 'replaying the events does not give the payment'
+    WHEN EXISTS (SELECT 1 FROM json_each(metadata) AS pair WHERE NOT EXISTS (
+      SELECT 1 FROM payment_metadata AS found WHERE found.merchant_id = payments.merchant_id AND found.name = pair.key
+      AND found.value = pair.value AND found.created_at = payments.created_at AND found.payment_id = payments.id))
+      THEN 'a payment is not found by its metadata'
     END AS violation
   FROM payments LEFT JOIN newest ON payment_id = id
 )
@@ -45,6 +51,11 @@ SELECT violation, id FROM judged WHERE violation IS NOT NULL
 UNION ALL
 SELECT 'an event has no payment', payment_id FROM payment_events
   WHERE payment_id NOT IN (SELECT id FROM payments)
+UNION ALL
+SELECT 'metadata finds a payment that has it not', payment_id FROM payment_metadata AS found
+  WHERE NOT EXISTS (SELECT 1 FROM payments, json_each(payments.metadata) AS pair
+    WHERE payments.id = found.payment_id AND payments.merchant_id = found.merchant_id
+    AND payments.created_at = found.created_at AND pair.key = found.name AND pair.value = found.value)
 UNION ALL
 SELECT 'a key names no payment of its merchant', payment_id FROM idempotency_keys AS k
   WHERE NOT EXISTS (SELECT 1 FROM payments WHERE id = k.payment_id AND merchant_id = k.merchant_id)

@@ -8,8 +8,7 @@ import floor, { type FloorEnv, FloorPayment } from "../floor/index";
 import { metered } from "./d1";
 import type { Report, Trip } from "./report.ts";
 
-interface MeteredEnv {
-  DB: D1Database;
+interface MeteredEnv extends Env {
   SERVICE_PAYMENT: DurableObjectNamespace<MeteredServicePayment>;
   FLOOR_PAYMENT: DurableObjectNamespace<MeteredFloorPayment>;
 }
@@ -51,14 +50,27 @@ export class MeteredFloorPayment extends FloorPayment {
   }
 }
 
+let made: { service: Env; floor: FloorEnv } | undefined;
+
+/** Made once: the app remembers keys by the D1 binding of its environment. */
+function environments(env: MeteredEnv) {
+  if (made) return made;
+  const DB = withMeter(env.DB);
+  made = {
+    service: { ...env, DB, PAYMENT: env.SERVICE_PAYMENT },
+    floor: { DB, PAYMENT: env.FLOOR_PAYMENT },
+  };
+  return made;
+}
+
 export default {
   async fetch(request, env, context): Promise<Response> {
     [trips, objectCalls, objectTime] = [[], 0, 0];
-    const DB = withMeter(env.DB);
+    const of = environments(env);
     const { status } =
       request.headers.get("Bench-Worker") === "floor"
-        ? await floor.fetch(request, { DB, PAYMENT: env.FLOOR_PAYMENT })
-        : await app.fetch(request, { DB, PAYMENT: env.SERVICE_PAYMENT }, context);
+        ? await floor.fetch(request, of.floor)
+        : await app.fetch(request, of.service, context);
     return Response.json({ status, trips, objectCalls, objectTime } satisfies Report);
   },
 } satisfies ExportedHandler<MeteredEnv>;

@@ -24,7 +24,26 @@ export const payments = sqliteTable("payments", {
   version: integer().notNull(),
   created_at: integer().notNull(),
   updated_at: integer().notNull(),
+  metadata: text().notNull(),
 });
+
+export const paymentMetadata = sqliteTable(
+  "payment_metadata",
+  {
+    merchant_id: integer()
+      .notNull()
+      .references(() => merchants.id),
+    name: text().notNull(),
+    value: text().notNull(),
+    created_at: integer().notNull(),
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+  },
+  (table) => [
+    primaryKey({ columns: [table.merchant_id, table.name, table.value, table.created_at, table.payment_id] }),
+  ],
+);
 
 export const idempotencyKeys = sqliteTable(
   "idempotency_keys",
@@ -53,6 +72,47 @@ export const paymentEvents = sqliteTable(
     data: text().notNull(),
     request_id: text().notNull(),
     created_at: integer().notNull(),
+    key_id: text(),
+    commit_id: text(),
   },
   (table) => [primaryKey({ columns: [table.payment_id, table.sequence] })],
 );
+
+export const apiKeys = sqliteTable("api_keys", {
+  id: text().primaryKey(),
+  merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  name: text().notNull(),
+  scopes: text().notNull(),
+  digest: text().notNull(),
+  created_at: integer().notNull(),
+  expires_at: integer(),
+  revoked_at: integer(),
+  last_used_at: integer(),
+});
+
+export const accountEvents = sqliteTable("account_events", {
+  id: integer().primaryKey(),
+  merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  type: text().notNull(),
+  subject: text().notNull(),
+  data: text().notNull(),
+  actor_merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  key_id: text(),
+  request_id: text().notNull(),
+  commit_id: text().notNull(),
+  idempotency_key: text(),
+  fingerprint: text(),
+  created_at: integer().notNull(),
+});
+
+export const jobPositions = sqliteTable("job_positions", {
+  job: text().primaryKey(),
+  position: text().notNull(),
+  updated_at: integer().notNull(),
+});

@@ -1,11 +1,14 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Idempotency } from "../idempotency";
+import { type Cost, Database } from "../database";
+import type { Origin } from "../origin";
 import { judgeObject, Outage, withRetries } from "../outage";
-import type { Action } from "./lifecycle";
-import { type Acted, applyAction, type Origin } from "./store";
+import { type Acted, type Asked, applyAction } from "./store";
 
 /** What crosses RPC. Thrown errors lose their class on the way, so they too are tagged values. */
-export type Reply = Acted | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
+export interface Reply {
+  readonly acted: Acted | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
+  readonly cost: Cost;
+}
 
 /**
  * One payment's line: the object named by the payment's id runs its actions one at a time, in order of
@@ -15,16 +18,19 @@ export class PaymentObject extends DurableObject<Env> {
   // Awaits on D1 do not hold the runtime's input gate: without this queue, calls would interleave.
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Asks `action` of this payment, once all that was asked before is done. */
-  act(origin: Origin, action: Action, idempotency: Idempotency | null): Promise<Reply> {
-    const reply = this.#last.then(() => this.#act(origin, action, idempotency));
+  /** Asks something of this payment, once all that was asked before is done. */
+  act(origin: Origin, asked: Asked): Promise<Reply> {
+    const reply = this.#last.then(async () => {
+      const db = new Database(this.env.DB);
+      return { acted: await this.#act(db, origin, asked), cost: db.cost };
+    });
     this.#last = reply;
     return reply;
   }
 
-  async #act(origin: Origin, action: Action, idempotency: Idempotency | null): Promise<Reply> {
+  async #act(db: Database, origin: Origin, asked: Asked): Promise<Reply["acted"]> {
     try {
-      return await applyAction(this.env.DB, origin, Number(this.ctx.id.name), action, idempotency);
+      return await applyAction(db, origin, Number(this.ctx.id.name), asked);
     } catch (error) {
       if (error instanceof Outage) return { tag: "outage", cause: String(error.cause) };
       return { tag: "bug", cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
@@ -33,32 +39,35 @@ export class PaymentObject extends DurableObject<Env> {
 }
 
 /**
- * Asks `action` of a payment through its object: one object call, one D1 round trip.
+ * Asks something of a payment through its object: one object call, one D1 round trip.
  *
+ * @param db is told what the object has spent
  * @throws Outage when the object or D1 is out of reach after retries
  */
 export async function askPayment(
   objects: DurableObjectNamespace<PaymentObject>,
+  db: Database,
   id: number,
   origin: Origin,
-  action: Action,
-  idempotency: Idempotency | null,
+  asked: Asked,
 ): Promise<Acted> {
   let attempts = 0;
-  const reply = await withRetries(async (): Promise<Reply> => {
+  const { acted, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(String(id)).act(origin, action, idempotency);
+    return objects.getByName(String(id)).act(origin, asked);
   }, judgeObject);
-  switch (reply.tag) {
+  db.add(cost);
+  switch (acted.tag) {
     case "outage":
-      throw new Outage(reply.cause);
+      throw new Outage(acted.cause);
     case "bug":
-      throw new Error("A bug in the payment's object", { cause: reply.cause });
+      throw new Error("A bug in the payment's object", { cause: acted.cause });
     case "refused":
     case "not_found":
+    case "outdated":
       // As in the store: what the broken object has sent may still arrive.
       if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
   }
-  return reply;
+  return acted;
 }

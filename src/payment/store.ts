@@ -3,9 +3,11 @@
  * truth: what changes together is one batch, a transaction, and every answer is read from what it left.
  */
 import type { InferSelectModel } from "drizzle-orm";
+import type { Database } from "../database";
 import type { payments } from "../db/schema";
 import type { Idempotency } from "../idempotency";
-import { judgeD1, Outage, withRetries } from "../outage";
+import type { Origin } from "../origin";
+import { Outage } from "../outage";
 import { type Action, eventType, INITIAL_STATUS, LIFECYCLE, outcome, type Status } from "./lifecycle";
 
 /** A payment as its row has it: the amount in minor units, times in milliseconds. */
@@ -23,19 +25,15 @@ const COLUMNS: Readonly<Record<keyof Payment, true>> = {
   version: true,
   created_at: true,
   updated_at: true,
+  metadata: true,
 };
+
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
 export interface NewPayment {
   readonly order_id: number;
   readonly amount_minor: number;
   readonly currency: string;
-}
-
-/** Who changes something, when, in milliseconds, and in which request. Request ids are never used twice. */
-export interface Origin {
-  readonly merchantId: number;
-  readonly requestId: string;
-  readonly now: number;
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 export type Created = { tag: "created" | "replayed"; payment: Payment } | { tag: "key_reused" };
@@ -44,24 +42,31 @@ export type Acted =
   | { tag: "changed" | "unchanged" | "replayed"; payment: Payment }
   | { tag: "not_found" }
   | { tag: "refused"; status: Status }
+  /** The payment's version is none of those that were expected. */
+  | { tag: "outdated"; version: number }
   | { tag: "key_reused" };
 
-const PAYMENT = Object.keys(COLUMNS)
+/** The columns of a payment, for a query. */
+export const PAYMENT = Object.keys(COLUMNS)
   .map((column) => `payments.${column}`)
   .join(", ");
 
 const FIND_PAYMENT = `SELECT ${PAYMENT} FROM payments WHERE id = ? AND merchant_id = ?`;
 
 /** Reads a payment of a merchant; null when there is none. One round trip. */
-export async function findPayment(db: D1Database, merchantId: number, id: number): Promise<Payment | null> {
-  const statement = db.prepare(FIND_PAYMENT).bind(id, merchantId);
-  const { results } = await withRetries(() => statement.all<Payment>(), judgeD1);
-  return results[0] ?? null;
+export async function findPayment(db: Database, merchantId: number, id: number): Promise<Payment | null> {
+  const [payment] = await db.all<Payment>(db.prepare(FIND_PAYMENT).bind(id, merchantId));
+  return payment ?? null;
 }
 
+// A merchant's payments have times in the order of their ids, whatever the clocks of several machines say:
+// so a list by time never has a new payment appear behind a reader.
 const INSERT_PAYMENT = `
-  INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
-  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7) RETURNING ${PAYMENT}`;
+  INSERT INTO payments
+    (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8
+  FROM (SELECT max(?7, coalesce((SELECT max(created_at) FROM payments WHERE merchant_id = ?1), 0)) AS time)
+  RETURNING ${PAYMENT}`;
 
 // A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
 // so last_insert_rowid() stays the payment's.
@@ -70,11 +75,18 @@ const INSERT_ITS_KEY = `
   VALUES (?, ?, ?, last_insert_rowid(), ?)`;
 
 const INSERT_ITS_FIRST_EVENT = `
-  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
-  VALUES (last_insert_rowid(), 1, ?, ?, ?, ?)`;
+  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)
+  SELECT id, 1, ?, ?, ?, ?, ?, created_at FROM payments WHERE id = last_insert_rowid()`;
+
+const INSERT_ITS_METADATA = `
+  INSERT INTO payment_metadata (merchant_id, name, value, created_at, payment_id)
+  SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
+  WHERE payments.id = last_insert_rowid()`;
+
+const NO_METADATA = "{}";
 
 const FIND_BY_KEY = `
-  SELECT ${PAYMENT}, idempotency_keys.fingerprint, payment_events.request_id
+  SELECT ${PAYMENT}, idempotency_keys.fingerprint, payment_events.commit_id
   FROM idempotency_keys
   JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
   JOIN payment_events ON payment_events.payment_id = payments.id AND payment_events.sequence = 1
@@ -85,42 +97,48 @@ const FIND_BY_KEY = `
  * trip, two for a retry.
  */
 export async function createPayment(
-  db: D1Database,
-  { merchantId, requestId, now }: Origin,
-  { key, fingerprint }: Idempotency,
-  fields: NewPayment,
+  db: Database,
+  origin: Origin,
+  idempotency: Idempotency,
+  payment: NewPayment,
 ): Promise<Created> {
-  const made = { ...fields, status: INITIAL_STATUS, provider: "internal" };
-  const { order_id, amount_minor, currency, status, provider } = made;
+  const { merchantId, keyId, requestId, commitId, now } = origin;
+  const { key, fingerprint } = idempotency;
+  const { order_id, amount_minor, currency, metadata } = payment;
+  const [status, provider] = [INITIAL_STATUS, "internal"];
+  const made = { order_id, amount_minor, currency, status, provider };
+  const pairs = JSON.stringify(metadata);
+  const hasPairs = pairs !== NO_METADATA;
+  const data = JSON.stringify(hasPairs ? { ...made, metadata } : made);
   const batch = [
-    db.prepare(INSERT_PAYMENT).bind(merchantId, order_id, amount_minor, currency, status, provider, now),
+    db.prepare(INSERT_PAYMENT).bind(merchantId, order_id, amount_minor, currency, status, provider, now, pairs),
     db.prepare(INSERT_ITS_KEY).bind(merchantId, key, fingerprint, now),
-    db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), JSON.stringify(made), requestId, now),
+    db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), data, requestId, commitId, keyId),
+    ...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),
   ];
   try {
-    const [inserted] = await withRetries(() => db.batch<Payment>(batch), judgeD1);
-    const payment = inserted?.results[0];
-    if (!payment) throw new Error("The insert of a payment returned no row");
-    return { tag: "created", payment };
+    const { rows } = await db.batch<Payment>(batch);
+    const inserted = rows[0]?.[0];
+    if (!inserted) throw new Error("The insert of a payment returned no row");
+    return { tag: "created", payment: inserted };
   } catch (error) {
     if (!isKeyTaken(error)) throw error;
   }
 
-  const statement = db.prepare(FIND_BY_KEY).bind(merchantId, key);
-  const { results } = await withRetries(() => statement.all<FoundByKey>(), judgeD1);
-  const [found] = results;
-  if (!found) throw new Error("A key that is taken names no payment");
-  const { fingerprint: recorded, request_id: creator, ...payment } = found;
+  const [found] = await db.all<FoundByKey>(db.prepare(FIND_BY_KEY).bind(merchantId, key));
+  // The key has ended just now, and is free.
+  if (!found) return createPayment(db, origin, idempotency, payment);
+  const { fingerprint: recorded, commit_id: creator, ...existing } = found;
   if (recorded !== fingerprint) return { tag: "key_reused" };
-  if (creator !== requestId) return { tag: "replayed", payment };
+  if (creator !== commitId) return { tag: "replayed", payment: existing };
   // An attempt whose answer was lost had committed: this very request made the payment, as it was then.
-  return { tag: "created", payment: { ...payment, status, version: 1, updated_at: payment.created_at } };
+  return { tag: "created", payment: { ...existing, status, version: 1, updated_at: existing.created_at } };
 }
 
 /** The payment that a key has led to, the fingerprint kept with the key, and the request that made it. */
 interface FoundByKey extends Payment {
   fingerprint: string;
-  request_id: string;
+  commit_id: string | null;
 }
 
 function isKeyTaken(error: unknown): boolean {
@@ -130,37 +148,55 @@ function isKeyTaken(error: unknown): boolean {
 const KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 
 const INSERT_EVENT = `
-  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
-  SELECT id, version, ?, ?, ?, updated_at FROM payments WHERE id = ? AND merchant_id = ? AND changes() = 1`;
+  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)
+  SELECT id, version, ?, ?, ?, ?, ?, updated_at FROM payments WHERE id = ? AND merchant_id = ? AND changes() = 1`;
 
 const PAYMENT_AFTER = `
   SELECT ${PAYMENT}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments
-  LEFT JOIN payment_events AS own ON own.payment_id = payments.id AND own.request_id = ?
+  LEFT JOIN payment_events AS own ON own.payment_id = payments.id AND own.commit_id = ?
   WHERE payments.id = ? AND payments.merchant_id = ?`;
 
-/** An action's own statements: the change behind its guard, and the key of a success. */
-function actionStatements({ from, to, repeatable }: (typeof LIFECYCLE)[Action]) {
+/**
+ * An action's own statements: the change behind its guard, and the key of a success.
+ *
+ * @param guard a further condition on the payment, as SQL
+ */
+function actionStatements({ from, to, repeatable }: (typeof LIFECYCLE)[Action], guard = "") {
   return {
     change: `
   UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(updated_at, ?1)
-  WHERE id = ?2 AND merchant_id = ?3 AND status IN (${from.map((status) => `'${status}'`).join(", ")})
+  WHERE id = ?2 AND merchant_id = ?3 AND status IN (${from.map((status) => `'${status}'`).join(", ")})${guard}
   AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?3 AND key = ?4)`,
     // A success is a change, which the event just inserted shows, or a repetition.
     insertKey: `
   INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
-  SELECT merchant_id, ?, ?, id, ? FROM payments
-  WHERE id = ? AND merchant_id = ? AND (changes() = 1${repeatable ? ` OR status = '${to}'` : ""})
+  SELECT ?3, ?4, ?6, id, ?1 FROM payments
+  WHERE id = ?2 AND merchant_id = ?3 AND (changes() = 1${repeatable ? ` OR status = '${to}'${guard}` : ""})
   ON CONFLICT (merchant_id, key) DO NOTHING`,
     eventType: eventType(to),
     eventData: JSON.stringify({ status: to }),
   };
 }
 
+const EXPECTED = " AND version IN (SELECT value FROM json_each(?5))";
+
+function statementsOf(action: Action) {
+  return { plain: actionStatements(LIFECYCLE[action]), guarded: actionStatements(LIFECYCLE[action], EXPECTED) };
+}
+
 const ACTION_STATEMENTS = {
-  confirm: actionStatements(LIFECYCLE.confirm),
-  fail: actionStatements(LIFECYCLE.fail),
-  refund: actionStatements(LIFECYCLE.refund),
-} satisfies Record<Action, ReturnType<typeof actionStatements>>;
+  confirm: statementsOf("confirm"),
+  fail: statementsOf("fail"),
+  refund: statementsOf("refund"),
+} satisfies Record<Action, ReturnType<typeof statementsOf>>;
+
+/** What is asked of a payment. */
+export interface Asked {
+  readonly action: Action;
+  readonly idempotency: Idempotency | null;
+  /** The versions that the payment may be in; null when any will do. */
+  readonly expected: readonly number[] | null;
+}
 
 /**
  * Asks an action of a payment. The guard is in the SQL, so that it holds whoever else is at work; what
@@ -170,36 +206,33 @@ const ACTION_STATEMENTS = {
  * @throws Outage also instead of a refusal that a lost attempt, arriving later, could belie
  */
 export async function applyAction(
-  db: D1Database,
-  { merchantId, requestId, now }: Origin,
+  db: Database,
+  { merchantId, keyId, requestId, commitId, now }: Origin,
   id: number,
-  action: Action,
-  idempotency: Idempotency | null,
+  { action, idempotency, expected }: Asked,
 ): Promise<Acted> {
-  const sql = ACTION_STATEMENTS[action];
+  const { plain, guarded } = ACTION_STATEMENTS[action];
+  const sql = expected ? guarded : plain;
   const { to } = LIFECYCLE[action];
-  const change = db.prepare(sql.change).bind(now, id, merchantId, idempotency?.key ?? null);
-  const event = db.prepare(INSERT_EVENT).bind(sql.eventType, sql.eventData, requestId, id, merchantId);
-  const after = db.prepare(PAYMENT_AFTER).bind(requestId, id, merchantId);
+  const versions = expected ? JSON.stringify(expected) : null;
+  const values = [now, id, merchantId, idempotency?.key ?? null, versions];
+  const change = db.prepare(sql.change).bind(...(expected ? values : values.slice(0, 4)));
+  const event = db.prepare(INSERT_EVENT).bind(sql.eventType, sql.eventData, requestId, commitId, keyId, id, merchantId);
+  const after = db.prepare(PAYMENT_AFTER).bind(commitId, id, merchantId);
   const batch = idempotency
     ? [
         db.prepare(KEY_BEFORE).bind(merchantId, idempotency.key),
         change,
         event,
-        db.prepare(sql.insertKey).bind(idempotency.key, idempotency.fingerprint, now, id, merchantId),
+        db.prepare(sql.insertKey).bind(...values, idempotency.fingerprint),
         after,
       ]
     : [change, event, after];
 
-  let attempts = 0;
-  const results = await withRetries(() => {
-    attempts++;
-    return db.batch<KeyBefore | PaymentAfter>(batch);
-  }, judgeD1);
-
-  const rows = results.flatMap((result) => result.results);
-  const key = rows.find((row) => "fingerprint" in row);
-  const found = rows.find((row) => "own_version" in row);
+  const { rows, attempts } = await db.batch<KeyBefore | PaymentAfter>(batch);
+  const all = rows.flat();
+  const key = all.find((row) => "fingerprint" in row);
+  const found = all.find((row) => "own_version" in row);
   if (found) {
     const { own_version, own_updated_at, ...payment } = found;
     // The change is this request's own, made now or in an attempt whose answer was lost: as it was then.
@@ -207,12 +240,17 @@ export async function applyAction(
       return { tag: "changed", payment: { ...payment, status: to, version: own_version, updated_at: own_updated_at } };
     }
     if (key && key.fingerprint === idempotency?.fingerprint) return { tag: "replayed", payment };
-    if (!key && outcome(payment.status, action) === "unchanged") return { tag: "unchanged", payment };
   }
   if (key) return { tag: "key_reused" };
+  const isExpected = !found || (expected?.includes(found.version) ?? true);
+  if (found && isExpected && outcome(found.status, action) === "unchanged") {
+    const { own_version: _, own_updated_at: __, ...payment } = found;
+    return { tag: "unchanged", payment };
+  }
   // An attempt whose answer was lost may still arrive, and then succeed: a refusal would be a guess.
   if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
-  return found ? { tag: "refused", status: found.status } : { tag: "not_found" };
+  if (!found) return { tag: "not_found" };
+  return isExpected ? { tag: "refused", status: found.status } : { tag: "outdated", version: found.version };
 }
 
 interface KeyBefore {

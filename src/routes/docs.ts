@@ -1,5 +1,6 @@
 /** The Swagger page and its files, which come from public/docs and from nowhere else. */
 import { secureHeaders } from "hono/secure-headers";
+import { answer } from "../answer";
 import { newApp } from "../endpoint";
 import { problem } from "../problem";
 
@@ -20,7 +21,7 @@ const headers = secureHeaders({
   },
 });
 
-docs.get("/", (c) => c.redirect("/docs"));
+docs.get("/", (c) => answer(c, 302, null, { Location: "/docs" }));
 
 docs.get("/docs/:file?", headers, async (c) => {
   const file = c.req.param("file") ?? "index.html";

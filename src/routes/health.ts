@@ -1,8 +1,9 @@
 /** Is the service up, and can it work? */
 import { createRoute, z } from "@hono/zod-openapi";
 import { version } from "../../package.json";
-import { endpoint, newApp } from "../endpoint";
-import { problem, problemResponses } from "../problem";
+import { json } from "../answer";
+import { endpoint, newApp, PUBLIC } from "../endpoint";
+import { problem, problemResponses, UNSECURED } from "../problem";
 
 export const health = newApp();
 
@@ -16,6 +17,7 @@ const live = createRoute({
   summary: "Is the service up?",
   description: "Answers without touching D1. The body is always exactly this; probes may compare all of it.",
   tags: ["Health"],
+  ...PUBLIC,
   responses: {
     200: {
       description: "The service is up",
@@ -23,11 +25,11 @@ const live = createRoute({
         "application/json": { schema: z.object({ status: z.literal("ok") }), example: { status: "ok" } },
       },
     },
-    ...problemResponses(["body_too_large", "internal_error"]),
+    ...problemResponses(UNSECURED.filter((kind) => kind !== "not_configured")),
   },
 });
 
-endpoint(health, live, (c) => c.json({ status: "ok" }, 200));
+endpoint(health, live, (c) => json(c, 200, { status: "ok" }));
 
 const ready = createRoute({
   method: "get",
@@ -36,6 +38,7 @@ const ready = createRoute({
   summary: "Can the service work?",
   description: "Asks D1 for a row that the migrations put there, and says how long that took.",
   tags: ["Health"],
+  ...PUBLIC,
   responses: {
     200: {
       description: "D1 answers, and its migrations are applied",
@@ -50,7 +53,7 @@ const ready = createRoute({
         },
       },
     },
-    ...problemResponses(["body_too_large", "internal_error", "unavailable"]),
+    ...problemResponses([...UNSECURED, "unavailable"]),
   },
 });
 
@@ -63,9 +66,9 @@ endpoint(health, ready, async (c) => {
     ]);
     if (!found) throw new Error("D1 did not answer in time, or holds no default merchant");
   } catch (error) {
-    console.error({ message: "not ready", request_id: c.get("requestId"), cause: String(error) });
+    console.error(JSON.stringify({ message: "not ready", request_id: c.get("requestId"), cause: String(error) }));
     return problem(c, "unavailable", { detail: "D1 does not answer, or its migrations are not applied" });
   }
   const d1_latency_ms = Math.round(performance.now() - started);
-  return c.json({ status: "ready", version, d1_latency_ms }, 200);
+  return json(c, 200, { status: "ready", version, d1_latency_ms });
 });

@@ -14,6 +14,7 @@ export const PAYMENT_EXAMPLE = {
   provider: "internal",
   created_at: "2026-01-16T16:57:41.614Z",
   updated_at: "2026-01-16T16:57:41.614Z",
+  metadata: { cart: "c-7" },
 };
 
 export const POSITIVE_INTEGER = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
@@ -36,6 +37,7 @@ export const PaymentSchema = z
     provider: z.string().openapi({ description: "What moves the money; `internal` settles at once" }),
     created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
     updated_at: z.iso.datetime().openapi({ description: "When the status last changed; RFC 3339, in UTC" }),
+    metadata: z.record(z.string(), z.string()).openapi({ description: "The pairs that the payment was created with" }),
   })
   .openapi("Payment", {
     description: "An intent to move an amount of one currency for one order",
@@ -55,7 +57,13 @@ export function present(payment: Payment): z.output<typeof PaymentSchema> {
     provider: payment.provider,
     created_at: new Date(payment.created_at).toISOString(),
     updated_at: new Date(payment.updated_at).toISOString(),
+    metadata: JSON.parse(payment.metadata),
   };
+}
+
+/** The version as a strong entity tag: it changes whenever the payment does. */
+export function etagOf({ version }: Payment): string {
+  return `"${version}"`;
 }
 
 /** A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency. */
@@ -64,6 +72,60 @@ function readAmount({ amount, currency }: { amount: number | string; currency: s
 }
 
 const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
+
+export const METADATA = { pairs: 20, name: 40, value: 500 };
+
+/** What is wrong with a text of metadata, or null. Lengths are in characters, as Unicode counts them. */
+function textFault(text: unknown, most: number, least = 0): string | null {
+  if (typeof text !== "string") return "Must be a string";
+  const length = [...text].length;
+  if (length < least || length > most) return `Must be ${least ? `${least} to` : "at most"} ${most} characters long`;
+  return text.isWellFormed() && !text.includes("\0") ? null : "Must be Unicode text without NUL";
+}
+
+/** Pairs of strings. Their order does not matter: they are kept in the order of their names. */
+const Metadata = z
+  .unknown()
+  .transform((given, context): Readonly<Record<string, string>> => {
+    // A pointer is a URI, which can hold no half of a surrogate pair.
+    const refuse = (message: string, ...path: string[]) =>
+      context.addIssue({ code: "custom", path: path.map((name) => name.toWellFormed()), message });
+    if (typeof given !== "object" || given === null || Array.isArray(given)) {
+      refuse("Must be a JSON object of strings");
+      return z.NEVER;
+    }
+    const pairs = Object.entries(given).sort(([a], [b]) => (a < b ? -1 : 1));
+    if (pairs.length > METADATA.pairs) refuse(`Must have at most ${METADATA.pairs} pairs`);
+    for (const [name, value] of pairs.slice(0, METADATA.pairs)) {
+      const nameFault = textFault(name, METADATA.name, 1) ?? (name.includes("=") ? "Must not contain =" : null);
+      if (nameFault) refuse(`The name: ${nameFault}`, name);
+      const fault = textFault(value, METADATA.value);
+      if (fault) refuse(fault, name);
+    }
+    return Object.fromEntries(pairs);
+  })
+  .openapi({
+    type: "object" as const,
+    maxProperties: METADATA.pairs,
+    additionalProperties: { type: "string" as const, maxLength: METADATA.value },
+    description:
+      `Pairs of your own, to find the payment by: at most ${METADATA.pairs}, with names of 1 to ${METADATA.name} ` +
+      `characters other than = and values of at most ${METADATA.value}.`,
+    example: { cart: "c-7" },
+  });
+
+/** A text that must be the code of a currency. */
+export function currencyCode(text: z.ZodString) {
+  return text
+    .refine((code) => /^[A-Za-z]{3}$/.test(code) && currencyExponent(code.toUpperCase()) !== undefined, {
+      error: "Must be the ISO 4217 code of a currency in use",
+    })
+    .toUpperCase()
+    .openapi({
+      pattern: "^[A-Za-z]{3}$",
+      description: `An ISO 4217 code; lower case is read as upper case. One of ${CURRENCIES.join(", ")}.`,
+    });
+}
 
 export const NewPaymentSchema = z
   .strictObject(
@@ -82,17 +144,8 @@ export const NewPaymentSchema = z
             "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
             `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
         }),
-      currency: z
-        .string({ error: "Must be a string" })
-        .refine((code) => /^[A-Za-z]{3}$/.test(code) && currencyExponent(code.toUpperCase()) !== undefined, {
-          error: "Must be the ISO 4217 code of a currency in use",
-        })
-        .toUpperCase()
-        .default(DEFAULT_CURRENCY)
-        .openapi({
-          pattern: "^[A-Za-z]{3}$",
-          description: `An ISO 4217 code; lower case is read as upper case. One of ${CURRENCIES.join(", ")}.`,
-        }),
+      currency: currencyCode(z.string({ error: "Must be a string" })).default(DEFAULT_CURRENCY),
+      metadata: Metadata.optional(),
     },
     { error: "Must be a JSON object" },
   )
@@ -106,7 +159,8 @@ export const NewPaymentSchema = z
   .transform((body): NewPayment => {
     const read = readAmount(body);
     if (!read.ok) return z.NEVER;
-    return { order_id: body.order_id, amount_minor: read.minor, currency: body.currency };
+    const { order_id, currency, metadata = {} } = body;
+    return { order_id, amount_minor: read.minor, currency, metadata };
   })
   .openapi("NewPayment", {
     description: "What a payment is made of",
@@ -128,3 +182,6 @@ export const PaymentPath = z.object({
       example: 1,
     }),
 });
+
+/** What the example of a request with a wrong id is answered. */
+export const WRONG_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "payment_id" }] } };

@@ -1,52 +1,36 @@
 /** The payments API: each route with its handler. */
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import type { Scope } from "../access/scopes";
+import { answer, json } from "../answer";
 import type { App } from "../context";
-import { endpoint, newApp } from "../endpoint";
-import { fingerprint, type Idempotency, MAX_KEY_LENGTH, readKey } from "../idempotency";
+import { demands, endpoint, newApp } from "../endpoint";
+import { expectedVersions, isAmong, readTags, type Tags } from "../etag";
+import { originOf } from "../origin";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../payment/lifecycle";
 import { askPayment } from "../payment/object";
-import { createPayment, findPayment, type Origin } from "../payment/store";
-import { problem, problemResponses } from "../problem";
+import { createPayment, findPayment } from "../payment/store";
+import { problem, problemResponses, SECURED } from "../problem";
+import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
 import {
+  etagOf,
   NewPaymentSchema,
   PAYMENT_EXAMPLE,
   PaymentPath,
   PaymentSchema,
-  POSITIVE_INTEGER,
   present,
+  WRONG_ID,
 } from "./payment-schemas";
 
 export const payments = newApp();
 
-/** Until there are merchants to tell apart, every request is the default merchant's. */
-const MERCHANT_ID = 1;
-
-/** The key's header in the document. Its example is one per operation, for the Swagger page sends it. */
-function keyHeader(example: string) {
-  return (
-    z
-      .string()
-      .min(1)
-      // Between quotes, each character may take a backslash.
-      .max(2 * MAX_KEY_LENGTH + 2)
-      .openapi({
-        pattern: "^[!-~]+$",
-        description:
-          "Your name for this one intended success, for example a UUID: 1 to 255 visible ASCII characters, or the same " +
-          'as a quoted string ("abc" is the key abc). A retry with the same key is answered with the payment as it is ' +
-          "then; nothing happens twice.",
-        example,
-      })
-  );
-}
-
-const REPLAYED = {
-  "Idempotent-Replayed": {
-    description: "`true` when the key had led to this success before",
-    schema: { type: "string" as const, enum: ["true"] },
-  },
+/** What a key must be allowed for each action. */
+const ACTION_SCOPES: Readonly<Record<Action, Scope>> = {
+  confirm: "payments:write",
+  fail: "payments:write",
+  refund: "refunds:write",
 };
+
 const LOCATION = {
   Location: {
     description: "The path of the payment",
@@ -54,9 +38,17 @@ const LOCATION = {
   },
 };
 
-/** What the examples of refused requests say. */
-const WRONG_KEY = { idempotency_key_invalid: { errors: [{ detail: "Must not be empty", header: "Idempotency-Key" }] } };
-const WRONG_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "payment_id" }] } };
+export const ETAG = {
+  ETag: {
+    description: "The payment's version, for If-Match and If-None-Match",
+    schema: { type: "string" as const, example: '"1"' },
+  },
+};
+
+/** The header of a condition in the document; without an example, which the Swagger page would send. */
+function tagsHeader(description: string) {
+  return z.string().optional().openapi({ description });
+}
 
 const create = createRoute({
   method: "post",
@@ -67,6 +59,7 @@ const create = createRoute({
     "Creates a payment in status `pending`. However often, and however concurrently, a request is repeated with its " +
     "key: one answer is 201, all others are 200 with the same payment as it is then.",
   tags: ["Payments"],
+  ...demands("payments:write"),
   request: {
     headers: z.object({ "idempotency-key": keyHeader("order-42") }),
     body: {
@@ -89,12 +82,12 @@ const create = createRoute({
   responses: {
     201: {
       description: "The payment was created",
-      headers: LOCATION,
+      headers: { ...LOCATION, ...ETAG },
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
     200: {
       description: "The key has created this payment before; here it is as it is now",
-      headers: { ...LOCATION, ...REPLAYED },
+      headers: { ...LOCATION, ...ETAG, ...REPLAYED },
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
     ...problemResponses(
@@ -106,8 +99,7 @@ const create = createRoute({
         "body_too_large",
         "unsupported_media_type",
         "validation_failed",
-        "internal_error",
-        "unavailable",
+        ...SECURED,
       ],
       {
         ...WRONG_KEY,
@@ -123,17 +115,18 @@ const create = createRoute({
 });
 
 endpoint(payments, create, async (c, { body }) => {
-  const header = c.req.header("Idempotency-Key");
-  if (header === undefined) return problem(c, "idempotency_key_missing");
-  const idempotency = await readIdempotency(c, header, "create", null, body);
+  const { metadata, ...plain } = body;
+  // Without pairs the fingerprint is that of the time before there were any.
+  const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
+  const idempotency = await readIdempotency(c, "create", null, fields);
+  if (idempotency === null) return problem(c, "idempotency_key_missing");
   if (idempotency instanceof Response) return idempotency;
 
-  const created = await createPayment(c.env.DB, origin(c), idempotency, body);
+  const created = await createPayment(c.get("db"), originOf(c), idempotency, body);
   if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
-  c.header("Location", `/api/v1/payments/${created.payment.id}`);
-  if (created.tag === "created") return c.json(present(created.payment), 201);
-  c.header("Idempotent-Replayed", "true");
-  return c.json(present(created.payment), 200);
+  const headers = { Location: `/api/v1/payments/${created.payment.id}`, ETag: etagOf(created.payment) };
+  if (created.tag === "created") return json(c, 201, present(created.payment), headers);
+  return json(c, 200, present(created.payment), { ...headers, ...REPLAY });
 });
 
 const get = createRoute({
@@ -141,24 +134,33 @@ const get = createRoute({
   path: "/api/v1/payments/{payment_id}",
   operationId: "getPayment",
   summary: "Get a payment",
-  description: "Reads a payment as it is now.",
+  description: "Reads a payment as it is now. With `If-None-Match`, one that has not changed is a 304 without a body.",
   tags: ["Payments"],
-  request: { params: PaymentPath },
+  ...demands("payments:read"),
+  request: {
+    params: PaymentPath,
+    headers: z.object({
+      "if-none-match": tagsHeader('Entity tags of what you have, as in `ETag` of an earlier answer: `"1"`'),
+    }),
+  },
   responses: {
     200: {
       description: "The payment",
+      headers: ETAG,
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
-    ...problemResponses(
-      ["payment_not_found", "body_too_large", "validation_failed", "internal_error", "unavailable"],
-      WRONG_ID,
-    ),
+    304: { description: "The payment is still the one that If-None-Match names", headers: ETAG },
+    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_ID),
   },
 });
 
 endpoint(payments, get, async (c, { params }) => {
-  const payment = await findPayment(c.env.DB, MERCHANT_ID, params.payment_id);
-  return payment ? c.json(present(payment), 200) : problem(c, "payment_not_found");
+  const tags = readCondition(c, "If-None-Match");
+  if (tags instanceof Response) return tags;
+  const payment = await findPayment(c.get("db"), c.get("principal").merchantId, params.payment_id);
+  if (!payment) return problem(c, "payment_not_found");
+  const headers = { ETag: etagOf(payment) };
+  return tags && isAmong(tags, headers.ETag) ? answer(c, 304, null, headers) : json(c, 200, present(payment), headers);
 });
 
 function actionRoute(action: Action) {
@@ -172,18 +174,23 @@ function actionRoute(action: Action) {
     description:
       `Moves a payment from status ${from.map((status) => `\`${status}\``).join(" or ")} to \`${to}\`. ` +
       (repeatable ? `Asked again, it answers 200 and changes nothing. ` : "") +
-      "Takes no body. With an `Idempotency-Key`, a retry after a lost answer gets 200 and the payment as it is then.",
+      "Takes no body. With an `Idempotency-Key`, a retry after a lost answer gets 200 and the payment as it is then. " +
+      "With `If-Match`, it is refused with 412 when somebody else has changed the payment first.",
     tags: ["Payments"],
+    ...demands(ACTION_SCOPES[action]),
     request: {
       params: PaymentPath,
-      headers: z.object({ "idempotency-key": keyHeader(`order-42-${action}`).optional() }),
+      headers: z.object({
+        "idempotency-key": keyHeader(`order-42-${action}`).optional(),
+        "if-match": tagsHeader('Entity tags of the payment as you know it, as in `ETag` of an earlier answer: `"1"`'),
+      }),
     },
     responses: {
       200: {
         description: repeatable
           ? `The payment, which is now \`${to}\`, or was so before`
           : `The payment, which is now \`${to}\`; on a retry with its key, the payment as it is now`,
-        headers: REPLAYED,
+        headers: { ...ETAG, ...REPLAYED },
         content: {
           "application/json": { schema: PaymentSchema, example: { ...PAYMENT_EXAMPLE, status: to } },
         },
@@ -195,11 +202,11 @@ function actionRoute(action: Action) {
           "payment_not_found",
           "action_not_allowed",
           "idempotency_key_reused",
+          "precondition_failed",
           "body_too_large",
           "unsupported_media_type",
           "validation_failed",
-          "internal_error",
-          "unavailable",
+          ...SECURED,
         ],
         { ...WRONG_KEY, ...WRONG_ID, action_not_allowed: { detail: refusal(refusedFrom, action) } },
       ),
@@ -210,11 +217,14 @@ function actionRoute(action: Action) {
 for (const action of ACTIONS) {
   endpoint(payments, actionRoute(action), async (c, { params }) => {
     const id = params.payment_id;
-    const header = c.req.header("Idempotency-Key");
-    const idempotency = header === undefined ? null : await readIdempotency(c, header, action, id, {});
+    const idempotency = await readIdempotency(c, action, id, {});
     if (idempotency instanceof Response) return idempotency;
 
-    const acted = await askPayment(c.env.PAYMENT, id, origin(c), action, idempotency);
+    const tags = readCondition(c, "If-Match");
+    if (tags instanceof Response) return tags;
+
+    const asked = { action, idempotency, expected: tags && expectedVersions(tags) };
+    const acted = await askPayment(c.env.PAYMENT, c.get("db"), id, originOf(c), asked);
     switch (acted.tag) {
       case "not_found":
         return problem(c, "payment_not_found");
@@ -222,33 +232,24 @@ for (const action of ACTIONS) {
         return problem(c, "idempotency_key_reused");
       case "refused":
         return problem(c, "action_not_allowed", { detail: refusal(acted.status, action) });
+      case "outdated":
+        return problem(c, "precondition_failed", {
+          detail: `The payment has changed: its ETag is "${acted.version}" now`,
+          headers: { ETag: `"${acted.version}"` },
+        });
       case "replayed":
-        c.header("Idempotent-Replayed", "true");
-        return c.json(present(acted.payment), 200);
+        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment), ...REPLAY });
       case "changed":
       case "unchanged":
-        return c.json(present(acted.payment), 200);
+        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment) });
     }
   });
 }
 
-function origin(c: Context<App>): Origin {
-  return { merchantId: MERCHANT_ID, requestId: c.get("requestId"), now: Date.now() };
-}
-
-/** Judges the key and fingerprints the request, once its other parts are known to be valid. */
-async function readIdempotency(
-  c: Context<App>,
-  header: string,
-  operation: "create" | Action,
-  paymentId: number | null,
-  body: object,
-): Promise<Idempotency | Response> {
-  const read = readKey(header);
-  if (!read.ok) {
-    return problem(c, "idempotency_key_invalid", {
-      errors: [{ detail: read.detail, header: "Idempotency-Key" }],
-    });
-  }
-  return { key: read.key, fingerprint: await fingerprint(operation, paymentId, body) };
+/** The tags of a condition, null without one, or the refusal of what is no list of tags. */
+function readCondition(c: Context<App>, header: "If-Match" | "If-None-Match"): Tags | null | Response {
+  const value = c.req.header(header);
+  if (value === undefined) return null;
+  const detail = 'Must be * or a list of entity tags, such as "1"';
+  return readTags(value) ?? problem(c, "validation_failed", { errors: [{ detail, header }] });
 }

@@ -1,7 +1,8 @@
 /** The pages behind the type URIs of problems. */
 import { createRoute, z } from "@hono/zod-openapi";
-import { endpoint, newApp } from "../endpoint";
-import { describeKind, PROBLEM_KINDS, problem, problemResponses, typeUri } from "../problem";
+import { json } from "../answer";
+import { endpoint, newApp, PUBLIC } from "../endpoint";
+import { describeKind, PROBLEM_KINDS, problem, problemResponses, typeUri, UNSECURED } from "../problem";
 
 export const problems = newApp();
 
@@ -21,6 +22,7 @@ const list = createRoute({
   summary: "List the kinds of problem",
   description: "Every kind of problem that the service answers with, and what to do about it.",
   tags: ["Problems"],
+  ...PUBLIC,
   responses: {
     200: {
       description: "All kinds",
@@ -28,11 +30,11 @@ const list = createRoute({
         "application/json": { schema: z.array(KindSchema), example: [describeKind("payment_not_found")] },
       },
     },
-    ...problemResponses(["body_too_large", "internal_error"]),
+    ...problemResponses(UNSECURED),
   },
 });
 
-endpoint(problems, list, (c) => c.json(PROBLEM_KINDS.map(describeKind), 200));
+endpoint(problems, list, (c) => json(c, 200, PROBLEM_KINDS.map(describeKind)));
 
 const get = createRoute({
   method: "get",
@@ -41,6 +43,7 @@ const get = createRoute({
   summary: "Describe a kind of problem",
   description: "What a problem's `type` leads to.",
   tags: ["Problems"],
+  ...PUBLIC,
   request: {
     params: z.object({
       kind: z.string().openapi({
@@ -55,11 +58,11 @@ const get = createRoute({
       description: "The kind",
       content: { "application/json": { schema: KindSchema, example: describeKind("payment_not_found") } },
     },
-    ...problemResponses(["route_not_found", "body_too_large", "internal_error"]),
+    ...problemResponses(["route_not_found", ...UNSECURED]),
   },
 });
 
 endpoint(problems, get, (c, { params }) => {
   const kind = PROBLEM_KINDS.find((candidate) => typeUri(candidate) === `/problems/${params.kind}`);
-  return kind ? c.json(describeKind(kind), 200) : problem(c, "route_not_found");
+  return kind ? json(c, 200, describeKind(kind)) : problem(c, "route_not_found");
 });

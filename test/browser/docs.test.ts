@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { makeKey } from "../../src/access/key.ts";
 import { PROJECT, type Server, startServer } from "../system/server";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -24,6 +25,8 @@ let directory: string;
 let server: Server;
 let browser: BrowserContext;
 let page: Page;
+/** An API key that may do all that the examples of payments do. */
+let apiKey: string;
 /** What the page does that it should not: errors and warnings it logs or throws, other hosts it asks. */
 let complaints: string[];
 
@@ -35,7 +38,14 @@ beforeAll(async () => {
     );
   });
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
-  server = await startServer(path.join(directory, "state"));
+  const admin = makeKey().key;
+  server = await startServer(path.join(directory, "state"), ["AUTH_MODE:required", `ADMIN_KEY:${admin}`]);
+  const made = await fetch(`${server.url}/api/v1/api-keys`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${admin}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ name: "page", scopes: ["payments:read", "payments:write", "refunds:write", "events:read"] }),
+  });
+  apiKey = ((await made.json()) as { key: string }).key;
   browser = await chromium.launchPersistentContext(path.join(directory, "profile"), {
     executablePath: CHROMIUM,
     args: ARGUMENTS,
@@ -86,7 +96,18 @@ test("the page shows every operation of the document", async () => {
   expect(complaints).toEqual([]);
 });
 
+test("without a key it shows the refusal; Authorize takes a real key, and the same request is let in", async () => {
+  const list = await open("listPayments");
+  expect(await execute(list)).toMatchObject({ code: "401", body: { type: "/problems/credentials-missing" } });
+  // The browser reports every refusal of a request as an error of the page.
+  expect(complaints.splice(0)).toEqual([expect.stringContaining("401 (Unauthorized)")]);
+  await authorize();
+  expect(await execute(list)).toMatchObject({ code: "200", body: { data: expect.any(Array) } });
+  expect(complaints).toEqual([]);
+});
+
 test("its examples, executed as they stand, lead a payment through its life", async () => {
+  await authorize();
   for (const [operation, code, status] of [
     ["createPayment", "201", "pending"],
     ["confirmPayment", "200", "confirmed"],
@@ -100,6 +121,7 @@ test("its examples, executed as they stand, lead a payment through its life", as
 });
 
 test("a payment can be created, confirmed, and its creation repeated, by hand", async () => {
+  await authorize();
   const create = await open("createPayment");
   await create.getByPlaceholder("idempotency-key").fill("from-the-page");
   await create.locator("textarea.body-param__text").fill('{"order_id": 7, "amount": "1500", "currency": "JPY"}');
@@ -119,6 +141,18 @@ test("a payment can be created, confirmed, and its creation repeated, by hand", 
   expect(await execute(create)).toEqual({ code: "200", body: confirmed.body });
   expect(complaints).toEqual([]);
 });
+
+/** Gives the page the API key, as a person does. */
+async function authorize(): Promise<void> {
+  await page.locator(".auth-wrapper .btn.authorize").click();
+  const dialog = page.locator(".modal-ux");
+  await dialog.locator("input").fill(apiKey);
+  await dialog.locator("button.authorize").click();
+  await mkdir(SCREENSHOTS, { recursive: true });
+  await dialog.screenshot({ path: path.join(SCREENSHOTS, "docs-authorize.png") });
+  await dialog.locator("button.btn-done").click();
+  await page.locator(".auth-wrapper .btn.authorize.locked").waitFor();
+}
 
 /** Opens an operation's block, where "Try it out" is on from the start. */
 async function open(operation: string): Promise<Locator> {

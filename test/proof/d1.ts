@@ -1,8 +1,14 @@
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { makeKey } from "../../src/access/key";
+import { SCOPE_NAMES } from "../../src/access/scopes";
 
 const MIGRATIONS = path.join(import.meta.dirname, "../../migrations");
+
+/** SQLite on Node does not count rows; that the service counts them is for other tests. */
+const NO_COST = { rows_read: 0, rows_written: 0 };
 
 /** One D1 call on its way to the database: `execute` is the transaction that it is there. */
 export type Deliver = <T>(execute: () => T) => Promise<T>;
@@ -14,15 +20,22 @@ export type Deliver = <T>(execute: () => T) => Promise<T>;
 export class SimulatedD1 {
   readonly #database = new DatabaseSync(":memory:", { enableForeignKeyConstraints: true });
   readonly #prepared = new Map<string, StatementSync>();
+  /** An API key of merchant 1, with every scope. Nothing that the service does depends on which it is. */
+  readonly key: string;
   deliver: Deliver = async (execute) => execute();
 
   constructor() {
     for (const file of readdirSync(MIGRATIONS).sort()) {
       this.#database.exec(readFileSync(path.join(MIGRATIONS, file), "utf8"));
     }
+    const { id, key } = makeKey();
+    this.key = key;
+    this.#prepare(
+      "INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at) VALUES (?, 1, 'clients', ?, ?, 1)",
+    ).all(id, JSON.stringify(SCOPE_NAMES), createHash("sha256").update(key).digest("hex"));
   }
 
-  /** The binding that the service uses. */
+  /** The binding that the service uses; a new one each time, for the service remembers keys by it. */
   get binding(): D1Database {
     const binding = {
       prepare: (sql: string) => this.#statement(sql, []),
@@ -37,15 +50,17 @@ export class SimulatedD1 {
     return this.#prepare(sql).all() as T[];
   }
 
-  /** Empties every table that the service writes; ids begin at 1 again. */
+  /** Takes back all that clients have brought about, so that each run begins alike; ids begin at 1 again. */
   clear(): void {
-    this.#database.exec("DELETE FROM payment_events; DELETE FROM idempotency_keys; DELETE FROM payments");
+    this.#database.exec(`
+      DELETE FROM payment_events; DELETE FROM idempotency_keys; DELETE FROM payment_metadata; DELETE FROM payments;
+      UPDATE api_keys SET last_used_at = NULL`);
   }
 
   #statement(sql: string, values: SQLInputValue[]) {
     const execute = () => {
       try {
-        return { results: this.#prepare(sql).all(...values) };
+        return { results: this.#prepare(sql).all(...values), meta: NO_COST };
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         throw new Error(`D1_ERROR: ${message}: ${/constraint/.test(message) ? "SQLITE_CONSTRAINT" : "SQLITE_ERROR"}`);
@@ -55,6 +70,7 @@ export class SimulatedD1 {
     return {
       execute,
       all,
+      run: all,
       first: async () => (await all()).results[0] ?? null,
       bind: (...bound: SQLInputValue[]) => this.#statement(sql, bound),
     };

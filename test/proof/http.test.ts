@@ -2,9 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { build, PROJECT, type Running, start } from "../../bench/workerd";
+import { build, createKey, PROJECT, type Running, start } from "../../bench/workerd";
 import { exchange } from "../system/wire";
-import { ask, type Call, type Operation } from "./history";
+import { ask, type Call, type Intention, Memory, type Operation, type Service } from "./history";
 import { findViolation } from "./linearizable";
 import { report, SCALE } from "./scale";
 import { randomProgram } from "./simulation";
@@ -16,17 +16,19 @@ const PORT = 18_831;
 const SIDE_BY_SIDE = 8;
 
 let directory: string;
-let service: Running;
+let running: Running;
+let service: Service;
 
 beforeAll(async () => {
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
   const bundle = path.join(directory, "bundle");
   await build(CONFIGURATION, bundle);
-  service = await start(CONFIGURATION, bundle, path.join(directory, "state"), PORT);
+  running = await start(CONFIGURATION, bundle, path.join(directory, "state"), PORT);
+  service = { origin: running.url, key: await createKey(running.url), send: (request) => fetch(request) };
 }, 120_000);
 
 afterAll(async () => {
-  await service?.stop();
+  await running?.stop();
   await rm(directory, { recursive: true, force: true });
 }, 30_000);
 
@@ -36,26 +38,27 @@ async function history(seed: number): Promise<Call[]> {
   let clock = 0;
   const call = async (client: number, operation: Operation) => {
     const started = clock++;
-    const told = await ask((request) => fetch(request), service.url, operation);
+    const told = await ask(service, operation);
     calls.push({ client, operation, start: started, end: clock++, told });
     return told;
   };
   const own = (key: string) => `history-${seed}-${key}`;
   const ids: number[] = [];
   for (const name of ["first", "second", "third"]) {
-    const told = await call(0, { kind: "create", key: own(name), orderId: 1 });
+    const told = await call(0, { kind: "create", key: own(name), orderId: 1, cart: null });
     if (told.tag === "ok") ids.push(told.paymentId);
   }
   /** The program's small numbers, as this history's own payments and keys. */
-  const localised = (operation: Operation): Operation => {
-    if (operation.kind === "create") return { ...operation, key: own(operation.key) };
-    const paymentId = ids[operation.paymentId - 1] ?? Number.MAX_SAFE_INTEGER;
-    if (operation.kind === "get") return { kind: "get", paymentId };
-    return { ...operation, paymentId, key: operation.key === null ? null : own(operation.key) };
+  const localised = (intention: Intention): Intention => {
+    if (intention.kind === "create") return { ...intention, key: own(intention.key) };
+    const paymentId = ids[intention.paymentId - 1] ?? Number.MAX_SAFE_INTEGER;
+    if (intention.kind === "get") return { kind: "get", paymentId };
+    return { ...intention, paymentId, key: intention.key === null ? null : own(intention.key) };
   };
   await Promise.all(
-    randomProgram(new World(seed)).map(async (operations, client) => {
-      for (const operation of operations) await call(client, localised(operation));
+    randomProgram(new World(seed)).map(async (intentions, client) => {
+      const memory = new Memory();
+      for (const intention of intentions) memory.note(await call(client, memory.decide(localised(intention))));
     }),
   );
   return calls;
@@ -67,7 +70,8 @@ it.each([
   ["nobody reads", "GET", "Content-Length: 50\r\n\r\n{"],
 ])("an upload that %s gets no 5xx", async (_, method, rest) => {
   const head = `${method} /api/v1/payments${method === "GET" ? "/1" : ""} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n`;
-  const { status } = await exchange(service.url, `${head}Content-Type: application/json\r\n${rest}`, { end: true });
+  const headers = `Authorization: Bearer ${service.key}\r\nContent-Type: application/json\r\n`;
+  const { status } = await exchange(running.url, `${head}${headers}${rest}`, { end: true });
   expect([400, 404]).toContain(status);
 });
 

@@ -8,10 +8,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
-import { build, PROJECT, type Running, start } from "../../bench/workerd.ts";
+import { build, createKey, PROJECT, type Running, start } from "../../bench/workerd.ts";
 import { VIOLATIONS } from "../invariants.ts";
 import { type Call, type Finding, judge, type Kind, type Stored } from "./kills-judge.ts";
-import { type Clients, connect, pick, type Random, seeded, write } from "./kills-writer.ts";
+import { type Clients, connect, pick, type Random, seeded, untilHealthy, write } from "./kills-writer.ts";
 
 const WRITERS = 8;
 /** A kill comes this long after the service is back, in milliseconds. */
@@ -79,8 +79,8 @@ export async function runKills(plan: Plan): Promise<Outcome> {
 async function run(plan: Plan, running: Running, database: string): Promise<Outcome> {
   const started = performance.now();
   const { seed, report } = plan;
-  const clients = connect(running.url);
-  await clients.healthy();
+  await untilHealthy(running.url);
+  const clients = connect(running.url, await createKey(running.url));
   const room = descriptorGate(running);
   const findings = new Map<string, Finding>();
   let checking = 0;

@@ -1,23 +1,30 @@
 import { describe, expect, it } from "vitest";
-import type { Call, Operation, Told } from "./history";
+import type { Action, Status } from "../../src/payment/lifecycle";
+import type { Call, Operation, Shown, Told } from "./history";
 import { findViolation } from "./linearizable";
 
-const create: Operation = { kind: "create", key: "k", orderId: 1 };
-const act = (action: "confirm" | "fail" | "refund", key: string | null = null): Operation => ({
+const create: Operation = { kind: "create", key: "k", orderId: 1, cart: null };
+const act = (action: Action, key: string | null = null, expected: number | null = null): Operation => ({
   kind: "act",
   paymentId: 1,
   action,
   key,
+  expected,
 });
 const get: Operation = { kind: "get", paymentId: 1 };
-const ok = (payment: "pending" | "confirmed" | "failed" | "refunded", status: 200 | 201 = 200): Told => ({
+const ok = (payment: Status, status: 200 | 201 = 200, more: Partial<Shown> & { replayed?: boolean } = {}): Told => ({
   tag: "ok",
   status,
+  replayed: false,
   paymentId: 1,
   payment,
+  version: { pending: 1, confirmed: 2, failed: 2, refunded: 3 }[payment],
   orderId: 1,
-  replayed: false,
+  cart: null,
+  ...more,
 });
+const replay = (payment: Status): Told => ok(payment, 200, { replayed: true });
+const outdated: Told = { tag: "outdated" };
 const refused: Told = { tag: "refused" };
 const unknown: Told = { tag: "unknown" };
 
@@ -61,7 +68,51 @@ describe("the checker accepts", () => {
       judge([create, ok("pending", 201)], [act("confirm"), unknown], [get, ok("pending")], [get, ok("confirmed")]),
     ).toBe("fine");
     expect(judge([create, ok("pending", 201)], [act("confirm"), unknown], [act("fail"), ok("failed")])).toBe("fine");
-    expect(judge([create, unknown], [create, ok("pending")])).toBe("fine");
+    expect(judge([create, unknown], [create, replay("pending")])).toBe("fine");
+  });
+});
+
+describe("the checker accepts of If-Match", () => {
+  it("success in the version that is expected, and 412 in any other", () => {
+    expect(
+      judge(
+        [create, ok("pending", 201)],
+        [act("fail", null, 2), outdated],
+        [act("confirm", null, 1), ok("confirmed")],
+        [act("refund", null, 1), outdated],
+        [act("confirm", null, 2), ok("confirmed")],
+      ),
+    ).toBe("fine");
+  });
+  it("one of two who expect the same", () => {
+    expect(
+      judge(
+        [create, ok("pending", 201)],
+        [act("fail", null, 1), outdated, [10, 30]],
+        [act("confirm", null, 1), ok("confirmed"), [10, 30]],
+      ),
+    ).toBe("fine");
+  });
+  it("a replay in whatever version", () => {
+    expect(
+      judge(
+        [create, ok("pending", 201)],
+        [act("confirm", "c", 1), ok("confirmed")],
+        [act("confirm", "c", 1), replay("confirmed")],
+        [act("refund"), ok("refunded")],
+        [act("confirm", "c", 7), replay("refunded")],
+      ),
+    ).toBe("fine");
+  });
+  it("an unknown call whose version had come", () => {
+    expect(
+      judge(
+        [create, ok("pending", 201)],
+        [act("refund", null, 2), unknown],
+        [act("confirm"), ok("confirmed")],
+        [get, ok("refunded")],
+      ),
+    ).toBe("fine");
   });
 });
 
@@ -77,7 +128,7 @@ describe("the checker refuses", () => {
     [
       "a replay before the creation",
       [
-        [create, ok("pending")],
+        [create, replay("pending")],
         [create, ok("pending", 201)],
       ],
     ],
@@ -134,6 +185,88 @@ describe("the checker refuses", () => {
         [create, ok("pending", 201)],
         [act("confirm"), unknown],
         [get, ok("refunded")],
+      ],
+    ],
+    [
+      "a success as if it were new, of a key that was used",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm", "c"), ok("confirmed")],
+        [act("confirm", "c"), ok("confirmed")],
+      ],
+    ],
+    [
+      "success in a version that was not expected",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm", null, 2), ok("confirmed")],
+      ],
+    ],
+    [
+      "a repetition in a version that was not expected",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm"), ok("confirmed")],
+        [act("confirm", null, 1), ok("confirmed")],
+      ],
+    ],
+    [
+      "412 in the version that was expected",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm", null, 1), outdated],
+      ],
+    ],
+    [
+      "412 without If-Match",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm"), outdated],
+      ],
+    ],
+    [
+      "412 instead of a replay",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm", "c", 1), ok("confirmed")],
+        [act("confirm", "c", 1), outdated],
+      ],
+    ],
+    [
+      "two who expect the same and both succeed",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm", null, 1), ok("confirmed"), [10, 30]],
+        [act("confirm", null, 1), ok("confirmed"), [10, 30]],
+      ],
+    ],
+    [
+      "an unknown call that happened in a version that was not expected",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm", null, 2), unknown],
+        [get, ok("confirmed")],
+      ],
+    ],
+    [
+      "a version that is not the status's",
+      [
+        [create, ok("pending", 201)],
+        [get, ok("pending", 200, { version: 2 })],
+      ],
+    ],
+    [
+      "metadata that the payment was not made with",
+      [
+        [{ ...create, cart: "a" }, ok("pending", 201, { cart: "a" })],
+        [get, ok("pending", 200, { cart: "b" })],
+      ],
+    ],
+    [
+      "a replay for other metadata",
+      [
+        [{ ...create, cart: "a" }, ok("pending", 201, { cart: "a" })],
+        [create, ok("pending", 200, { cart: "a", replayed: true })],
       ],
     ],
     [

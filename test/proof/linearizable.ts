@@ -1,5 +1,5 @@
 import type { Action, Status } from "../../src/payment/lifecycle";
-import type { Call, Operation, Told } from "./history";
+import { type Call, intentOf, type Operation, type Shown, type Told } from "./history";
 
 /** The lifecycle as the design has it: the checker's own, for the code's is what is judged. */
 const STEPS: Record<Action, { from: Status; to: Status; repeatable: boolean }> = {
@@ -12,7 +12,7 @@ const STEPS: Record<Action, { from: Status; to: Status; repeatable: boolean }> =
 export type KeyHolders = ReadonlyMap<string, number>;
 
 interface State {
-  readonly payments: ReadonlyMap<number, Status>;
+  readonly payments: ReadonlyMap<number, Shown>;
   /** What each key that was used up was used for. */
   readonly keys: ReadonlyMap<string, { intent: string; paymentId: number }>;
 }
@@ -75,61 +75,63 @@ function apply(state: State, operation: Operation, told: Told, holders: KeyHolde
   if (told.tag === "unknown") return next === state ? null : next;
   if (answer.tag !== told.tag) return null;
   if (answer.tag !== "ok" || told.tag !== "ok") return next;
-  const same = answer.status === told.status && answer.paymentId === told.paymentId && answer.payment === told.payment;
-  return same ? next : null;
+  return TOLD.every((name) => answer[name] === told[name]) ? next : null;
 }
 
-type Answer =
-  | { tag: "ok"; status: 200 | 201; paymentId: number; payment: Status }
-  | { tag: "not_found" | "refused" | "key_reused" };
+const TOLD = ["status", "replayed", "paymentId", "payment", "version", "orderId", "cart"] as const;
+
+type Answer = Exclude<Told, { tag: "unknown" }>;
 
 function step(state: State, operation: Operation, holders: KeyHolders): { answer: Answer; next: State } {
-  const ok = (status: 200 | 201, paymentId: number, payment: Status): Answer => ({
-    tag: "ok",
-    status,
-    paymentId,
-    payment,
-  });
+  const unchanged = (tag: Exclude<Answer["tag"], "ok">) => ({ answer: { tag }, next: state });
+  const ok = (status: 200 | 201, replayed: boolean, paymentId: number, shown: Shown): Answer => {
+    return { tag: "ok", status, replayed, paymentId, ...shown };
+  };
+  // A key that was used is judged before anything else, If-Match included.
   const used = operation.kind !== "get" && operation.key !== null ? state.keys.get(operation.key) : undefined;
-  const intent = JSON.stringify(operation);
-  if (used) {
-    const payment = state.payments.get(used.paymentId);
-    if (used.intent !== intent) return { answer: { tag: "key_reused" }, next: state };
-    if (!payment) throw new Error("The model's keys name its payments");
-    return { answer: ok(200, used.paymentId, payment), next: state };
+  if (used && operation.kind !== "get") {
+    const shown = state.payments.get(used.paymentId);
+    if (used.intent !== intentOf(operation)) return unchanged("key_reused");
+    if (!shown) throw new Error("The model's keys name its payments");
+    return { answer: ok(200, true, used.paymentId, shown), next: state };
   }
   if (operation.kind === "create") {
     const paymentId = holders.get(operation.key);
     // A key that the database does not hold in the end never made a payment.
-    if (paymentId === undefined || state.payments.has(paymentId)) return { answer: { tag: "not_found" }, next: state };
+    if (paymentId === undefined || state.payments.has(paymentId)) return unchanged("not_found");
+    const { orderId, cart } = operation;
+    const made: Shown = { payment: "pending", version: 1, orderId, cart };
     return {
-      answer: ok(201, paymentId, "pending"),
-      next: withKey(set(state, paymentId, "pending"), operation.key, intent, paymentId),
+      answer: ok(201, false, paymentId, made),
+      next: withKey(set(state, paymentId, made), operation, paymentId),
     };
   }
   const { paymentId } = operation;
-  const payment = state.payments.get(paymentId);
-  if (!payment) return { answer: { tag: "not_found" }, next: state };
-  if (operation.kind === "get") return { answer: ok(200, paymentId, payment), next: state };
+  const shown = state.payments.get(paymentId);
+  if (!shown) return unchanged("not_found");
+  if (operation.kind === "get") return { answer: ok(200, false, paymentId, shown), next: state };
+  if (operation.expected !== null && operation.expected !== shown.version) return unchanged("outdated");
   const { from, to, repeatable } = STEPS[operation.action];
-  if (payment === from) {
+  if (shown.payment === from) {
+    const changed = { ...shown, payment: to, version: shown.version + 1 };
     return {
-      answer: ok(200, paymentId, to),
-      next: withKey(set(state, paymentId, to), operation.key, intent, paymentId),
+      answer: ok(200, false, paymentId, changed),
+      next: withKey(set(state, paymentId, changed), operation, paymentId),
     };
   }
-  if (repeatable && payment === to) {
-    return { answer: ok(200, paymentId, to), next: withKey(state, operation.key, intent, paymentId) };
+  if (repeatable && shown.payment === to) {
+    return { answer: ok(200, false, paymentId, shown), next: withKey(state, operation, paymentId) };
   }
-  return { answer: { tag: "refused" }, next: state };
+  return unchanged("refused");
 }
 
-function set(state: State, paymentId: number, status: Status): State {
-  return { ...state, payments: new Map(state.payments).set(paymentId, status) };
+function set(state: State, paymentId: number, shown: Shown): State {
+  return { ...state, payments: new Map(state.payments).set(paymentId, shown) };
 }
 
-function withKey(state: State, key: string | null, intent: string, paymentId: number): State {
-  return key === null ? state : { ...state, keys: new Map(state.keys).set(key, { intent, paymentId }) };
+function withKey(state: State, operation: Exclude<Operation, { kind: "get" }>, paymentId: number): State {
+  if (operation.key === null) return state;
+  return { ...state, keys: new Map(state.keys).set(operation.key, { intent: intentOf(operation), paymentId }) };
 }
 
 function fingerprint({ payments, keys }: State): string {

@@ -1,10 +1,9 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { app } from "../../src/app";
 import { ACTIONS, type Action, STATUSES, type Status } from "../../src/payment/lifecycle";
 import { VIOLATIONS } from "../invariants";
 import { SimulatedD1 } from "./d1";
-import { ask, type Operation } from "./history";
+import { ask, intentOf, type Operation, type Shown, type Told } from "./history";
 import { Platform } from "./platform";
 import regressions from "./regressions.json";
 import { REPLAY, report, SCALE } from "./scale";
@@ -13,12 +12,12 @@ import { World } from "./world";
 
 /** What the service must be like, as simple as can be: what is there, and what each key was used for. */
 interface Model {
-  payments: { status: Status; orderId: number; events: number }[];
+  payments: Shown[];
   keys: Map<string, { intent: string; index: number }>;
 }
 interface Real {
   d1: SimulatedD1;
-  ask(operation: Operation): ReturnType<typeof ask>;
+  ask(operation: Operation): Promise<Told>;
 }
 
 /** The design's table, written out once more: status, action, and what comes of it. */
@@ -42,7 +41,7 @@ class Command implements fc.AsyncCommand<Model, Real> {
       "SELECT status, order_id, version FROM payments ORDER BY id",
     );
     expect(rows).toEqual(
-      model.payments.map(({ status, orderId, events }) => ({ status, order_id: orderId, version: events })),
+      model.payments.map(({ payment, orderId, version }) => ({ status: payment, order_id: orderId, version })),
     );
     const keys = real.d1.rows<{ key: string }>("SELECT key FROM idempotency_keys ORDER BY key");
     expect(keys.map(({ key }) => key)).toEqual([...model.keys.keys()].sort());
@@ -52,59 +51,59 @@ class Command implements fc.AsyncCommand<Model, Real> {
   #expected(model: Model) {
     const { operation } = this;
     const key = operation.kind === "get" ? null : operation.key;
+    const say = (index: number, status: 200 | 201, replayed: boolean) => {
+      return { tag: "ok", status, replayed, paymentId: index + 1, ...model.payments[index] };
+    };
+    const use = (index: number) => {
+      if (operation.kind !== "get" && key !== null) model.keys.set(key, { intent: intentOf(operation), index });
+    };
     const used = key === null ? undefined : model.keys.get(key);
-    const intent = JSON.stringify(operation);
-    const say = (index: number, status: 200 | 201, replayed: boolean) => ({
-      tag: "ok",
-      status,
-      paymentId: index + 1,
-      payment: model.payments[index]?.status,
-      orderId: model.payments[index]?.orderId,
-      replayed,
-    });
-    if (used) return used.intent === intent ? say(used.index, 200, true) : { tag: "key_reused" };
+    if (used && operation.kind !== "get") {
+      return used.intent === intentOf(operation) ? say(used.index, 200, true) : { tag: "key_reused" };
+    }
     if (operation.kind === "create") {
-      const index = model.payments.push({ status: "pending", orderId: operation.orderId, events: 1 }) - 1;
-      model.keys.set(operation.key, { intent, index });
+      const { orderId, cart } = operation;
+      const index = model.payments.push({ payment: "pending", version: 1, orderId, cart }) - 1;
+      use(index);
       return say(index, 201, false);
     }
     const index = operation.paymentId - 1;
-    const payment = model.payments[index];
-    if (!payment) return { tag: "not_found" };
+    const before = model.payments[index];
+    if (!before) return { tag: "not_found" };
     if (operation.kind === "get") return say(index, 200, false);
-    const to = TABLE[payment.status][operation.action];
+    if (operation.expected !== null && operation.expected !== before.version) return { tag: "outdated" };
+    const to = TABLE[before.payment][operation.action];
     if (!to) return { tag: "refused" };
-    if (to !== payment.status) payment.events++;
-    payment.status = to;
-    if (key !== null) model.keys.set(key, { intent, index });
+    if (to !== before.payment) model.payments[index] = { ...before, payment: to, version: before.version + 1 };
+    use(index);
     return say(index, 200, false);
   }
 }
 
 // Few keys and few payments, so that they meet.
 const key = fc.constantFrom("a", "b", "c", "d");
+const cart = fc.constantFrom(null, null, "c", "d");
 const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.record({ kind: fc.constant("create" as const), key, orderId: fc.integer({ min: 1, max: 2 }) }),
+  fc.record({ kind: fc.constant("create" as const), key, orderId: fc.integer({ min: 1, max: 2 }), cart }),
   fc.record({
     kind: fc.constant("act" as const),
     paymentId: fc.integer({ min: 1, max: 4 }),
     action: fc.constantFrom(...ACTIONS),
     key: fc.option(key, { nil: null }),
+    expected: fc.option(fc.integer({ min: 1, max: 3 }), { nil: null }),
   }),
   fc.record({ kind: fc.constant("get" as const), paymentId: fc.integer({ min: 1, max: 4 }) }),
 );
 
 const d1 = new SimulatedD1();
-const EXECUTION = { waitUntil() {}, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;
 
 const sequential = fc.asyncProperty(fc.commands([operation.map((asked) => new Command(asked))]), async (commands) => {
   d1.clear();
   const world = new World(1);
-  const platform = new Platform(world, d1);
-  const send = async (request: Request) => app.fetch(request, platform.env, EXECUTION);
+  const { service } = new Platform(world, d1);
   const setup = () => ({
     model: { payments: [], keys: new Map() },
-    real: { d1, ask: (asked: Operation) => ask(send, "http://test", asked) },
+    real: { d1, ask: (asked: Operation) => ask(service, asked) },
   });
   await world.run(() => fc.asyncModelRun(setup, commands));
   expect(d1.rows(VIOLATIONS)).toEqual([]);

@@ -1,5 +1,8 @@
+import { makeKey } from "../../src/access/key";
+import { app } from "../../src/app";
 import { PaymentObject, type Reply } from "../../src/payment/object";
 import type { SimulatedD1 } from "./d1";
+import type { Service } from "./history";
 import type { World } from "./world";
 
 /** Every class of fault that is injected. */
@@ -24,6 +27,20 @@ export type Fault = (typeof FAULTS)[number];
 const OBJECT_FAULTS = FAULTS.filter((fault) => fault.startsWith("object"));
 const D1_FAULTS = FAULTS.filter((fault) => !fault.startsWith("object"));
 
+/** The configuration of a deployment, with quotas that are never used up. */
+const CONFIGURATION = {
+  AUTH_MODE: "required",
+  ADMIN_KEY: makeKey().key,
+  KEY_RATE_LIMIT: "1000/10",
+  FAILURE_RATE_LIMIT: "20/60",
+  IDEMPOTENCY_RETENTION_DAYS: "30",
+  KEY_RATE: { limit: async () => ({ success: true }) },
+  FAILURE_RATE: { limit: async () => ({ success: true }) },
+};
+
+/** What outlives its request goes on by itself: the world runs until nothing is left. */
+const EXECUTION = { waitUntil() {}, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;
+
 const HOUR = 3_600_000;
 
 /** The platform under the service, simulated: D1 and the objects, with a network that has faults. */
@@ -32,6 +49,8 @@ export class Platform {
   faultRate = 0;
   readonly struck = new Map<Fault, number>();
   readonly env: Env;
+  /** The service on this platform, as a client of merchant 1 reaches it. */
+  readonly service: Service;
   readonly #objects = new Map<string, PaymentObject[]>();
 
   constructor(
@@ -43,7 +62,12 @@ export class Platform {
       act: (...asked: Parameters<PaymentObject["act"]>) => this.#call(name, asked),
     });
     // The service uses these bindings, and of them only this much.
-    this.env = { DB: d1.binding, PAYMENT: { getByName } } as unknown as Env;
+    this.env = { ...CONFIGURATION, DB: d1.binding, PAYMENT: { getByName } } as unknown as Env;
+    this.service = {
+      origin: "http://test",
+      key: d1.key,
+      send: async (request) => app.fetch(request, this.env, EXECUTION),
+    };
   }
 
   async #deliver<T>(execute: () => T): Promise<T> {

@@ -1,14 +1,13 @@
-import { app } from "../../src/app";
 import { ACTIONS } from "../../src/payment/lifecycle";
 import { VIOLATIONS } from "../invariants";
 import type { SimulatedD1 } from "./d1";
-import { ask, type Call, type Operation } from "./history";
+import { ask, type Call, type Intention, Memory, type Operation } from "./history";
 import { findViolation } from "./linearizable";
 import { type Fault, Platform } from "./platform";
 import { World } from "./world";
 
 /** What each client asks, one after the other, while the others ask too. */
-export type Program = readonly (readonly Operation[])[];
+export type Program = readonly (readonly Intention[])[];
 
 export interface Run {
   readonly calls: readonly Call[];
@@ -16,8 +15,6 @@ export interface Run {
   /** What is wrong, or null. */
   readonly violation: string | null;
 }
-
-const EXECUTION = { waitUntil() {}, passThroughOnException() {}, props: {} } as unknown as ExecutionContext;
 
 /**
  * Runs a program of concurrent clients on the simulated platform; then switches the faults off, has
@@ -33,23 +30,20 @@ export async function simulate(seed: number, d1: SimulatedD1, faultRate: number,
   const calls: Call[] = [];
   let clock = 0;
 
-  const send = async (request: Request) => app.fetch(request, platform.env, EXECUTION);
   const call = async (client: number, operation: Operation) => {
     const start = clock++;
     await world.turn();
-    const told = await ask(send, "http://test", operation);
+    const told = await ask(platform.service, operation);
     calls.push({ client, operation, start, end: clock++, told });
     return told;
   };
 
-  const { error: consoleError } = console;
-  const logged: string[] = [];
-  console.error = (line: unknown) => logged.push(JSON.stringify(line));
   try {
     await world.run(async () => {
       await Promise.all(
-        program.map(async (operations, client) => {
-          for (const operation of operations) await call(client, operation);
+        program.map(async (intentions, client) => {
+          const memory = new Memory();
+          for (const intention of intentions) memory.note(await call(client, memory.decide(intention)));
         }),
       );
       // What is still on its way arrives before or after the retries: both must do.
@@ -61,16 +55,21 @@ export async function simulate(seed: number, d1: SimulatedD1, faultRate: number,
       }
     });
   } catch (error) {
-    return { calls, struck: platform.struck, violation: `${error}\n${logged.join("\n")}` };
-  } finally {
-    console.error = consoleError;
+    return { calls, struck: platform.struck, violation: `${error}\n${world.errors.join("\n")}` };
   }
   return { calls, struck: platform.struck, violation: judge(d1, calls) };
 }
 
+/** Payments that a reader who goes by time has gone past, although they came later. */
+const OUT_OF_ORDER = `
+SELECT id FROM (SELECT id, created_at, lag(created_at) OVER (PARTITION BY merchant_id ORDER BY id) AS before FROM payments)
+WHERE created_at < before`;
+
 function judge(d1: SimulatedD1, calls: readonly Call[]): string | null {
   const broken = d1.rows(VIOLATIONS);
   if (broken.length > 0) return `The invariants do not hold: ${JSON.stringify(broken)}`;
+  const early = d1.rows(OUT_OF_ORDER);
+  if (early.length > 0) return `A payment is older than one before it: ${JSON.stringify(early)}`;
   const keys = d1.rows<{ key: string; payment_id: number }>("SELECT key, payment_id FROM idempotency_keys");
   const holders = new Map(keys.map(({ key, payment_id }) => [key, payment_id]));
   const unexplained = findViolation(calls, holders);
@@ -79,18 +78,27 @@ function judge(d1: SimulatedD1, calls: readonly Call[]): string | null {
     : null;
 }
 
+/** Metadata, one of them with all that JSON escapes. */
+const CARTS = [null, null, "a", 'b "\\\n\u{1f600}'];
+
 /** A random program: few payments, few keys, many collisions. */
 export function randomProgram(world: World): Program {
-  const operation = (): Operation => {
+  const operation = (): Intention => {
     const chance = world.random();
     const key = `key-${world.below(3)}`;
     const paymentId = 1 + world.below(3);
-    if (chance < 0.25) return { kind: "create", key, orderId: 1 + world.below(2) };
+    if (chance < 0.25) return { kind: "create", key, orderId: 1 + world.below(2), cart: world.pick(CARTS) };
     if (chance < 0.35) return { kind: "get", paymentId };
-    return { kind: "act", paymentId, action: world.pick(ACTIONS), key: world.random() < 0.4 ? `${key}-act` : null };
+    return {
+      kind: "act",
+      paymentId,
+      action: world.pick(ACTIONS),
+      key: world.random() < 0.4 ? `${key}-act` : null,
+      expected: world.random() < 0.4 ? "as seen" : null,
+    };
   };
   return Array.from({ length: 2 + world.below(3) }, (_, client) => [
-    { kind: "create", key: `key-${client % 3}`, orderId: 1 } as const,
+    { kind: "create", key: `key-${client % 3}`, orderId: 1, cart: client === 1 ? "a" : null } as const,
     ...Array.from({ length: 1 + world.below(4) }, operation),
   ]);
 }

@@ -1,13 +1,16 @@
-import { createHash } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 
 /**
  * A deterministic world: one seed decides who goes on when, what time it is and what chance says. While
- * `run` drives it, the globals that the service takes time, chance and digests from are the world's.
+ * `run` drives it, the globals that the service takes time, chance and digests from, and its log, are the
+ * world's.
  */
 export class World {
   #state: number;
   #now = Date.UTC(2026, 0, 1);
   #ready: (() => void)[] = [];
+  /** The errors that the service has logged. */
+  readonly errors: string[] = [];
   #sleeping: { until: number; wake: () => void }[] = [];
 
   constructor(readonly seed: number) {
@@ -91,21 +94,26 @@ export class World {
             .padStart(12, "0")}`,
         subtle: {
           digest: async (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
+          timingSafeEqual,
         },
       },
     };
     const before = Object.fromEntries(
       Object.keys(own).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]),
     );
-    const [dateNow, mathRandom] = [Date.now, Math.random];
+    const [dateNow, mathRandom, { log, error }] = [Date.now, Math.random, console];
     for (const [name, value] of Object.entries(own)) {
       Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
     }
     Date.now = () => Math.floor(this.#now);
     Math.random = this.random;
+    // A line for every request would be most of what a test prints.
+    console.log = () => {};
+    console.error = (line: unknown) => this.errors.push(String(line));
     return () => {
       Date.now = dateNow;
       Math.random = mathRandom;
+      Object.assign(console, { log, error });
       for (const [name, descriptor] of Object.entries(before)) {
         if (descriptor) Object.defineProperty(globalThis, name, descriptor);
         else Reflect.deleteProperty(globalThis, name);

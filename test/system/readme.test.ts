@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -8,45 +8,82 @@ import { PROJECT, type Server, startServer } from "./server";
 
 const readme = await readFile(path.join(PROJECT, "README.md"), "utf8");
 
-/** Each command of the README's console blocks, with the output that stands below it. */
-const FLOWS = [...readme.matchAll(/```console\n(.*?)```/gs)].flatMap(([, block = ""]) =>
-  block
-    .split(/^\$ /m)
-    .slice(1)
-    .map((step) => {
-      const [command = "", ...output] = step.split("\n");
-      return { command, output: output.join("\n").trim() };
-    }),
-);
+interface Step {
+  readonly command: string;
+  readonly output: string;
+}
+
+/** Each command of the README's blocks of this kind, with the output that stands below it. */
+function steps(kind: string): Step[] {
+  return [...readme.matchAll(new RegExp(`\`\`\`${kind}\\n(.*?)\`\`\``, "gs"))].flatMap(([, block = ""]) =>
+    block
+      .split(/^\$ /m)
+      .slice(1)
+      .map((step) => {
+        const [command = "", ...output] = step.split("\n");
+        return { command, output: output.join("\n").trim() };
+      }),
+  );
+}
 
 /** What differs from run to run. */
 const settle = (output: string) =>
   output
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
-    .replace(/"instance":"[^"]*"/g, '"instance":"REQUEST"')
+    .replace(/"(instance|request_id)":"[^"]*"/g, '"$1":"REQUEST"')
+    .replace(/"(next|previous)_cursor":"[^"]*"/g, '"$1_cursor":"CURSOR"')
+    .replace(/pay_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}/g, "KEY")
+    .replace(/"id":"[0-9A-Za-z]{12}"/g, '"id":"PUBLIC"')
+    .replace(/\r/g, "")
     .trim();
 
-let state: string;
+let directory: string;
 let server: Server;
+let closed: Server;
 
 beforeAll(async () => {
-  state = await mkdtemp(path.join(tmpdir(), "payments-"));
-  server = await startServer(state);
-}, 120_000);
+  directory = await mkdtemp(path.join(tmpdir(), "payments-"));
+  const { stdout: key } = await promisify(execFile)("npm", ["run", "--silent", "key"], { cwd: PROJECT });
+  await writeFile(path.join(directory, "admin.key"), key);
+  const required = ["AUTH_MODE:required", `ADMIN_KEY:${key.trim()}`];
+  server = await startServer(path.join(directory, "open"));
+  closed = await startServer(path.join(directory, "closed"), required);
+}, 240_000);
 
 afterAll(async () => {
   await server?.stop();
-  await rm(state, { recursive: true, force: true });
+  await closed?.stop();
+  await rm(directory, { recursive: true, force: true });
 }, 30_000);
 
-test("every curl of the README, in its order, gives the README's output", async () => {
-  expect(FLOWS.length).toBeGreaterThanOrEqual(10);
-  for (const { command, output } of FLOWS) {
-    const pasted = command.replaceAll("http://localhost:8000", server.url);
-    const { stdout } = await promisify(execFile)("sh", ["-c", pasted], { timeout: 20_000 });
+async function expectOutputs(steps: readonly Step[], there: string, here: string): Promise<void> {
+  for (const { command, output } of steps) {
+    const pasted = command.replaceAll(there, here);
+    const { stdout } = await promisify(execFile)("sh", ["-c", pasted], { cwd: directory, timeout: 20_000 });
     expect(settle(stdout), command).toBe(settle(output));
   }
+}
+
+test("every curl of the README, in its order, gives the README's output", async () => {
+  const flows = steps("console");
+  expect(flows.length).toBeGreaterThanOrEqual(16);
+  await expectOutputs(flows, "http://localhost:8000", server.url);
 });
+
+test("so does every command of a new operator, from nothing to a revoked key", async () => {
+  const operating = steps("console required");
+  expect(operating.length).toBeGreaterThanOrEqual(9);
+  await expectOutputs(operating, "http://localhost:8001", closed.url);
+  const { stdout: old } = await promisify(execFile)("cat", [path.join(directory, "admin.key")]);
+  const { stdout: key } = await promisify(execFile)("npm", ["run", "--silent", "key"], { cwd: PROJECT });
+  const list = (secret: string) =>
+    fetch(`${closed.url}/api/v1/merchants`, { headers: { Authorization: `Bearer ${secret.trim()}` } });
+  expect((await list(old)).status).toBe(200);
+  await closed.stop();
+  closed = await startServer(path.join(directory, "closed"), ["AUTH_MODE:required", `ADMIN_KEY:${key.trim()}`]);
+  expect((await list(old)).status).toBe(401);
+  expect((await list(key)).status).toBe(200);
+}, 240_000);
 
 test("the README's table of errors has every kind, with its status, and no other", async () => {
   const response = await fetch(`${server.url}/problems`);

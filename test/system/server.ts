@@ -23,12 +23,14 @@ export interface Server {
  * Starts the service as a user does, with `scripts/start.mjs`, and waits until it answers.
  *
  * @param state the directory its D1 and objects are kept in; empty the first time
+ * @param variables of the Worker, as `NAME:value`; without AUTH_MODE it runs open
  * @throws Error with the log when it ends, or does not answer in time
  */
-export async function startServer(state: string): Promise<Server> {
+export async function startServer(state: string, variables: readonly string[] = []): Promise<Server> {
   // Port 0 lets the system choose, so that servers can run side by side. A group of its own, because
   // wrangler starts further processes, which would outlive it.
   const args = ["scripts/start.mjs", "--port", "0", "--inspector-port", "0", "--persist-to", state];
+  args.push(...variables.flatMap((variable) => ["--var", variable]));
   const child = spawn(process.execPath, args, { cwd: PROJECT, env: environment(), detached: true });
   let log = "";
   for (const stream of [child.stdout, child.stderr]) {

@@ -1,6 +1,7 @@
 import { createExecutionContext } from "cloudflare:test";
-import { exports } from "cloudflare:workers";
+import { env as bindings, exports } from "cloudflare:workers";
 import { expect } from "vitest";
+import { SCOPE_NAMES, type Scope } from "../../src/access/scopes";
 import { app } from "../../src/app";
 import type { Action, Status } from "../../src/payment/lifecycle";
 import { expectDocumented } from "./contract";
@@ -15,6 +16,7 @@ export interface Body {
   provider: string;
   created_at: string;
   updated_at: string;
+  metadata: Record<string, string>;
   type: string;
   title: string;
   detail: string;
@@ -22,47 +24,112 @@ export interface Body {
   errors?: { detail: string; pointer?: string; parameter?: string; header?: string }[];
 }
 
-export interface Answer {
+export interface Answer<B = Body> {
   status: number;
   headers: Headers;
-  body: Body;
+  body: B;
   /** Whether the answer says that its key had led to it before. */
   replayed: boolean;
 }
 
 export interface Client {
   /** Any request. A string or a stream goes out as the body that it is, anything else as JSON. */
-  request(method: string, path: string, options?: { body?: unknown; headers?: HeadersInit }): Promise<Answer>;
+  request<B = Body>(
+    method: string,
+    path: string,
+    options?: { body?: unknown; headers?: HeadersInit },
+  ): Promise<Answer<B>>;
   create(body: unknown, key?: string): Promise<Answer>;
   get(id: number | string): Promise<Answer>;
   act(id: number | string, action: Action, key?: string): Promise<Answer>;
+}
+
+/** The API key of the default merchant that clients use, with every scope; made once for each test file. */
+let everyScope: Promise<string> | undefined;
+
+/** A new API key of a merchant, made by the administrator. */
+export async function newKey(scopes: readonly Scope[] = SCOPE_NAMES, merchant_id = 1): Promise<string> {
+  const request = new Request("http://localhost/api/v1/api-keys", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${bindings.ADMIN_KEY}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ name: "test", scopes, merchant_id }),
+  });
+  const response = await exports.default.fetch(request);
+  const { key } = await response.json<{ key: string }>();
+  expect(response.status).toBe(201);
+  return key;
+}
+
+/** A well-formed key with this public id, whose secret is not the one that was handed out. */
+export function forgeKey(id: string): string {
+  const body = `pay_${id}_${"f0rged".padEnd(32, "0")}`;
+  let crc = 0xffffffff;
+  for (const byte of new TextEncoder().encode(body)) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+  }
+  const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  let [rest, sum] = [~crc >>> 0, ""];
+  for (; sum.length < 6; rest = Math.floor(rest / digits.length)) sum = digits.charAt(rest % digits.length) + sum;
+  return body + sum;
+}
+
+/** A client with the administrator's key, on the Worker as it is configured. */
+export function administrator(): Client {
+  return client(undefined, { key: bindings.ADMIN_KEY });
+}
+
+/** A new merchant, with nothing of its own. */
+export async function newMerchant(): Promise<number> {
+  const { status, body } = await administrator().request("POST", "/api/v1/merchants", { body: { name: "Shop" } });
+  expect(status).toBe(201);
+  return body.id;
+}
+
+interface Options {
+  /** Whether a 5xx is no surprise. */
+  outages?: boolean;
+  /** The API key to use: another than the one with every scope, or none. */
+  key?: string | null;
 }
 
 /**
  * A client of the API that holds every answer against the API document, and demands of every one that
  * it is no 5xx unless `outages` are expected.
  *
- * @param env calls the app with these bindings; without it, the Worker as it is configured
+ * @param env calls the app with these bindings, in open mode unless a key is given; without it, the Worker as
+ *   it is configured, with a key
  */
-export function client(env?: Env, { outages = false } = {}): Client {
+export function client(env?: Env, { outages = false, key: apiKey }: Options = {}): Client {
+  const inside: Env | undefined = env && (apiKey === undefined ? { ...env, AUTH_MODE: "open" } : env);
   const send = (request: Request): Promise<Response> =>
-    env ? Promise.resolve(app.fetch(request, env, createExecutionContext())) : exports.default.fetch(request);
+    inside ? Promise.resolve(app.fetch(request, inside, createExecutionContext())) : exports.default.fetch(request);
+  const authorization = async () => {
+    if (apiKey !== undefined || env) return apiKey ?? null;
+    everyScope ??= newKey();
+    return everyScope;
+  };
 
-  async function request(
+  async function request<B = Body>(
     method: string,
     path: string,
     options: { body?: unknown; headers?: HeadersInit } = {},
-  ): Promise<Answer> {
+  ): Promise<Answer<B>> {
     const headers = new Headers(options.headers);
+    const credentials = await authorization();
+    if (credentials !== null && !headers.has("Authorization")) headers.set("Authorization", `Bearer ${credentials}`);
+    // Failures are limited by address, and each test owns its own.
+    if (!headers.has("CF-Connecting-IP")) headers.set("CF-Connecting-IP", crypto.randomUUID());
     const init: RequestInit = { method, headers, redirect: "manual" };
     if (options.body !== undefined) {
       const raw = typeof options.body === "string" || options.body instanceof ReadableStream;
       init.body = raw ? (options.body as string | ReadableStream) : JSON.stringify(options.body);
       if (!raw) headers.set("Content-Type", "application/json");
     }
-    const response = await send(new Request(`http://test${path}`, init));
+    const response = await send(new Request(`http://localhost${path}`, init));
     const text = await response.text();
-    const body = text === "" ? null : JSON.parse(text);
+    const isJson = /json/.test(response.headers.get("Content-Type") ?? "");
+    const body = isJson && text !== "" ? JSON.parse(text) : text || null;
     if (!outages) expect(response.status).toBeLessThan(500);
     if (method !== "HEAD") {
       const sent =

@@ -1,8 +1,10 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
+import { Database } from "../../src/database";
+import type { Action } from "../../src/payment/lifecycle";
 import { PaymentObject } from "../../src/payment/object";
-import { type Acted, applyAction } from "../../src/payment/store";
+import { applyAction } from "../../src/payment/store";
 import { client, ORDER, paymentIn } from "./client";
 import { instrumentD1 } from "./d1";
 import { envWithD1 } from "./objects";
@@ -17,7 +19,14 @@ async function eventTypes(id: number): Promise<string[]> {
   return rows.results.map(({ type }) => type);
 }
 
-const origin = () => ({ merchantId: 1, requestId: crypto.randomUUID(), now: Date.now() });
+const origin = () => ({
+  merchantId: 1,
+  keyId: null,
+  requestId: "the caller's own",
+  commitId: crypto.randomUUID(),
+  now: Date.now(),
+});
+const asking = (action: Action) => ({ action, idempotency: null, expected: null });
 
 it("makes one payment of 50 concurrent equal requests", async () => {
   const before = await env.DB.prepare("SELECT count(*) AS n FROM payments").first<number>("n");
@@ -85,12 +94,12 @@ it("holds the lifecycle with two live instances of one payment's object", async 
       const instances = [new PaymentObject(state, env), new PaymentObject(state, env)];
       return Promise.all(
         FIFTY.slice(0, 10).map((n) =>
-          instances[n % 2]?.act(origin(), n % 3 === 0 ? "confirm" : n % 3 === 1 ? "fail" : "refund", null),
+          instances[n % 2]?.act(origin(), asking(n % 3 === 0 ? "confirm" : n % 3 === 1 ? "fail" : "refund")),
         ),
       );
     });
     const types = await eventTypes(id);
-    expect(replies.filter((reply) => reply?.tag === "changed")).toHaveLength(types.length - 1);
+    expect(replies.filter((reply) => reply?.acted.tag === "changed")).toHaveLength(types.length - 1);
     expect([
       "payment.created payment.confirmed",
       "payment.created payment.confirmed payment.refunded",
@@ -102,7 +111,7 @@ it("holds the lifecycle with two live instances of one payment's object", async 
 it("holds the lifecycle without any object, by the SQL alone", async () => {
   const { id } = await paymentIn("pending");
   const results = await Promise.all(
-    FIFTY.map((n): Promise<Acted> => applyAction(env.DB, origin(), id, n % 2 === 0 ? "confirm" : "fail", null)),
+    FIFTY.map((n) => applyAction(new Database(env.DB), origin(), id, asking(n % 2 === 0 ? "confirm" : "fail"))),
   );
   expect(results.filter(({ tag }) => tag === "changed")).toHaveLength(1);
   expect(await eventTypes(id)).toHaveLength(2);

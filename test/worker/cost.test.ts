@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { type Body, client, ORDER, paymentIn } from "./client";
+import { publicId } from "../../src/access/key";
+import { type Body, client, newKey, ORDER, paymentIn } from "./client";
 import { type Meter, meterD1 } from "./d1";
 import { envWithD1 } from "./objects";
 
@@ -11,15 +12,33 @@ interface Measured {
   rowsWritten: number;
 }
 
-/** What one operation costs: D1 round trips, object calls, and the rows that the runtime counted. */
-async function costOf(operation: (api: ReturnType<typeof client>) => Promise<unknown>): Promise<Measured> {
+type Operation = (api: ReturnType<typeof client>) => Promise<unknown>;
+
+/**
+ * What one operation costs: D1 round trips, object calls, and the rows that the runtime counted.
+ *
+ * @param key the API key to ask with, in an isolate that has not seen it; in open mode without one
+ * @param warmUp what that isolate has done before
+ */
+async function costOf(operation: Operation, key?: string, warmUp: Operation = async () => {}): Promise<Measured> {
   let calls = 0;
   const meter: Meter = meterD1(env.DB);
-  await operation(client(envWithD1(meter.db, () => calls++)));
-  return { trips: meter.trips, calls, rowsRead: meter.rowsRead, rowsWritten: meter.rowsWritten };
+  const api = client(
+    envWithD1(meter.db, () => calls++),
+    { key },
+  );
+  await warmUp(api);
+  const { trips, rowsRead, rowsWritten } = { ...meter };
+  await operation(api);
+  return {
+    trips: meter.trips - trips,
+    calls,
+    rowsRead: meter.rowsRead - rowsRead,
+    rowsWritten: meter.rowsWritten - rowsWritten,
+  };
 }
 
-type Operation = [
+type Row = [
   what: string,
   cost: Measured,
   prepare: () => Promise<Body>,
@@ -27,6 +46,7 @@ type Operation = [
   status: number,
 ];
 
+const THREE_PAIRS = { cart: "c-7", channel: "web", clerk: "7" };
 const pending = () => paymentIn("pending");
 const confirmed = () => paymentIn("confirmed");
 const cost = (trips: number, calls: number, rowsWritten: number, rowsRead: number): Measured => ({
@@ -36,9 +56,11 @@ const cost = (trips: number, calls: number, rowsWritten: number, rowsRead: numbe
   rowsRead,
 });
 
-// The README's table, exactly. The design's limits: 6 rows written by a creation, 3 by an action.
-const TABLE: Operation[] = [
-  ["create", cost(1, 0, 3, 6), pending, (api) => api.create(ORDER), 201],
+// The README's table, exactly. The design's limits: 6 rows written by a creation, and one more by each of its
+// metadata pairs; 3 by an action.
+const TABLE: Row[] = [
+  ["create", cost(1, 0, 5, 9), pending, (api) => api.create(ORDER), 201],
+  ["create with metadata", cost(1, 0, 8, 19), pending, (api) => api.create({ ...ORDER, metadata: THREE_PAIRS }), 201],
   [
     "replayed create",
     cost(2, 0, 0, 3),
@@ -78,7 +100,7 @@ describe.each(TABLE)("%s", (_, expected, prepare, run, status) => {
          SELECT 1, i, 100, 'USD', 'pending', 'internal', 1, ?1, ?1 FROM n`,
       ).bind(now),
       env.DB.prepare(
-        `INSERT INTO payment_events SELECT id, 1, 'payment.created', json_object('order_id', order_id, 'amount_minor',
+        `INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at) SELECT id, 1, 'payment.created', json_object('order_id', order_id, 'amount_minor',
          amount_minor, 'currency', currency, 'status', status, 'provider', provider), 'seed', created_at
          FROM payments WHERE id NOT IN (SELECT payment_id FROM payment_events)`,
       ),
@@ -88,5 +110,42 @@ describe.each(TABLE)("%s", (_, expected, prepare, run, status) => {
       ),
     ]);
     expect((await measure()).rowsRead).toBe(few.rowsRead);
+  });
+});
+
+describe("an API key", () => {
+  /** A key whose use was noted within the hour, and is not noted again. */
+  const usedKey = async () => {
+    const key = await newKey();
+    const noted = env.DB.prepare("UPDATE api_keys SET last_used_at = ? WHERE id = ?");
+    await noted.bind(Date.now(), publicId(key)).run();
+    return key;
+  };
+
+  describe.each(TABLE.filter(([what]) => what !== "health"))("%s", (_, expected, prepare, run, status) => {
+    it("costs nothing while it is remembered", async () => {
+      const payment = await prepare();
+      const operation: Operation = async (api) => expect((await run(api, payment)).status).toBe(status);
+      const warm = await costOf(operation, await usedKey(), (api) => api.create({}));
+      expect(warm).toEqual(expected);
+    });
+
+    it("costs one round trip and one row where it is new", async () => {
+      const payment = await prepare();
+      const operation: Operation = async (api) => expect((await run(api, payment)).status).toBe(status);
+      const cold = await costOf(operation, await usedKey());
+      expect(cold).toEqual({ ...expected, trips: expected.trips + 1, rowsRead: expected.rowsRead + 1 });
+    });
+  });
+
+  it("costs as many rows among many keys as among few", async () => {
+    const key = await usedKey();
+    const few = await costOf((api) => api.create({}), key);
+    await env.DB.prepare(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+       INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at)
+       SELECT printf('%012d', i), 1, 'seed', '[]', printf('%064d', i), 1 FROM n`,
+    ).run();
+    expect(await costOf((api) => api.create({}), key)).toEqual(few);
   });
 });

@@ -50,3 +50,13 @@ export function meterD1(db: D1Database): Meter {
   });
   return meter;
 }
+
+/** The database, which does what the nth round trip asks and loses its answer. */
+export function losesNth(db: D1Database, n: number): D1Database {
+  let trips = 0;
+  return instrumentD1(db, async (roundTrip) => {
+    const answer = await roundTrip();
+    if (++trips === n) throw new Error("D1_ERROR: Network connection lost.");
+    return answer;
+  });
+}

@@ -20,6 +20,7 @@ describe("create", () => {
       provider: "internal",
       created_at: body.created_at,
       updated_at: body.created_at,
+      metadata: {},
     });
     expect(body.created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     expect(Math.abs(Date.parse(body.created_at) - Date.now())).toBeLessThan(60_000);

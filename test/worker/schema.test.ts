@@ -4,7 +4,7 @@ import { getTableConfig, type SQLiteTable } from "drizzle-orm/sqlite-core";
 import { describe, expect, inject, it } from "vitest";
 import * as schema from "../../src/db/schema";
 import { STATUSES } from "../../src/payment/lifecycle";
-import { assertInvariants } from "./invariants";
+import { VIOLATIONS } from "../invariants";
 
 const tables: SQLiteTable[] = Object.values(schema);
 
@@ -39,7 +39,8 @@ describe("the migrations", () => {
         mirror.columns.map((column) => ({
           name: column.name,
           type: column.getSQLType().toUpperCase(),
-          notnull: column.notNull && !column.primary ? 1 : 0,
+          // SQLite does not say it of a rowid, which cannot be null either.
+          notnull: column.notNull && !(column.primary && column.getSQLType() === "integer") ? 1 : 0,
           pk: column.primary ? 1 : keyColumns.indexOf(column.name) + 1,
         })),
       );
@@ -117,72 +118,191 @@ describe("the database refuses", () => {
     [{ updated_at: 0 }, "CHECK"],
     [{ id: 0 }, "CHECK"],
     [{ merchant_id: 99 }, "FOREIGN KEY"],
+    [{ metadata: "no JSON" }, "CHECK"],
+    [{ metadata: null }, "NOT NULL"],
   ])("%j", async (columns, reason) => {
     await expect(attempt(columns)).rejects.toThrow(reason);
   });
 });
 
-it.each([
-  ["idempotency_keys", [1, "", "0".repeat(64), 1, 1]],
-  ["idempotency_keys", [1, "k".repeat(256), "0".repeat(64), 1, 1]],
-  ["idempotency_keys", [1, "k", "too short", 1, 1]],
-  ["idempotency_keys", [1, "k", "0".repeat(64), 1, 0]],
-  ["payment_events", [1, 0, "payment.created", "{}", "r", 1]],
-  ["payment_events", [1, 1, "", "{}", "r", 1]],
-  ["payment_events", [1, 1, "payment.created", "no JSON", "r", 1]],
-  ["payment_events", [1, 1, "payment.created", "{}", "", 1]],
-  ["merchants", [0, "zero", 1]],
-  ["merchants", [2, "", 1]],
-])("the database refuses a row of %s: %j", async (table, values) => {
-  const insert = env.DB.prepare(`INSERT INTO ${table} VALUES (${values.map(() => "?")})`).bind(...values);
-  await expect(insert.run()).rejects.toThrow("CHECK constraint failed");
-});
+/** A row that each table would take, but for the one that a test makes wrong. */
+const ROWS: Record<string, Record<string, string | number | null>> = {
+  merchants: { id: 2, name: "Second", created_at: 1 },
+  idempotency_keys: { merchant_id: 1, key: "k", fingerprint: "0".repeat(64), payment_id: 1, created_at: 1 },
+  payment_events: {
+    payment_id: 1,
+    sequence: 1,
+    type: "payment.created",
+    data: "{}",
+    request_id: "r",
+    created_at: 1,
+    key_id: null,
+    commit_id: "c",
+  },
+  payment_metadata: { merchant_id: 1, name: "cart", value: "", created_at: 1, payment_id: 1 },
+  api_keys: {
+    id: "0123456789ab",
+    merchant_id: 1,
+    name: "Shop",
+    scopes: "[]",
+    digest: "0".repeat(64),
+    created_at: 1,
+    expires_at: null,
+    revoked_at: null,
+    last_used_at: null,
+  },
+  account_events: {
+    id: 1,
+    merchant_id: 1,
+    type: "merchant.renamed",
+    subject: "1",
+    data: "{}",
+    actor_merchant_id: 1,
+    key_id: null,
+    request_id: "r",
+    commit_id: "c",
+    idempotency_key: null,
+    fingerprint: null,
+    created_at: 1,
+  },
+  job_positions: { job: "idempotency_keys", position: "[]", updated_at: 1 },
+};
 
-describe("the query of the invariants finds", () => {
-  const ORIGINAL = `INSERT INTO payments VALUES (900, 1, 7, 100, 'USD', 'confirmed', 'internal', 2, 1, 2)`;
-  const CREATED = `INSERT INTO payment_events VALUES (900, 1, 'payment.created', '{"order_id":7,"amount_minor":100,"currency":"USD","status":"pending","provider":"internal"}', 'r1', 1)`;
-  const CONFIRMED = `INSERT INTO payment_events VALUES (900, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 2)`;
+function insertInto(table: string, row: Record<string, string | number | null>): D1PreparedStatement {
+  const names = Object.keys(row);
+  return env.DB.prepare(`INSERT INTO ${table} (${names}) VALUES (${names.map(() => "?")})`).bind(...Object.values(row));
+}
 
-  async function violations(...statements: string[]): Promise<string> {
-    const clear = ["DELETE FROM idempotency_keys", "DELETE FROM payment_events", "DELETE FROM payments"];
-    await env.DB.batch([...clear, ...statements].map((sql) => env.DB.prepare(sql)));
-    const outcome = await assertInvariants(env.DB).then(
-      () => "none",
-      (error: Error) => error.message,
-    );
-    await env.DB.batch(clear.map((sql) => env.DB.prepare(sql)));
-    return outcome;
-  }
-
-  it("nothing wrong with what is right", async () => {
-    expect(await violations(ORIGINAL, CREATED, CONFIRMED)).toBe("none");
+describe("the database refuses a row of", () => {
+  it.each([
+    ["merchants", { id: 0 }],
+    ["merchants", { name: "" }],
+    ["idempotency_keys", { key: "" }],
+    ["idempotency_keys", { key: "k".repeat(256) }],
+    ["idempotency_keys", { fingerprint: "too short" }],
+    ["idempotency_keys", { created_at: 0 }],
+    ["payment_events", { sequence: 0 }],
+    ["payment_events", { type: "" }],
+    ["payment_events", { data: "no JSON" }],
+    ["payment_events", { request_id: "" }],
+    ["payment_events", { created_at: 0 }],
+    ["payment_events", { key_id: "" }],
+    ["payment_events", { commit_id: "" }],
+    ["payment_metadata", { name: "" }],
+    ["api_keys", { id: "too short" }],
+    ["api_keys", { name: "" }],
+    ["api_keys", { scopes: "admin" }],
+    ["api_keys", { digest: "too short" }],
+    ["api_keys", { created_at: 0 }],
+    ["api_keys", { expires_at: 0 }],
+    ["api_keys", { revoked_at: 0 }],
+    ["api_keys", { last_used_at: 0 }],
+    ["account_events", { type: "" }],
+    ["account_events", { subject: "" }],
+    ["account_events", { data: "no JSON" }],
+    ["account_events", { key_id: "" }],
+    ["account_events", { request_id: "" }],
+    ["account_events", { commit_id: "" }],
+    ["account_events", { idempotency_key: "" }],
+    ["account_events", { idempotency_key: "k".repeat(256) }],
+    ["account_events", { fingerprint: "too short" }],
+    ["account_events", { created_at: 0 }],
+    ["job_positions", { job: "" }],
+    ["job_positions", { position: "no JSON" }],
+    ["job_positions", { updated_at: 0 }],
+  ])("%s with %j", async (table, wrong) => {
+    await expect(insertInto(table, { ...ROWS[table], ...wrong }).run()).rejects.toThrow("CHECK constraint failed");
   });
 
   it.each([
-    ["a missing event", [ORIGINAL, CREATED]],
-    ["no event at all", [ORIGINAL]],
-    ["a gap", [ORIGINAL, CREATED, CONFIRMED.replace("(900, 2", "(900, 3")]],
-    ["an event too many", [ORIGINAL, CREATED, CONFIRMED, CONFIRMED.replace("(900, 2", "(900, 3")]],
-    ["another amount", [ORIGINAL.replace("100", "101"), CREATED, CONFIRMED]],
-    ["another status", [ORIGINAL.replace("confirmed", "failed"), CREATED, CONFIRMED]],
-    ["another time", [ORIGINAL.replace("2, 1, 2)", "2, 1, 3)"), CREATED, CONFIRMED]],
-    ["another creation", [ORIGINAL.replace("2, 1, 2)", "2, 2, 2)"), CREATED, CONFIRMED]],
-    ["an event of another name", [ORIGINAL, CREATED, CONFIRMED.replace("payment.confirmed", "payment.failed")]],
+    ["payment_metadata", { merchant_id: 99 }],
+    ["payment_metadata", { payment_id: 99 }],
+    ["api_keys", { merchant_id: 99 }],
+    ["account_events", { merchant_id: 99 }],
+    ["account_events", { actor_merchant_id: 99 }],
+  ])("%s without what it refers to: %j", async (table, wrong) => {
+    await expect(insertInto(table, { ...ROWS[table], ...wrong }).run()).rejects.toThrow("FOREIGN KEY");
+  });
+
+  it.each([
+    ["commit", { idempotency_key: "another" }, "account_events.commit_id"],
+    ["idempotency key", { commit_id: "another" }, "account_events.actor_merchant_id, account_events.idempotency_key"],
+  ])("account_events for the second change of one %s", async (_, columns, reason) => {
+    const first = { ...ROWS.account_events, idempotency_key: "k", fingerprint: "0".repeat(64) };
+    const second = { ...first, id: 2, ...columns };
+    const both = [insertInto("account_events", first), insertInto("account_events", second)];
+    await expect(env.DB.batch(both)).rejects.toThrow(`UNIQUE constraint failed: ${reason}`);
+  });
+});
+
+describe("the query of the invariants finds", () => {
+  const ORIGINAL = `INSERT INTO payments VALUES (900, 1, 7, 100, 'USD', 'confirmed', 'internal', 2, 1, 2, '{"cart":"c-7"}')`;
+  const CREATED = `INSERT INTO payment_events VALUES (900, 1, 'payment.created', '{"order_id":7,"amount_minor":100,"currency":"USD","status":"pending","provider":"internal","metadata":{"cart":"c-7"}}', 'r1', 1, NULL, 'c1')`;
+  const CONFIRMED = `INSERT INTO payment_events VALUES (900, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 2, NULL, 'c2')`;
+  const FOUND = `INSERT INTO payment_metadata VALUES (1, 'cart', 'c-7', 1, 900)`;
+  const OTHER_MERCHANT = "INSERT OR IGNORE INTO merchants VALUES (2, 'other', 1)";
+
+  /** The same payment without metadata, as all were before there was any. */
+  const PLAIN = {
+    original: ORIGINAL.replace(`'{"cart":"c-7"}'`, "'{}'"),
+    created: CREATED.replace(`,"metadata":{"cart":"c-7"}`, "").replace("'c1'", "NULL"),
+  };
+
+  async function violations(...statements: string[]): Promise<string[]> {
+    const tables = ["idempotency_keys", "payment_events", "payment_metadata", "payments"];
+    const clear = tables.map((table) => `DELETE FROM ${table}`);
+    await env.DB.batch([...clear, ...statements].map((sql) => env.DB.prepare(sql)));
+    const found = await rows<{ violation: string }>(VIOLATIONS);
+    await env.DB.batch(clear.map((sql) => env.DB.prepare(sql)));
+    return found.map(({ violation }) => violation);
+  }
+
+  it("nothing wrong with what is right", async () => {
+    expect(await violations(ORIGINAL, CREATED, CONFIRMED, FOUND)).toEqual([]);
+    expect(await violations(PLAIN.original, PLAIN.created, CONFIRMED)).toEqual([]);
+  });
+
+  it.each([
+    ["a missing event", [ORIGINAL, CREATED, FOUND]],
+    ["no event at all", [ORIGINAL, FOUND]],
+    ["a gap", [ORIGINAL, CREATED, CONFIRMED.replace("(900, 2", "(900, 3"), FOUND]],
+    ["an event too many", [ORIGINAL, CREATED, CONFIRMED, CONFIRMED.replace("(900, 2", "(900, 3"), FOUND]],
+    ["another amount", [ORIGINAL.replace("100", "101"), CREATED, CONFIRMED, FOUND]],
+    ["another status", [ORIGINAL.replace("confirmed", "failed"), CREATED, CONFIRMED, FOUND]],
+    ["another time", [ORIGINAL.replace("2, 1, 2,", "2, 1, 3,"), CREATED, CONFIRMED, FOUND]],
+    [
+      "another creation",
+      [ORIGINAL.replace("2, 1, 2,", "2, 2, 2,"), CREATED, CONFIRMED, FOUND.replace("1, 900", "2, 900")],
+    ],
+    ["an event of another name", [ORIGINAL, CREATED, CONFIRMED.replace("payment.confirmed", "payment.failed"), FOUND]],
     [
       "a step that the lifecycle has not",
-      [ORIGINAL.replace("confirmed", "refunded"), CREATED, CONFIRMED.replaceAll("confirmed", "refunded")],
+      [ORIGINAL.replace("confirmed", "refunded"), CREATED, CONFIRMED.replaceAll("confirmed", "refunded"), FOUND],
     ],
+    ["other metadata", [ORIGINAL.replace("c-7", "c-8"), CREATED, CONFIRMED, FOUND.replace("c-7", "c-8")]],
+    ["metadata that no event tells of", [ORIGINAL, PLAIN.created, CONFIRMED, FOUND]],
+    ["metadata that is gone", [PLAIN.original, CREATED, CONFIRMED]],
+    ["a payment that its metadata does not find", [ORIGINAL, CREATED, CONFIRMED]],
+    ["a payment that is found by another value", [ORIGINAL, CREATED, CONFIRMED, FOUND.replace("c-7", "c-8")]],
+    ["a payment that is found at another time", [ORIGINAL, CREATED, CONFIRMED, FOUND.replace("1, 900", "2, 900")]],
+    [
+      "a payment that another merchant finds",
+      [ORIGINAL, CREATED, CONFIRMED, OTHER_MERCHANT, FOUND.replace("(1,", "(2,")],
+    ],
+    ["a pair too many", [ORIGINAL, CREATED, CONFIRMED, FOUND, FOUND.replace("'cart'", "'basket'")]],
+    ["a pair of a payment that has none", [PLAIN.original, PLAIN.created, CONFIRMED, FOUND]],
     [
       "a key of another merchant",
       [
         ORIGINAL,
         CREATED,
         CONFIRMED,
-        "INSERT OR IGNORE INTO merchants VALUES (2, 'other', 1)",
+        FOUND,
+        OTHER_MERCHANT,
         `INSERT INTO idempotency_keys VALUES (2, 'k', '${"0".repeat(64)}', 900, 1)`,
       ],
     ],
   ])("%s", async (_, statements) => {
-    expect(await violations(...statements)).not.toBe("none");
+    expect(await violations(...statements)).not.toEqual([]);
   });
 });

@@ -1,0 +1,38 @@
+/**
+ * The service as it is measured: all of it, but for rate limiters that count in the isolate's memory. In
+ * production that is where they count, on the machine itself; those of the development runtime ask an object,
+ * and its SQL, for every request.
+ */
+import { env } from "cloudflare:workers";
+import { app } from "../../src/app";
+
+export { PaymentObject } from "../../src/payment/object";
+
+/** So many requests that no load is refused. */
+const QUOTA = 1_000_000_000;
+/** In milliseconds. */
+const PERIOD = 10_000;
+
+function counter(): RateLimit {
+  const counts = new Map<string, number>();
+  let end = 0;
+  return {
+    async limit({ key }) {
+      const now = Date.now();
+      if (now >= end) {
+        counts.clear();
+        end = now + PERIOD;
+      }
+      const count = (counts.get(key) ?? 0) + 1;
+      counts.set(key, count);
+      return { success: count <= QUOTA };
+    },
+  };
+}
+
+// Once: the app remembers keys by the D1 binding of its environment.
+const measured: Env = { ...env, KEY_RATE: counter(), FAILURE_RATE: counter() };
+
+export default {
+  fetch: (request, _, context) => app.fetch(request, measured, context),
+} satisfies ExportedHandler<Env>;

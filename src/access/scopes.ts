@@ -1,0 +1,25 @@
+/** What a key may be allowed to do. Routes, checks, the API document and the tests take their scopes from here. */
+export const SCOPES = {
+  "payments:read": "Read and find payments",
+  "payments:write": "Create, confirm and fail payments",
+  "refunds:write": "Refund payments",
+  "events:read": "Read the events of payments",
+  "webhooks:manage": "Manage webhook endpoints",
+  "keys:manage": "Manage the merchant's own API keys, and grant what the managing key has itself",
+  admin: "Manage merchants and the API keys of every merchant, and grant every scope",
+} as const;
+
+export type Scope = keyof typeof SCOPES;
+export const SCOPE_NAMES = Object.keys(SCOPES) as [Scope, ...Scope[]];
+
+export function isScope(name: string): name is Scope {
+  return Object.hasOwn(SCOPES, name);
+}
+
+/** Who asks, and what they may do. */
+export interface Principal {
+  readonly merchantId: number;
+  /** The public id of the key; null for whoever reaches a service in open mode without one. */
+  readonly keyId: string | null;
+  readonly scopes: ReadonlySet<Scope>;
+}

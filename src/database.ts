@@ -1,0 +1,67 @@
+/** One request's way to D1: every statement goes through here, is retried where that helps, and is counted. */
+import { judgeD1, withRetries } from "./outage";
+
+/** What a request has cost in D1, from the runtime's own figures. */
+export interface Cost {
+  /** Round trips, those that failed included. */
+  trips: number;
+  rowsRead: number;
+  rowsWritten: number;
+}
+
+export class Database {
+  readonly #d1: D1Database;
+  readonly cost: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
+
+  constructor(d1: D1Database) {
+    this.#d1 = d1;
+  }
+
+  prepare(sql: string): D1PreparedStatement {
+    return this.#d1.prepare(sql);
+  }
+
+  /**
+   * The rows of one statement that may run twice. One round trip.
+   *
+   * @throws Outage when D1 is out of reach after retries; what D1 says about the statement itself
+   */
+  async all<T>(statement: D1PreparedStatement): Promise<T[]> {
+    const { results } = await withRetries(async () => {
+      this.cost.trips++;
+      return this.#count(await statement.all<T>());
+    }, judgeD1);
+    return results;
+  }
+
+  /**
+   * The rows of each statement of one transaction that may run twice. One round trip.
+   *
+   * @returns also how many attempts it took: all but the last may have committed, or may still
+   * @throws as `all` does
+   */
+  async batch<T>(statements: D1PreparedStatement[]): Promise<{ rows: T[][]; attempts: number }> {
+    let attempts = 0;
+    const results = await withRetries(async () => {
+      attempts++;
+      this.cost.trips++;
+      const answers = await this.#d1.batch<T>(statements);
+      for (const answer of answers) this.#count(answer);
+      return answers;
+    }, judgeD1);
+    return { rows: results.map((result) => result.results), attempts };
+  }
+
+  /** Adds what was spent elsewhere in the name of this request. */
+  add(cost: Cost): void {
+    this.cost.trips += cost.trips;
+    this.cost.rowsRead += cost.rowsRead;
+    this.cost.rowsWritten += cost.rowsWritten;
+  }
+
+  #count<T>(answer: D1Result<T>): D1Result<T> {
+    this.cost.rowsRead += answer.meta.rows_read;
+    this.cost.rowsWritten += answer.meta.rows_written;
+    return answer;
+  }
+}

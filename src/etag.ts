@@ -1,0 +1,28 @@
+/** Entity tags (RFC 9110, section 8.8.3) in conditional requests. */
+
+/** `any` for `*`, or the tags that are listed; null when the header's value is not a list of tags. */
+export type Tags = "any" | readonly { readonly weak: boolean; readonly tag: string }[];
+
+const TAG = /(W\/)?("[\x21\x23-\x7e\x80-\xff]*")/g;
+/** Empty elements of a list are passed over (RFC 9110, section 5.6.1.2), but something must be in it. */
+const LIST = new RegExp(`^[ \\t,]*${TAG.source}(?:[ \\t]*,[ \\t,]*${TAG.source})*[ \\t,]*$`);
+
+/** Reads the value of an `If-Match` or `If-None-Match` header. */
+export function readTags(value: string): Tags | null {
+  if (value.trim() === "*") return "any";
+  if (!LIST.test(value)) return null;
+  return [...value.matchAll(TAG)].map(([, weak, tag = ""]) => ({ weak: weak !== undefined, tag }));
+}
+
+/** Whether a representation is among the tags, for a reader: weak tags will do. */
+export function isAmong(tags: Tags, etag: string): boolean {
+  return tags === "any" || tags.some(({ tag }) => tag === etag);
+}
+
+/** The versions that a writer expects, null when any will do. A weak tag, or another's, is no version. */
+export function expectedVersions(tags: Tags): number[] | null {
+  if (tags === "any") return null;
+  return tags
+    .filter(({ weak, tag }) => !weak && /^"[1-9]\d{0,15}"$/.test(tag))
+    .map(({ tag }) => Number(tag.slice(1, -1)));
+}

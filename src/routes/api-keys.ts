@@ -1,0 +1,344 @@
+/** The API of API keys: each route with its handler. */
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { forget, scopeMissing } from "../access/authorize";
+import { createKey, findKey, listKeys, type Made, renameKey, revokeKey, rollKey, type Whose } from "../access/keys";
+import { SCOPE_NAMES, type Scope } from "../access/scopes";
+import { json } from "../answer";
+import type { App } from "../context";
+import { demands, endpoint, newApp } from "../endpoint";
+import { originOf } from "../origin";
+import { pageOf } from "../page";
+import { problem, problemResponses, SECURED } from "../problem";
+import {
+  ApiKeySchema,
+  KeyPath,
+  MerchantId,
+  MerchantParameter,
+  Name,
+  NewApiKeySchema,
+  NOT_AN_OBJECT,
+  presentKey,
+  Renaming,
+  WRONG_KEY_ID,
+} from "./account-schemas";
+import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
+import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "./page-parameters";
+
+export const apiKeys = newApp();
+
+const TAGS = { tags: ["API keys"], ...demands("keys:manage") };
+const KEY = { "application/json": { schema: ApiKeySchema } };
+const NEW_KEY = { "application/json": { schema: NewApiKeySchema } };
+const LOCATION = {
+  Location: {
+    description: "The path of the key",
+    schema: { type: "string" as const, example: "/api/v1/api-keys/4fT9bQ2sXk7L" },
+  },
+};
+/** What may be wrong with a request that has a body. */
+const BODY = ["invalid_json", "body_too_large", "unsupported_media_type", "validation_failed"] as const;
+
+const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
+const FUTURE = "Must be an RFC 3339 time in the future";
+
+/** Without one, a key never expires. */
+const ExpiresAt = z
+  .string({ error: FUTURE })
+  .refine((text) => z.iso.datetime({ offset: true }).safeParse(text).success && Date.parse(text) > Date.now(), {
+    error: FUTURE,
+  })
+  .transform((text) => Date.parse(text))
+  .nullish()
+  .openapi({
+    type: ["string", "null"],
+    format: "date-time",
+    description: "When the key ends; never, if left out",
+    example: "2100-01-01T00:00:00Z",
+  });
+
+const NewKey = z
+  .strictObject(
+    {
+      name: Name,
+      scopes: z
+        .array(z.enum(SCOPE_NAMES, { error: SCOPES }), {
+          error: (issue) => (issue.input === undefined ? "Field required" : SCOPES),
+        })
+        .min(1, { error: SCOPES })
+        .transform((scopes) => SCOPE_NAMES.filter((scope) => scopes.includes(scope)))
+        .openapi({
+          description: "What the key may do: nothing that the key that creates it may not, unless that has `admin`",
+        }),
+      expires_at: ExpiresAt,
+      merchant_id: MerchantId.optional().openapi({
+        description: "Whose key it will be: your own merchant's, unless your key has the scope `admin`",
+      }),
+    },
+    NOT_AN_OBJECT,
+  )
+  .openapi("ApiKeyToCreate", {
+    description: "What an API key is made of",
+    example: { name: "Order service", scopes: ["payments:read", "payments:write"] },
+  });
+
+const MOST_OVERLAP = 7 * 24 * 3600;
+const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
+
+const Rolling = z
+  .strictObject(
+    {
+      overlap_seconds: z
+        .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
+        .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
+        .openapi({
+          type: "integer",
+          minimum: 0,
+          maximum: MOST_OVERLAP,
+          description: "How long the old key stays valid: 0 ends it now, 604800 after seven days",
+        }),
+      expires_at: ExpiresAt,
+    },
+    NOT_AN_OBJECT,
+  )
+  .openapi("ApiKeyRoll", { description: "How an API key is rolled", example: { overlap_seconds: 86400 } });
+
+const create = createRoute({
+  method: "post",
+  path: "/api/v1/api-keys",
+  operationId: "createApiKey",
+  summary: "Create an API key",
+  description:
+    "The answer to the request that makes the key shows it; nobody can read it again. A retry with the same " +
+    "`Idempotency-Key` finds what was made, without the key itself: if that was lost, roll it.",
+  ...TAGS,
+  request: {
+    headers: z.object({ "idempotency-key": keyHeader("key-order-service").optional() }),
+    body: { required: true, content: { "application/json": { schema: NewKey } } },
+  },
+  responses: {
+    201: { description: "The key was created", headers: LOCATION, content: NEW_KEY },
+    200: {
+      description: "The idempotency key has created this API key before; here is what is known of it",
+      headers: { ...LOCATION, ...REPLAYED },
+      content: KEY,
+    },
+    ...problemResponses([...BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
+      ...WRONG_KEY,
+      validation_failed: { errors: [{ detail: SCOPES, pointer: "#/scopes" }] },
+    }),
+  },
+});
+
+endpoint(apiKeys, create, async (c, { body }) => {
+  const { name, scopes, expires_at = null } = body;
+  const missing = ungranted(c, scopes);
+  if (missing.length > 0) return scopeMissing(c, missing);
+  const merchantId = merchantMeant(c, body.merchant_id);
+  if (merchantId instanceof Response) return merchantId;
+  const idempotency = await readIdempotency(c, "create_api_key", null, {
+    name,
+    scopes,
+    expires_at,
+    merchant_id: merchantId,
+  });
+  if (idempotency instanceof Response) return idempotency;
+  const made = await createKey(c.get("db"), originOf(c), idempotency, {
+    merchantId,
+    name,
+    scopes,
+    expiresAt: expires_at,
+  });
+  if (made.tag === "unchanged") {
+    return problem(c, "validation_failed", {
+      errors: [{ detail: "There is no such merchant", pointer: "#/merchant_id" }],
+    });
+  }
+  return answerMade(c, made);
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/api/v1/api-keys",
+  operationId: "listApiKeys",
+  summary: "List API keys",
+  description: "A merchant's keys, newest first, with those that are revoked or expired.",
+  ...TAGS,
+  request: { query: z.strictObject({ ...pageParameters("string"), merchant_id: MerchantParameter.optional() }) },
+  responses: {
+    200: {
+      description: "A page of keys",
+      headers: LINK,
+      content: { "application/json": { schema: pageSchema(ApiKeySchema) } },
+    },
+    ...problemResponses(["body_too_large", "validation_failed", ...SECURED]),
+  },
+});
+
+endpoint(apiKeys, list, async (c, { query }) => {
+  const merchantId = merchantMeant(c, query.merchant_id);
+  if (merchantId instanceof Response) return merchantId;
+  const window = windowOf(query);
+  const found = await listKeys(c.get("db"), merchantId, { ...window, limit: window.limit + 1 });
+  const page = pageOf(window, found, ({ created_at, id }) => ({ at: created_at, id }));
+  const now = Date.now();
+  const { body, headers } = presentPage(c.req.url, page, (key) => presentKey(key, now));
+  return json(c, 200, body, headers);
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/api/v1/api-keys/{key_id}",
+  operationId: "getApiKey",
+  summary: "Get an API key",
+  description: "Reads what is known of a key, by its public id.",
+  ...TAGS,
+  request: { params: KeyPath },
+  responses: {
+    200: { description: "What is known of the key", content: KEY },
+    ...problemResponses(["api_key_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_KEY_ID),
+  },
+});
+
+endpoint(apiKeys, get, (c, { params }) => answerKey(c, params.key_id));
+
+const rename = createRoute({
+  method: "patch",
+  path: "/api/v1/api-keys/{key_id}",
+  operationId: "renameApiKey",
+  summary: "Rename an API key",
+  description: "Gives a key another name.",
+  ...TAGS,
+  request: { params: KeyPath, body: { required: true, content: { "application/json": { schema: Renaming } } } },
+  responses: {
+    200: { description: "The key, which has this name now", content: KEY },
+    ...problemResponses([...BODY, "api_key_not_found", ...SECURED], WRONG_KEY_ID),
+  },
+});
+
+endpoint(apiKeys, rename, async (c, { params, body }) => {
+  await renameKey(c.get("db"), originOf(c), whose(c), params.key_id, body.name);
+  return answerKey(c, params.key_id);
+});
+
+const revoke = createRoute({
+  method: "post",
+  path: "/api/v1/api-keys/{key_id}/revoke",
+  operationId: "revokeApiKey",
+  summary: "Revoke an API key",
+  description:
+    "Ends a key, for good; within 30 seconds it is refused everywhere. Takes no body. Asked again, it answers 200 and " +
+    "changes nothing.",
+  ...TAGS,
+  request: {
+    params: KeyPath,
+    headers: z.object({ "idempotency-key": keyHeader("revoke-order-service").optional() }),
+  },
+  responses: {
+    200: { description: "The key, which is revoked", headers: REPLAYED, content: KEY },
+    ...problemResponses(
+      [...BODY, "idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", ...SECURED],
+      { ...WRONG_KEY, ...WRONG_KEY_ID },
+    ),
+  },
+});
+
+endpoint(apiKeys, revoke, async (c, { params }) => {
+  const idempotency = await readIdempotency(c, "revoke_api_key", params.key_id, {});
+  if (idempotency instanceof Response) return idempotency;
+  const revoked = await revokeKey(c.get("db"), originOf(c), idempotency, whose(c), params.key_id);
+  if (revoked.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  if (revoked.tag === "changed") forget(c.env, params.key_id);
+  return answerKey(c, params.key_id, revoked.tag === "replayed" ? REPLAY : {});
+});
+
+const roll = createRoute({
+  method: "post",
+  path: "/api/v1/api-keys/{key_id}/roll",
+  operationId: "rollApiKey",
+  summary: "Roll an API key",
+  description:
+    "Makes a new key with the name, the scopes and the merchant of an old one, which stays valid for as long as " +
+    "`overlap_seconds` says. The answer shows the new key, this once.",
+  ...TAGS,
+  request: {
+    params: KeyPath,
+    headers: z.object({ "idempotency-key": keyHeader("roll-order-service").optional() }),
+    body: { required: true, content: { "application/json": { schema: Rolling } } },
+  },
+  responses: {
+    201: { description: "The new key", headers: LOCATION, content: NEW_KEY },
+    200: {
+      description: "The idempotency key has made this API key before; here is what is known of it",
+      headers: { ...LOCATION, ...REPLAYED },
+      content: KEY,
+    },
+    ...problemResponses(
+      [
+        ...BODY,
+        "idempotency_key_invalid",
+        "idempotency_key_reused",
+        "api_key_not_found",
+        "api_key_not_active",
+        ...SECURED,
+      ],
+      { ...WRONG_KEY, validation_failed: { errors: [{ detail: OVERLAP, pointer: "#/overlap_seconds" }] } },
+    ),
+  },
+});
+
+endpoint(apiKeys, roll, async (c, { params, body }) => {
+  const old = await findKey(c.get("db"), whose(c), params.key_id);
+  if (!old) return problem(c, "api_key_not_found");
+  const missing = ungranted(c, old.scopes);
+  if (missing.length > 0) return scopeMissing(c, missing);
+  const { overlap_seconds, expires_at = null } = body;
+  const idempotency = await readIdempotency(c, "roll_api_key", old.id, { overlap_seconds, expires_at });
+  if (idempotency instanceof Response) return idempotency;
+  const rolling = { id: old.id, overlap: overlap_seconds * 1000, expiresAt: expires_at };
+  const made = await rollKey(c.get("db"), originOf(c), idempotency, whose(c), rolling);
+  if (made.tag === "unchanged") return problem(c, "api_key_not_active");
+  if (made.tag === "made") forget(c.env, old.id);
+  return answerMade(c, made);
+});
+
+/** Whose keys the request may be about. */
+function whose(c: Context<App>): Whose {
+  const { scopes, merchantId } = c.get("principal");
+  return scopes.has("admin") ? "any merchant" : merchantId;
+}
+
+/** The merchant that is named, or else the caller's own; only an administrator may name another. */
+function merchantMeant(c: Context<App>, named: number | undefined): number | Response {
+  const { scopes, merchantId } = c.get("principal");
+  return named === undefined || named === merchantId || scopes.has("admin")
+    ? (named ?? merchantId)
+    : scopeMissing(c, ["admin"]);
+}
+
+/** The scopes that the caller may not hand on: a key is never given more than who gives it has. */
+function ungranted(c: Context<App>, scopes: readonly Scope[]): Scope[] {
+  const own = c.get("principal").scopes;
+  return own.has("admin") ? [] : scopes.filter((scope) => !own.has(scope));
+}
+
+async function answerKey(c: Context<App>, id: string, headers = {}): Promise<Response> {
+  const key = await findKey(c.get("db"), whose(c), id);
+  return key ? json(c, 200, presentKey(key, Date.now()), headers) : problem(c, "api_key_not_found");
+}
+
+/** The key that was made: with the key itself when this request made it. */
+async function answerMade(c: Context<App>, made: Exclude<Made, { tag: "unchanged" }>): Promise<Response> {
+  switch (made.tag) {
+    case "key_reused":
+      return problem(c, "idempotency_key_reused");
+    case "made":
+      return json(c, 201, { ...presentKey(made.record, Date.now()), key: made.key }, locationOf(made.record.id));
+    case "replayed":
+      return answerKey(c, made.subject, { ...locationOf(made.subject), ...REPLAY });
+  }
+}
+
+function locationOf(id: string): { Location: string } {
+  return { Location: `/api/v1/api-keys/${id}` };
+}

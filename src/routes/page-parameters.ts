@@ -1,0 +1,122 @@
+/** How a list is asked for and answered: its parameters, its cursors, its links. */
+import { z } from "@hono/zod-openapi";
+import type { Page, Position, Window } from "../page";
+
+const DEFAULT_LIMIT = 20;
+const MOST = 100;
+
+const LIMIT = `Must be an integer from 1 to ${MOST}`;
+const CURSOR = "Must be a cursor from an earlier answer, as it was";
+
+/** A query parameter that stands at most once. `error` says what it must be. */
+export function single(error: string) {
+  return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
+}
+
+const CursorSchema = z.tuple([
+  z.enum(["older", "newer"]),
+  z.int().min(0),
+  z.union([z.int().min(0), z.string().min(1)]),
+]);
+
+type Direction = "older" | "newer";
+
+/** Nothing is read but what `writeCursor` writes, in every character. */
+function readCursor(text: string): { direction: Direction; position: Position } | null {
+  try {
+    const [direction, at, id] = CursorSchema.parse(JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/"))));
+    const position = { at, id };
+    return writeCursor(direction, position) === text ? { direction, position } : null;
+  } catch {
+    return null;
+  }
+}
+
+function writeCursor(direction: Direction, { at, id }: Position): string {
+  return btoa(JSON.stringify([direction, at, id]))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+}
+
+/**
+ * The query parameters of every list.
+ *
+ * @param id what the rows' ids are: a cursor of another list is refused
+ */
+export function pageParameters(id: "number" | "string") {
+  return {
+    limit: single(LIMIT)
+      .refine((text) => /^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= MOST, { error: LIMIT })
+      .transform(Number)
+      .optional()
+      .openapi({
+        param: { name: "limit", in: "query" },
+        type: "integer",
+        minimum: 1,
+        maximum: MOST,
+        default: DEFAULT_LIMIT,
+        description: "How many to return, at most",
+      }),
+    cursor: single(CURSOR)
+      .transform((text, context) => {
+        const read = readCursor(text);
+        if (read !== null && typeof read.position.id === id) return read;
+        context.addIssue({ code: "custom", message: CURSOR });
+        return z.NEVER;
+      })
+      .optional()
+      .openapi({
+        param: { name: "cursor", in: "query" },
+        type: "string",
+        description: "`next_cursor` or `previous_cursor` of an earlier answer to the same query",
+      }),
+  };
+}
+
+/** The window that the query parameters ask for. */
+export function windowOf(query: { limit?: number; cursor?: { direction: Direction; position: Position } }): Window {
+  const { limit = DEFAULT_LIMIT, cursor } = query;
+  return { limit, position: cursor?.position ?? null, backward: cursor?.direction === "newer" };
+}
+
+/** The answer to a request for a list, in the API document. */
+export function pageSchema<Row extends z.ZodType>(row: Row) {
+  return z.object({
+    data: z.array(row).openapi({ description: "Newest first" }),
+    has_more: z
+      .boolean()
+      .openapi({ description: "Whether `next_cursor` leads to older ones, or to where there may be some" }),
+    next_cursor: z.string().nullable().openapi({ description: "Leads to older ones; null when there are none" }),
+    previous_cursor: z.string().nullable().openapi({
+      description: "Leads to newer ones, also to those that are yet to come; null where there is nothing to go by",
+    }),
+  });
+}
+
+export const LINK = {
+  Link: {
+    description: "The same cursors as links (RFC 8288): `next`, `prev` and `first`",
+    schema: { type: "string" as const, example: '</api/v1/payments?limit=20>; rel="first"' },
+  },
+};
+
+/** The body and the `Link` header of a page. */
+export function presentPage<Row, Shown>(url: string, page: Page<Row>, present: (row: Row) => Shown) {
+  const next_cursor = page.older && writeCursor("older", page.older);
+  const previous_cursor = page.newer && writeCursor("newer", page.newer);
+  const link = (relation: string, cursor: string | null) => {
+    const { pathname, searchParams } = new URL(url);
+    searchParams.delete("cursor");
+    if (cursor !== null) searchParams.set("cursor", cursor);
+    const query = searchParams.size > 0 ? `?${searchParams}` : "";
+    return `<${pathname}${query}>; rel="${relation}"`;
+  };
+  const links = [
+    link("first", null),
+    ...(previous_cursor ? [link("prev", previous_cursor)] : []),
+    ...(next_cursor ? [link("next", next_cursor)] : []),
+  ];
+  const body = { data: page.rows.map(present), has_more: next_cursor !== null, next_cursor, previous_cursor };
+  return { body, headers: { Link: links.join(", ") } };
+}

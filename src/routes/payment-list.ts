@@ -1,0 +1,269 @@
+/** Finding payments: the list, and the same as CSV. */
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { answer, json } from "../answer";
+import type { App } from "../context";
+import { demands, endpoint, newApp } from "../endpoint";
+import type { Page, Window } from "../page";
+import { currencyExponent, MAX_EXPONENT } from "../payment/currency";
+import { STATUSES } from "../payment/lifecycle";
+import { DECIMAL_PATTERN, type ReadAmount, toMinor } from "../payment/money";
+import { type Filters, LOOKED_AT_PER_ROW, searchPayments } from "../payment/search";
+import type { Payment } from "../payment/store";
+import { problemResponses, SECURED } from "../problem";
+import { LINK, pageParameters, pageSchema, presentPage, single, windowOf } from "./page-parameters";
+import { currencyCode, PaymentSchema, POSITIVE_INTEGER, present } from "./payment-schemas";
+
+export const paymentList = newApp();
+
+/** A parameter that may stand several times, or once with a comma between its values. */
+function several(text: string | string[]): string[] {
+  return [text].flat().flatMap((value) => value.split(","));
+}
+
+const STATUS = `Must be one or several of ${STATUSES.join(", ")}`;
+const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
+const PAIR = "Must be name=value";
+/** How many metadata pairs a question may have. */
+const MOST_PAIRS = 5;
+
+/** RFC 3339, in milliseconds: what is finer is cut off. */
+const Time = single(TIME).refine((text) => z.iso.datetime({ offset: true }).safeParse(text).success, { error: TIME });
+const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
+
+const Amount = single("Must be a decimal number").optional();
+const AMOUNTS = ["amount_min", "amount_max"] as const;
+
+/** A bound of the amount in minor units, or what is wrong with it; undefined without one that could be read. */
+function readBound(
+  query: { currency?: string | undefined } & { [name in (typeof AMOUNTS)[number]]?: string | undefined },
+  name: (typeof AMOUNTS)[number],
+): ReadAmount | undefined {
+  const text = query[name];
+  if (typeof text !== "string") return undefined;
+  // A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency.
+  return toMinor(text, currencyExponent(query.currency ?? "") ?? MAX_EXPONENT);
+}
+
+const ListQuery = z
+  .strictObject({
+    ...pageParameters("number"),
+    status: z
+      .union([z.string(), z.array(z.string())])
+      .transform((given, context) => {
+        const statuses = STATUSES.filter((status) => several(given).includes(status));
+        if (several(given).every((text) => STATUSES.some((status) => status === text))) return statuses;
+        context.addIssue({ code: "custom", message: STATUS });
+        return z.NEVER;
+      })
+      .optional()
+      .openapi({
+        param: { name: "status", in: "query", style: "form", explode: true },
+        type: "array",
+        items: { type: "string", enum: [...STATUSES] },
+        description: "One or several: repeated, or with commas between",
+      }),
+    order_id: single(POSITIVE_INTEGER)
+      .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
+      .transform(Number)
+      .optional()
+      .openapi({
+        param: { name: "order_id", in: "query" },
+        type: "integer",
+        format: "int64",
+        minimum: 1,
+        description: "The order that is paid for",
+      }),
+    currency: currencyCode(single("Must be a string"))
+      .optional()
+      .openapi({ param: { name: "currency", in: "query" } }),
+    created_from: Time.transform((text) => Date.parse(text) + (FINER_THAN_MILLISECONDS.test(text) ? 1 : 0))
+      .optional()
+      .openapi({
+        param: { name: "created_from", in: "query" },
+        type: "string",
+        format: "date-time",
+        description: "Created at this time, or later; the + of an offset is written %2B",
+      }),
+    created_to: Time.transform((text) => Date.parse(text))
+      .optional()
+      .openapi({
+        param: { name: "created_to", in: "query" },
+        type: "string",
+        format: "date-time",
+        description: "Created at this time, or earlier; the + of an offset is written %2B",
+      }),
+    amount_min: Amount.openapi({
+      param: { name: "amount_min", in: "query" },
+      type: "string",
+      pattern: DECIMAL_PATTERN,
+      description: "Of this amount, or more, in major units of `currency`, which is then required",
+    }),
+    amount_max: Amount.openapi({
+      param: { name: "amount_max", in: "query" },
+      type: "string",
+      pattern: DECIMAL_PATTERN,
+      description: "Of this amount, or less, in major units of `currency`, which is then required",
+    }),
+    metadata: z
+      .union([z.string(), z.array(z.string())])
+      .transform((given, context) => {
+        const pairs = [given].flat().map((text): [string, string] => {
+          const at = text.indexOf("=");
+          return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
+        });
+        if (pairs.length <= MOST_PAIRS && pairs.every(([name]) => name !== "")) return pairs;
+        context.addIssue({ code: "custom", message: pairs.length > MOST_PAIRS ? `At most ${MOST_PAIRS} pairs` : PAIR });
+        return z.NEVER;
+      })
+      .optional()
+      .openapi({
+        param: { name: "metadata", in: "query", style: "form", explode: true },
+        type: "array",
+        items: { type: "string", pattern: "^[^=]+=" },
+        maxItems: MOST_PAIRS,
+        description: "With this pair, as `name=value`; repeated, with all of these pairs",
+      }),
+  })
+  .superRefine(
+    (query, context) => {
+      const bounds = AMOUNTS.filter((name) => query[name] !== undefined);
+      if (bounds.length > 0 && query.currency === undefined) {
+        context.addIssue({ code: "custom", path: ["currency"], message: `Required with ${bounds.join(" and ")}` });
+      }
+      for (const name of AMOUNTS) {
+        const read = readBound(query, name);
+        if (read?.ok === false) context.addIssue({ code: "custom", path: [name], message: read.detail });
+      }
+    },
+    // Whatever else is wrong, so that one answer lists all of it.
+    { when: () => true },
+  )
+  .transform((query) => {
+    const bound = (name: (typeof AMOUNTS)[number]) => {
+      const read = readBound(query, name);
+      return read?.ok ? read.minor : undefined;
+    };
+    return { ...query, amount_min: bound("amount_min"), amount_max: bound("amount_max") };
+  });
+
+const CSV = "text/csv; charset=utf-8";
+
+const list = createRoute({
+  method: "get",
+  path: "/api/v1/payments",
+  operationId: "listPayments",
+  summary: "Find payments",
+  description:
+    "The merchant's payments, newest first; all filters must match. Follow `next_cursor` for older ones: none is " +
+    "skipped or repeated, however many are created meanwhile. `created_from`, `created_to` and `order_id`, or without " +
+    "it the first `metadata` pair, are looked up in an index. Every other filter is applied to the payments that these " +
+    `leave, ${LOOKED_AT_PER_ROW} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
+    "while `has_more` is true. With `Accept: text/csv` all that match come as one CSV file, or, with `limit` or `cursor`, " +
+    "one page; a transfer that breaks off is not complete.",
+  tags: ["Payments"],
+  ...demands("payments:read"),
+  request: { query: ListQuery },
+  responses: {
+    200: {
+      description: "A page of payments; or a CSV file",
+      headers: LINK,
+      content: {
+        "application/json": { schema: pageSchema(PaymentSchema) },
+        [CSV]: { schema: z.string().openapi({ description: "A line of names, then a line for each payment" }) },
+      },
+    },
+    ...problemResponses(["body_too_large", "validation_failed", ...SECURED], {
+      validation_failed: { errors: [{ detail: STATUS, parameter: "status" }] },
+    }),
+  },
+});
+
+endpoint(paymentList, list, async (c, { query }) => {
+  const { limit, cursor, ...filters } = query;
+  const isExport = prefersCsv(c.req.header("Accept") ?? "");
+  if (isExport && limit === undefined && cursor === undefined) return exportAll(c, filters);
+  const window = windowOf({ limit, cursor });
+  const page = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
+  const { body, headers } = presentPage(c.req.url, page, present);
+  return isExport ? csv(c, HEAD + page.rows.map(line).join(""), headers) : json(c, 200, body, headers);
+});
+
+/** How much a client wants a media type (RFC 9110, section 12.5.1), and how exactly it names it: -1 for not at all. */
+function preference(accept: string, type: string, subtype: string): { weight: number; exactness: number } {
+  const ranges = ["*/*", `${type}/*`, `${type}/${subtype}`];
+  let best = { weight: 0, exactness: -1 };
+  for (const part of accept.toLowerCase().split(",")) {
+    const [range = "", ...parameters] = part.split(";").map((text) => text.trim());
+    const exactness = ranges.indexOf(range);
+    if (exactness <= best.exactness) continue;
+    const weight = parameters.find((parameter) => parameter.startsWith("q="));
+    best = { weight: weight === undefined ? 1 : Number(weight.slice(2)), exactness };
+  }
+  return best;
+}
+
+/** Whether a client wants CSV more than JSON, or as much and names only that. */
+function prefersCsv(accept: string): boolean {
+  const [csv, json] = [preference(accept, "text", "csv"), preference(accept, "application", "json")];
+  if (csv.weight === json.weight) return csv.weight > 0 && csv.exactness > json.exactness;
+  return csv.weight > json.weight;
+}
+
+/** Payments read at once for a file, and looked at for each of them as in any other list. */
+const EXPORTED_AT_ONCE = 500;
+
+/** A file of all that match, read as fast as the client takes it. What fails then, breaks the transfer off. */
+function exportAll(c: Context<App>, filters: Filters): Response {
+  const encoder = new TextEncoder();
+  const pages = readPages(c, filters);
+  let isWanted = true;
+  const body = new ReadableStream<Uint8Array>({
+    start: (file) => file.enqueue(encoder.encode(HEAD)),
+    cancel: () => {
+      isWanted = false;
+    },
+    async pull(file) {
+      try {
+        const { done, value } = await pages.next();
+        if (!isWanted) return;
+        if (done) file.close();
+        else file.enqueue(encoder.encode(value.map(line).join("")));
+      } catch (error) {
+        // The answer has begun, so that nobody but the log can be told.
+        const { stack, cause } = error instanceof Error ? error : new Error(String(error));
+        const message = "export broken off";
+        console.error(JSON.stringify({ message, request_id: c.get("requestId"), error: stack, cause: String(cause) }));
+        throw error;
+      }
+    },
+  });
+  return csv(c, body, {});
+}
+
+/** All payments that match, page by page. */
+async function* readPages(c: Context<App>, filters: Filters): AsyncGenerator<readonly Payment[], void> {
+  const [db, { merchantId }] = [c.get("db"), c.get("principal")];
+  let window: Window | null = { position: null, backward: false, limit: EXPORTED_AT_ONCE };
+  while (window !== null) {
+    const { rows, older }: Page<Payment> = await searchPayments(db, merchantId, filters, window);
+    // A page may be empty in the middle of the list.
+    if (rows.length > 0) yield rows;
+    window = older && { ...window, position: older };
+  }
+}
+
+function csv(c: Context<App>, body: BodyInit, headers: Record<string, string>): Response {
+  const disposition = 'attachment; filename="payments.csv"';
+  return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...headers });
+}
+
+const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof present>)[];
+const HEAD = `${FIELDS.join(",")}\r\n`;
+
+/** A line of the file (RFC 4180). No field begins with what a spreadsheet takes for a formula. */
+function line(payment: Payment): string {
+  const shown = present(payment);
+  const texts = FIELDS.map((field) => (field === "metadata" ? payment.metadata : String(shown[field])));
+  return `${texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\r\n`;
+}

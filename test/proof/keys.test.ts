@@ -1,0 +1,39 @@
+import { expect, it } from "vitest";
+import { REMEMBERED_FOR } from "../../src/access/authorize";
+import { SimulatedD1 } from "./d1";
+import { Platform } from "./platform";
+import { World } from "./world";
+
+/** Has a key used now, then its row changed behind the service's back, then used after each of these times. */
+async function answersAfter(change: (now: number) => string, ...milliseconds: number[]): Promise<number[]> {
+  const [world, d1] = [new World(1), new SimulatedD1()];
+  const { service } = new Platform(world, d1);
+  const headers = { Authorization: `Bearer ${service.key}` };
+  const use = async () => {
+    const { status } = await service.send(new Request(`${service.origin}/api/v1/payments`, { headers }));
+    return status;
+  };
+  return world.run(async () => {
+    const answers = [await use()];
+    const start = Date.now();
+    d1.rows(`UPDATE api_keys SET ${change(start)}`);
+    for (const time of milliseconds) {
+      await world.wait(start + time - Date.now());
+      answers.push(await use());
+    }
+    return answers;
+  });
+}
+
+it("a key that is revoked elsewhere is refused once it is no longer remembered", async () => {
+  expect(REMEMBERED_FOR).toBeLessThanOrEqual(30_000);
+  const answers = await answersAfter((now) => `revoked_at = ${now}`, REMEMBERED_FOR, 10 * REMEMBERED_FOR);
+  expect(answers).toEqual([200, 401, 401]);
+});
+
+it("a key is refused from the moment on at which it expires", async () => {
+  const soon = REMEMBERED_FOR + 1_000;
+  // Looked up again, and so remembered, shortly before it expires.
+  const answers = await answersAfter((now) => `expires_at = ${now + soon}`, soon - 2, soon, soon + REMEMBERED_FOR);
+  expect(answers).toEqual([200, 200, 401, 401]);
+});
