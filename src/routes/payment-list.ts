@@ -1,17 +1,14 @@
-/** Finding payments: the list, and the same as CSV. */
+/** Finding payments: the list. */
 import { createRoute, z } from "@hono/zod-openapi";
-import type { Context } from "hono";
-import { answer, json } from "../answer";
-import type { App } from "../context";
+import { json } from "../answer";
 import { demands, endpoint, newApp } from "../endpoint";
-import type { Page, Window } from "../page";
 import { currencyExponent, MAX_EXPONENT } from "../payment/currency";
 import { STATUSES } from "../payment/lifecycle";
 import { DECIMAL_PATTERN, type ReadAmount, toMinor } from "../payment/money";
-import { type Filters, LOOKED_AT_PER_ROW, searchPayments } from "../payment/search";
-import type { Payment } from "../payment/store";
+import { LOOKED_AT_PER_ROW, searchPayments } from "../payment/search";
 import { problemResponses, SECURED } from "../problem";
 import { LINK, pageParameters, pageSchema, presentPage, single, windowOf } from "./page-parameters";
+import { CSV, exportAll, exportPage, wantsCsv } from "./payment-export";
 import { currencyCode, PaymentSchema, POSITIVE_INTEGER, present } from "./payment-schemas";
 
 export const paymentList = newApp();
@@ -147,8 +144,6 @@ const ListQuery = z
     return { ...query, amount_min: bound("amount_min"), amount_max: bound("amount_max") };
   });
 
-const CSV = "text/csv; charset=utf-8";
-
 const list = createRoute({
   method: "get",
   path: "/api/v1/payments",
@@ -181,89 +176,10 @@ const list = createRoute({
 
 endpoint(paymentList, list, async (c, { query }) => {
   const { limit, cursor, ...filters } = query;
-  const isExport = prefersCsv(c.req.header("Accept") ?? "");
+  const isExport = wantsCsv(c);
   if (isExport && limit === undefined && cursor === undefined) return exportAll(c, filters);
   const window = windowOf({ limit, cursor });
   const page = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
   const { body, headers } = presentPage(c.req.url, page, present);
-  return isExport ? csv(c, HEAD + page.rows.map(line).join(""), headers) : json(c, 200, body, headers);
+  return isExport ? exportPage(c, page.rows, headers) : json(c, 200, body, headers);
 });
-
-/** How much a client wants a media type (RFC 9110, section 12.5.1), and how exactly it names it: -1 for not at all. */
-function preference(accept: string, type: string, subtype: string): { weight: number; exactness: number } {
-  const ranges = ["*/*", `${type}/*`, `${type}/${subtype}`];
-  let best = { weight: 0, exactness: -1 };
-  for (const part of accept.toLowerCase().split(",")) {
-    const [range = "", ...parameters] = part.split(";").map((text) => text.trim());
-    const exactness = ranges.indexOf(range);
-    if (exactness <= best.exactness) continue;
-    const weight = parameters.find((parameter) => parameter.startsWith("q="));
-    best = { weight: weight === undefined ? 1 : Number(weight.slice(2)), exactness };
-  }
-  return best;
-}
-
-/** Whether a client wants CSV more than JSON, or as much and names only that. */
-function prefersCsv(accept: string): boolean {
-  const [csv, json] = [preference(accept, "text", "csv"), preference(accept, "application", "json")];
-  if (csv.weight === json.weight) return csv.weight > 0 && csv.exactness > json.exactness;
-  return csv.weight > json.weight;
-}
-
-/** Payments read at once for a file, and looked at for each of them as in any other list. */
-const EXPORTED_AT_ONCE = 500;
-
-/** A file of all that match, read as fast as the client takes it. What fails then, breaks the transfer off. */
-function exportAll(c: Context<App>, filters: Filters): Response {
-  const encoder = new TextEncoder();
-  const pages = readPages(c, filters);
-  let isWanted = true;
-  const body = new ReadableStream<Uint8Array>({
-    start: (file) => file.enqueue(encoder.encode(HEAD)),
-    cancel: () => {
-      isWanted = false;
-    },
-    async pull(file) {
-      try {
-        const { done, value } = await pages.next();
-        if (!isWanted) return;
-        if (done) file.close();
-        else file.enqueue(encoder.encode(value.map(line).join("")));
-      } catch (error) {
-        // The answer has begun, so that nobody but the log can be told.
-        const { stack, cause } = error instanceof Error ? error : new Error(String(error));
-        const message = "export broken off";
-        console.error(JSON.stringify({ message, request_id: c.get("requestId"), error: stack, cause: String(cause) }));
-        throw error;
-      }
-    },
-  });
-  return csv(c, body, {});
-}
-
-/** All payments that match, page by page. */
-async function* readPages(c: Context<App>, filters: Filters): AsyncGenerator<readonly Payment[], void> {
-  const [db, { merchantId }] = [c.get("db"), c.get("principal")];
-  let window: Window | null = { position: null, backward: false, limit: EXPORTED_AT_ONCE };
-  while (window !== null) {
-    const { rows, older }: Page<Payment> = await searchPayments(db, merchantId, filters, window);
-    // A page may be empty in the middle of the list.
-    if (rows.length > 0) yield rows;
-    window = older && { ...window, position: older };
-  }
-}
-
-function csv(c: Context<App>, body: BodyInit, headers: Record<string, string>): Response {
-  const disposition = 'attachment; filename="payments.csv"';
-  return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...headers });
-}
-
-const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof present>)[];
-const HEAD = `${FIELDS.join(",")}\r\n`;
-
-/** A line of the file (RFC 4180). No field begins with what a spreadsheet takes for a formula. */
-function line(payment: Payment): string {
-  const shown = present(payment);
-  const texts = FIELDS.map((field) => (field === "metadata" ? payment.metadata : String(shown[field])));
-  return `${texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\r\n`;
-}

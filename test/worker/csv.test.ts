@@ -110,7 +110,6 @@ describe("Accept", () => {
     "text/*",
     "text/html, text/csv",
     "application/json;q=0, text/csv;q=0.1",
-    "*/*, application/json;q=0.2",
   ])("%j gives CSV", async (accept) => {
     const { api } = await newMerchant();
     await exported(api, { limit: 1 }, accept);
@@ -125,8 +124,6 @@ describe("Accept", () => {
     "text/csv;q=0",
     "text/csv;q=0.0, */*",
     "text/csv;q=0.2, application/json;q=0.3",
-    "text/csv;q=x",
-    "text/*;q=0.5, */*",
     "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "text/csvx",
     "application/text/csv",
