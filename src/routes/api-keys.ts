@@ -3,26 +3,27 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { forget, scopeMissing } from "../access/authorize";
 import { createKey, findKey, listKeys, type Made, renameKey, revokeKey, rollKey, type Whose } from "../access/keys";
-import { SCOPE_NAMES, type Scope } from "../access/scopes";
+import type { Scope } from "../access/scopes";
 import { json } from "../answer";
 import type { App } from "../context";
 import { demands, endpoint, newApp } from "../endpoint";
 import { originOf } from "../origin";
 import { pageOf } from "../page";
-import { problem, problemResponses, SECURED } from "../problem";
+import { problem, problemResponses } from "../problem";
+import { SECURED } from "../problem-kinds";
 import {
   ApiKeySchema,
   KeyPath,
-  MerchantId,
-  MerchantParameter,
-  Name,
   NewApiKeySchema,
-  NOT_AN_OBJECT,
+  NewKey,
+  OVERLAP,
   presentKey,
-  Renaming,
+  Rolling,
+  SCOPES,
   WRONG_KEY_ID,
-} from "./account-schemas";
+} from "./api-key-schemas";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
+import { MerchantParameter, Renaming } from "./merchant-schemas";
 import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "./page-parameters";
 
 export const apiKeys = newApp();
@@ -38,70 +39,6 @@ const LOCATION = {
 };
 /** What may be wrong with a request that has a body. */
 const BODY = ["invalid_json", "body_too_large", "unsupported_media_type", "validation_failed"] as const;
-
-const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
-const FUTURE = "Must be an RFC 3339 time in the future";
-
-/** Without one, a key never expires. */
-const ExpiresAt = z
-  .string({ error: FUTURE })
-  .refine((text) => z.iso.datetime({ offset: true }).safeParse(text).success && Date.parse(text) > Date.now(), {
-    error: FUTURE,
-  })
-  .transform((text) => Date.parse(text))
-  .nullish()
-  .openapi({
-    type: ["string", "null"],
-    format: "date-time",
-    description: "When the key ends; never, if left out",
-    example: "2100-01-01T00:00:00Z",
-  });
-
-const NewKey = z
-  .strictObject(
-    {
-      name: Name,
-      scopes: z
-        .array(z.enum(SCOPE_NAMES, { error: SCOPES }), {
-          error: (issue) => (issue.input === undefined ? "Field required" : SCOPES),
-        })
-        .min(1, { error: SCOPES })
-        .transform((scopes) => SCOPE_NAMES.filter((scope) => scopes.includes(scope)))
-        .openapi({
-          description: "What the key may do: nothing that the key that creates it may not, unless that has `admin`",
-        }),
-      expires_at: ExpiresAt,
-      merchant_id: MerchantId.optional().openapi({
-        description: "Whose key it will be: your own merchant's, unless your key has the scope `admin`",
-      }),
-    },
-    NOT_AN_OBJECT,
-  )
-  .openapi("ApiKeyToCreate", {
-    description: "What an API key is made of",
-    example: { name: "Order service", scopes: ["payments:read", "payments:write"] },
-  });
-
-const MOST_OVERLAP = 7 * 24 * 3600;
-const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
-
-const Rolling = z
-  .strictObject(
-    {
-      overlap_seconds: z
-        .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
-        .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
-        .openapi({
-          type: "integer",
-          minimum: 0,
-          maximum: MOST_OVERLAP,
-          description: "How long the old key stays valid: 0 ends it now, 604800 after seven days",
-        }),
-      expires_at: ExpiresAt,
-    },
-    NOT_AN_OBJECT,
-  )
-  .openapi("ApiKeyRoll", { description: "How an API key is rolled", example: { overlap_seconds: 86400 } });
 
 const create = createRoute({
   method: "post",

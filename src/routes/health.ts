@@ -3,7 +3,8 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { version } from "../../package.json";
 import { json } from "../answer";
 import { endpoint, newApp, PUBLIC } from "../endpoint";
-import { problem, problemResponses, UNSECURED } from "../problem";
+import { problem, problemResponses } from "../problem";
+import { UNSECURED } from "../problem-kinds";
 
 export const health = newApp();
 

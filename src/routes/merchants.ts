@@ -7,9 +7,10 @@ import type { App } from "../context";
 import { demands, endpoint, newApp } from "../endpoint";
 import { originOf } from "../origin";
 import { pageOf } from "../page";
-import { problem, problemResponses, SECURED } from "../problem";
-import { MerchantPath, MerchantSchema, presentMerchant, Renaming } from "./account-schemas";
+import { problem, problemResponses } from "../problem";
+import { SECURED } from "../problem-kinds";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
+import { MerchantPath, MerchantSchema, presentMerchant, Renaming } from "./merchant-schemas";
 import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "./page-parameters";
 import { POSITIVE_INTEGER } from "./payment-schemas";
 

@@ -4,7 +4,8 @@ import { json } from "../answer";
 import { demands, endpoint, newApp } from "../endpoint";
 import { findEvents, type PaymentEvent } from "../payment/history";
 import { eventType, STATUSES } from "../payment/lifecycle";
-import { problem, problemResponses, SECURED } from "../problem";
+import { problem, problemResponses } from "../problem";
+import { SECURED } from "../problem-kinds";
 import { PAYMENT_EXAMPLE, PaymentPath, PaymentSchema, present, WRONG_ID } from "./payment-schemas";
 
 export const paymentEvents = newApp();

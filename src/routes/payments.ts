@@ -10,7 +10,8 @@ import { originOf } from "../origin";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../payment/lifecycle";
 import { askPayment } from "../payment/object";
 import { createPayment, findPayment } from "../payment/store";
-import { problem, problemResponses, SECURED } from "../problem";
+import { problem, problemResponses } from "../problem";
+import { SECURED } from "../problem-kinds";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
 import {
   etagOf,

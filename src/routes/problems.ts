@@ -2,7 +2,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { json } from "../answer";
 import { endpoint, newApp, PUBLIC } from "../endpoint";
-import { describeKind, PROBLEM_KINDS, problem, problemResponses, typeUri, UNSECURED } from "../problem";
+import { describeKind, problem, problemResponses } from "../problem";
+import { PROBLEM_KINDS, typeUri, UNSECURED } from "../problem-kinds";
 
 export const problems = newApp();
 

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { PROBLEM_KINDS, typeUri } from "../../src/problem";
+import { PROBLEM_KINDS, typeUri } from "../../src/problem-kinds";
 import { client, ORDER, paymentIn } from "./client";
 
 const api = client();

@@ -1,63 +1,9 @@
-/** What merchants and API keys look like from outside: schemas and their mapping. */
+/** What API keys look like from outside: the schemas of requests and responses, and their mapping. */
 import { z } from "@hono/zod-openapi";
 import { PUBLIC_ID } from "../access/key";
 import type { KeyRecord } from "../access/keys";
-import type { Merchant } from "../access/merchants";
 import { SCOPE_NAMES } from "../access/scopes";
-import { single } from "./page-parameters";
-import { POSITIVE_INTEGER } from "./payment-schemas";
-
-const MAX_NAME_LENGTH = 100;
-const NAME = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
-
-export const Name = z
-  .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME) })
-  .refine(
-    (text) => text.trim() !== "" && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed() && !text.includes("\0"),
-    { error: NAME },
-  )
-  .openapi({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "A name of your own, for people" });
-
-export const NOT_AN_OBJECT = { error: "Must be a JSON object" };
-export const Renaming = z.strictObject({ name: Name }, NOT_AN_OBJECT).openapi({ example: { name: "Shop" } });
-
-const INTEGER = { type: "integer" as const, format: "int64", minimum: 1, maximum: Number.MAX_SAFE_INTEGER };
-
-/** An id in a path or a query. */
-function idParameter(name: string, place: "path" | "query", description: string) {
-  return single(POSITIVE_INTEGER)
-    .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
-    .transform(Number)
-    .openapi({ param: { name, in: place }, ...INTEGER, description, example: 1 });
-}
-
-export const MerchantPath = z.object({ merchant_id: idParameter("merchant_id", "path", "The merchant's id") });
-export const MerchantParameter = idParameter(
-  "merchant_id",
-  "query",
-  "The merchant whose keys are meant: your own, unless your key has the scope `admin`",
-);
-
-/** A merchant's id in a body. */
-export const MerchantId = z
-  .number({ error: POSITIVE_INTEGER })
-  .refine((value) => Number.isSafeInteger(value) && value > 0, { error: POSITIVE_INTEGER })
-  .openapi(INTEGER);
-
-export const MerchantSchema = z
-  .object({
-    id: z.int().openapi({ description: "The merchant's id" }),
-    name: z.string().openapi({ description: "The merchant's name" }),
-    created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
-  })
-  .openapi("Merchant", {
-    description: "An account that owns payments and API keys",
-    example: { id: 2, name: "Shop", created_at: "2026-01-16T16:57:41.614Z" },
-  });
-
-export function presentMerchant({ id, name, created_at }: Merchant): z.output<typeof MerchantSchema> {
-  return { id, name, created_at: new Date(created_at).toISOString() };
-}
+import { MerchantId, Name, NOT_AN_OBJECT } from "./merchant-schemas";
 
 const KEY_ID = "Must be a key's public id: the 12 characters after pay_";
 export const KeyPath = z.object({
@@ -124,3 +70,67 @@ export function presentKey(key: KeyRecord, now: number): z.output<typeof ApiKeyS
     last_used_at: time(key.last_used_at),
   };
 }
+
+export const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
+const FUTURE = "Must be an RFC 3339 time in the future";
+
+/** Without one, a key never expires. */
+const ExpiresAt = z
+  .string({ error: FUTURE })
+  .refine((text) => z.iso.datetime({ offset: true }).safeParse(text).success && Date.parse(text) > Date.now(), {
+    error: FUTURE,
+  })
+  .transform((text) => Date.parse(text))
+  .nullish()
+  .openapi({
+    type: ["string", "null"],
+    format: "date-time",
+    description: "When the key ends; never, if left out",
+    example: "2100-01-01T00:00:00Z",
+  });
+
+export const NewKey = z
+  .strictObject(
+    {
+      name: Name,
+      scopes: z
+        .array(z.enum(SCOPE_NAMES, { error: SCOPES }), {
+          error: (issue) => (issue.input === undefined ? "Field required" : SCOPES),
+        })
+        .min(1, { error: SCOPES })
+        .transform((scopes) => SCOPE_NAMES.filter((scope) => scopes.includes(scope)))
+        .openapi({
+          description: "What the key may do: nothing that the key that creates it may not, unless that has `admin`",
+        }),
+      expires_at: ExpiresAt,
+      merchant_id: MerchantId.optional().openapi({
+        description: "Whose key it will be: your own merchant's, unless your key has the scope `admin`",
+      }),
+    },
+    NOT_AN_OBJECT,
+  )
+  .openapi("ApiKeyToCreate", {
+    description: "What an API key is made of",
+    example: { name: "Order service", scopes: ["payments:read", "payments:write"] },
+  });
+
+const MOST_OVERLAP = 7 * 24 * 3600;
+export const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
+
+export const Rolling = z
+  .strictObject(
+    {
+      overlap_seconds: z
+        .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
+        .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
+        .openapi({
+          type: "integer",
+          minimum: 0,
+          maximum: MOST_OVERLAP,
+          description: "How long the old key stays valid: 0 ends it now, 604800 after seven days",
+        }),
+      expires_at: ExpiresAt,
+    },
+    NOT_AN_OBJECT,
+  )
+  .openapi("ApiKeyRoll", { description: "How an API key is rolled", example: { overlap_seconds: 86400 } });

@@ -1,0 +1,191 @@
+/**
+ * Every kind of error, in the one table: statuses, types, titles, the responses in the API document and the
+ * pages behind the type URIs come from it.
+ */
+
+export interface Kind {
+  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503;
+  readonly title: string;
+  /** The `detail` where the caller of `problem` has nothing more precise to say. */
+  readonly detail: string;
+  /** What a client does about it, for the documentation. */
+  readonly remedy: string;
+}
+
+export const KINDS = {
+  invalid_json: {
+    status: 400,
+    title: "Invalid JSON",
+    detail: "The request body is not valid JSON",
+    remedy: "Send one complete JSON value. Nothing was changed.",
+  },
+  idempotency_key_missing: {
+    status: 400,
+    title: "Idempotency key missing",
+    detail: "The Idempotency-Key header is required",
+    remedy: "Send an Idempotency-Key header with a value of your own, one per payment you mean to create.",
+  },
+  idempotency_key_invalid: {
+    status: 400,
+    title: "Idempotency key invalid",
+    detail: "The Idempotency-Key header is not valid",
+    remedy: "Send one key of 1 to 255 visible ASCII characters, for example a UUID.",
+  },
+  credentials_missing: {
+    status: 401,
+    title: "Credentials missing",
+    detail: "An API key is required",
+    remedy: "Send the header Authorization: Bearer with an API key.",
+  },
+  invalid_token: {
+    status: 401,
+    title: "Invalid token",
+    detail: "The API key is not valid",
+    remedy: "Check the key: it may be mistyped, unknown, revoked or expired. Ask whoever manages your keys for one.",
+  },
+  insufficient_scope: {
+    status: 403,
+    title: "Insufficient scope",
+    detail: "The API key lacks a scope that this request needs",
+    remedy: "Use a key with the scope that detail and the WWW-Authenticate header name.",
+  },
+  host_not_allowed: {
+    status: 403,
+    title: "Host not allowed",
+    detail: "This service runs open, without access control, and therefore answers on a loopback host only",
+    remedy: "Ask it on localhost, or set AUTH_MODE to required and use an API key.",
+  },
+  payment_not_found: {
+    status: 404,
+    title: "Payment not found",
+    detail: "Payment not found",
+    remedy: "Check the payment's id.",
+  },
+  merchant_not_found: {
+    status: 404,
+    title: "Merchant not found",
+    detail: "Merchant not found",
+    remedy: "Check the merchant's id.",
+  },
+  api_key_not_found: {
+    status: 404,
+    title: "API key not found",
+    detail: "API key not found",
+    remedy: "Check the key's public id: the part between pay_ and the second underscore.",
+  },
+  route_not_found: {
+    status: 404,
+    title: "Route not found",
+    detail: "There is nothing at this path",
+    remedy: "Check the path against the API document at /openapi.json.",
+  },
+  method_not_allowed: {
+    status: 405,
+    title: "Method not allowed",
+    detail: "This path does not answer this method",
+    remedy: "Use a method that the Allow header names.",
+  },
+  action_not_allowed: {
+    status: 409,
+    title: "Action not allowed",
+    detail: "The payment's status does not allow this action",
+    remedy: "Read the payment: its status does not allow this action. Nothing was changed.",
+  },
+  idempotency_key_reused: {
+    status: 409,
+    title: "Idempotency key reused",
+    detail: "Idempotency key reused with different payload",
+    remedy: "Use a new key: this one has led to a success with another request. Nothing was changed.",
+  },
+  api_key_not_active: {
+    status: 409,
+    title: "API key not active",
+    detail: "The API key is revoked or expired",
+    remedy: "Create a new key: one that is revoked or expired cannot be rolled. Nothing was changed.",
+  },
+  precondition_failed: {
+    status: 412,
+    title: "Precondition failed",
+    detail: "The payment is not as If-Match says",
+    remedy: "Somebody else changed the payment first: read it, and decide again. Nothing was changed.",
+  },
+  body_too_large: {
+    status: 413,
+    title: "Body too large",
+    detail: "The request body is larger than 64 KiB",
+    remedy: "Send a smaller body.",
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: "Unsupported media type",
+    detail: "The request body must be sent as application/json",
+    remedy: "Send the header Content-Type: application/json.",
+  },
+  validation_failed: {
+    status: 422,
+    title: "Validation failed",
+    detail: "The request is not valid; see errors",
+    remedy: "Mend what errors lists: all of it is there, with the place of each. Nothing was changed.",
+  },
+  rate_limited: {
+    status: 429,
+    title: "Rate limited",
+    detail: "Too many requests",
+    remedy: "Wait for Retry-After seconds, then repeat the request, and ask less often. Nothing was changed.",
+  },
+  headers_too_large: {
+    status: 431,
+    title: "Headers too large",
+    detail: "A request header is larger than 8 KiB",
+    remedy: "Send shorter headers.",
+  },
+  internal_error: {
+    status: 500,
+    title: "Internal error",
+    detail: "Internal error",
+    remedy: "Report the request id in instance. Retrying with the same Idempotency-Key is safe.",
+  },
+  not_configured: {
+    status: 503,
+    title: "Not configured",
+    detail: "The service is not configured",
+    remedy: "Whoever operates the service sets what detail names. Nothing was changed.",
+  },
+  unavailable: {
+    status: 503,
+    title: "Temporarily unavailable",
+    detail:
+      "The service cannot reach its storage. Retry with the same Idempotency-Key: it tells whether the request took effect.",
+    remedy: "Wait for Retry-After seconds, then repeat the request with the same Idempotency-Key.",
+  },
+} as const satisfies Record<string, Kind>;
+
+export type ProblemKind = keyof typeof KINDS;
+export const PROBLEM_KINDS = Object.keys(KINDS) as ProblemKind[];
+
+/** What every endpoint that demands a scope may answer. */
+export const SECURED = [
+  "credentials_missing",
+  "invalid_token",
+  "insufficient_scope",
+  "host_not_allowed",
+  "rate_limited",
+  "headers_too_large",
+  "internal_error",
+  "not_configured",
+  "unavailable",
+] as const satisfies readonly ProblemKind[];
+
+/** What an endpoint that anybody may ask may answer, whatever it does. */
+export const UNSECURED = [
+  "host_not_allowed",
+  "body_too_large",
+  "headers_too_large",
+  "internal_error",
+  "not_configured",
+] as const satisfies readonly ProblemKind[];
+
+/** The type URI of a kind: `payment_not_found` is `/problems/payment-not-found`. */
+export function typeUri(kind: ProblemKind): string {
+  return `/problems/${kind.replaceAll("_", "-")}`;
+}
