@@ -15,8 +15,9 @@ const options = {
 const { values } = parseArgs({ args: forwarded, strict: false, options });
 const port = values.port === undefined ? ["--port", "8000"] : [];
 const persistence = values["persist-to"] === undefined ? [] : ["--persist-to", String(values["persist-to"])];
-const isOpen = !values.var?.some((given) => String(given).startsWith("AUTH_MODE:"));
-const mode = isOpen ? ["--var", "AUTH_MODE:open"] : [];
+const given = values.var?.findLast((variable) => String(variable).startsWith("AUTH_MODE:"));
+const mode = given === undefined ? ["--var", "AUTH_MODE:open"] : [];
+const isOpen = given === undefined || given === "AUTH_MODE:open";
 
 // CI keeps wrangler from asking; the others keep it, and the local runtime, off the network.
 const env = {

@@ -2,12 +2,14 @@
 import type { Context } from "hono";
 import type { App } from "./context";
 
+export const STRICT_TRANSPORT_SECURITY = "max-age=31536000";
+
 /** The API answers programs: nothing of it is to be kept, framed, guessed at or run by a browser. */
 const COMMON = {
   "Cache-Control": "no-store",
   "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
   "Referrer-Policy": "no-referrer",
-  "Strict-Transport-Security": "max-age=31536000",
+  "Strict-Transport-Security": STRICT_TRANSPORT_SECURITY,
   "X-Content-Type-Options": "nosniff",
   "X-Frame-Options": "DENY",
 };

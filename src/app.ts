@@ -1,7 +1,7 @@
 /** The HTTP app: what happens to every request, the routes, and the API document made from them. */
 import type { Context } from "hono";
 import { license, version } from "../package.json";
-import { isLoopback, misconfiguration } from "./access/authorize";
+import { isLocal, misconfiguration } from "./access/authorize";
 import { type Principal, SCOPES } from "./access/scopes";
 import { answer } from "./answer";
 import type { App } from "./context";
@@ -37,12 +37,14 @@ app.use(async (c, next) => {
 });
 
 /** The headers that the service reads. */
-const READ_HEADERS = ["Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "Content-Type", "Accept"];
+const READ_HEADERS = [
+  ...["Authorization", "Idempotency-Key", "If-Match", "If-None-Match", "Content-Type", "Accept", "X-Request-Id"],
+];
 const MAX_HEADER_LENGTH = 8 * 1024;
 
 /** What can be told from a configuration, an address and a size, before anything else is done. */
 function refuse(c: Context<App>): Response | null {
-  if (c.env.AUTH_MODE === "open" && !isLoopback(c.req.url)) return problem(c, "host_not_allowed");
+  if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");
   const missing = misconfiguration(c.env);
   if (missing !== null && !/^\/(health|docs(\/.*)?|openapi\.json)\/?$/.test(c.req.path)) {
     return problem(c, "not_configured", { detail: missing });

@@ -8,6 +8,7 @@ import { authorize } from "./access/authorize";
 import { isScope, type Scope } from "./access/scopes";
 import { answer } from "./answer";
 import type { App } from "./context";
+import type { Origin } from "./origin";
 import { problem } from "./problem";
 
 export const MAX_BODY_BYTES = 64 * 1024;
@@ -26,6 +27,12 @@ export interface Input<R extends Route> {
   body: R["request"] extends { body: { content: { "application/json": { schema: infer Body extends z.ZodType } } } }
     ? z.output<Body>
     : unknown;
+}
+
+/** The origin of what a request that was let in changes. */
+export function originOf(c: Context<App>): Origin {
+  const { merchantId, keyId } = c.get("principal");
+  return { merchantId, keyId, requestId: c.get("requestId"), commitId: c.get("commitId"), now: Date.now() };
 }
 
 /** How the API document calls what a request is authorised by. */

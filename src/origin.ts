@@ -1,6 +1,3 @@
-import type { Context } from "hono";
-import type { App } from "./context";
-
 /** Who changes something, in which request, and when: what every event keeps of its cause. */
 export interface Origin {
   readonly merchantId: number;
@@ -12,10 +9,4 @@ export interface Origin {
   readonly commitId: string;
   /** In milliseconds. */
   readonly now: number;
-}
-
-/** The origin of what a request that was let in changes. */
-export function originOf(c: Context<App>): Origin {
-  const { merchantId, keyId } = c.get("principal");
-  return { merchantId, keyId, requestId: c.get("requestId"), commitId: c.get("commitId"), now: Date.now() };
 }

@@ -52,8 +52,8 @@ export const KINDS = {
   host_not_allowed: {
     status: 403,
     title: "Host not allowed",
-    detail: "This service runs open, without access control, and therefore answers on a loopback host only",
-    remedy: "Ask it on localhost, or set AUTH_MODE to required and use an API key.",
+    detail: "This service runs open, without access control, and therefore answers this machine only",
+    remedy: "Ask it on localhost, and from no page of another site; or set AUTH_MODE to required and use an API key.",
   },
   payment_not_found: {
     status: 404,

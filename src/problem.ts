@@ -62,7 +62,8 @@ export function problem(
     title,
     status,
     detail: more.detail ?? detail,
-    instance: c.get("requestId"),
+    // A URI reference, whatever the caller calls its request.
+    instance: encodeURIComponent(c.get("requestId")),
     ...(more.errors && { errors: more.errors }),
   };
   return answer(c, status, JSON.stringify(body), {

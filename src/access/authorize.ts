@@ -20,13 +20,21 @@ const MOST_REMEMBERED = 1_000;
 const DEFAULT_MERCHANT = 1;
 
 /** Whoever asks without a key where no key is asked for. */
-const ANYBODY: Principal = { merchantId: DEFAULT_MERCHANT, keyId: null, scopes: new Set(SCOPE_NAMES) };
+const ANYBODY: Principal = {
+  merchantId: DEFAULT_MERCHANT,
+  keyId: null,
+  scopes: new Set(SCOPE_NAMES),
+  expiresAt: null,
+};
 
 /**
  * What the administrator's key may do: hand out keys, and see to merchants. It moves no money and reads
  * no payment, so that whoever does leaves a key's id behind.
  */
 const ADMINISTRATOR: readonly Scope[] = ["keys:manage", "admin"];
+
+/** What a key makes with these outlives it, so that its revocation takes effect on them at once. */
+const UNREMEMBERED: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
 
 const CHALLENGE = 'Bearer realm="payments"';
 
@@ -50,9 +58,18 @@ function administratorId(key: string): string | null {
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
-/** Whether a request for this URL may be answered without access control. */
-export function isLoopback(url: string): boolean {
-  return LOOPBACK.test(new URL(url).hostname);
+/**
+ * Whether a request comes from this machine to this machine, and so may be answered without access control:
+ * a page of another site may be shown on this machine too, and its browser says whose it is.
+ */
+export function isLocal(request: Request): boolean {
+  const { headers, url } = request;
+  const pages = [headers.get("Origin"), headers.get("Referer")].filter((page) => page !== null);
+  return headers.get("Sec-Fetch-Site") !== "cross-site" && [url, ...pages].every(isLoopback);
+}
+
+function isLoopback(url: string): boolean {
+  return URL.canParse(url) && LOOPBACK.test(new URL(url).hostname);
 }
 
 /**
@@ -62,7 +79,7 @@ export function isLoopback(url: string): boolean {
  */
 export async function authorize(c: Context<App>, scope: Scope): Promise<Response | null> {
   const header = c.req.header("Authorization");
-  const principal = header === undefined ? anonymous(c.env) : await identify(c, header);
+  const principal = header === undefined ? anonymous(c.env) : await identify(c, header, !UNREMEMBERED.has(scope));
   if (principal instanceof Response) return principal;
   if (principal === null) {
     return problem(c, "credentials_missing", { headers: { "WWW-Authenticate": CHALLENGE } });
@@ -96,7 +113,6 @@ interface Remembered {
   /** The whole key, in memory only: comparing it spares a warm request the digest. */
   readonly key: Uint8Array;
   readonly principal: Principal;
-  readonly expiresAt: number | null;
   readonly until: number;
 }
 
@@ -126,14 +142,14 @@ const UTF8 = new TextEncoder();
 const BEARER = /^Bearer +(\S+)$/i;
 
 /** The principal of the credentials; else a 401, the same whatever is wrong with them, or a 429. */
-async function identify(c: Context<App>, header: string): Promise<Principal | Response> {
+async function identify(c: Context<App>, header: string, mayRemember: boolean): Promise<Principal | Response> {
   const presented = BEARER.exec(header)?.[1] ?? "";
   const memory = memoryOf(c.env);
   const now = Date.now();
   // A remembered key is found by its public id, and a wrong secret for that is known to be wrong.
   const remembered = memory.keys.get(presented.slice(4, 16));
-  if (remembered && now < remembered.until) {
-    const isIt = equal(UTF8.encode(presented), remembered.key) && !hasExpired(remembered.expiresAt, now);
+  if (mayRemember && remembered && now < remembered.until) {
+    const isIt = equal(UTF8.encode(presented), remembered.key) && !hasExpired(remembered.principal.expiresAt, now);
     return isIt ? remembered.principal : refuse(c, memory);
   }
   const id = publicId(presented);
@@ -141,17 +157,18 @@ async function identify(c: Context<App>, header: string): Promise<Principal | Re
 
   if (c.env.ADMIN_KEY && id === administratorId(c.env.ADMIN_KEY)) {
     if (!equal(UTF8.encode(presented), UTF8.encode(c.env.ADMIN_KEY))) return refuse(c, memory);
-    return { merchantId: DEFAULT_MERCHANT, keyId: id, scopes: new Set(ADMINISTRATOR) };
+    return { merchantId: DEFAULT_MERCHANT, keyId: id, scopes: new Set(ADMINISTRATOR), expiresAt: null };
   }
-  // Unjudged: a 401 might be said of a valid key.
-  if ((memory.refused.get(address(c)) ?? 0) > now) return rateLimited(c, "address", c.env.FAILURE_RATE_LIMIT);
+  // Unjudged: a 401 might be said of a valid key. One that has been valid is looked up, whoever else fails there.
+  if (!remembered && (memory.refused.get(address(c)) ?? 0) > now)
+    return rateLimited(c, "address", c.env.FAILURE_RATE_LIMIT);
   const [record, digest] = await Promise.all([keyById(c.get("db"), id), sha256(presented)]);
   const isIt = equal(UTF8.encode(digest), UTF8.encode(record?.digest ?? NO_DIGEST));
   if (!record || !isIt || record.revoked_at !== null || hasExpired(record.expires_at, now)) return refuse(c, memory);
 
-  const principal = { merchantId: record.merchant_id, keyId: id, scopes: new Set(record.scopes) };
-  const until = now + REMEMBERED_FOR;
-  remember(memory.keys, id, { key: UTF8.encode(presented), principal, expiresAt: record.expires_at, until });
+  const { merchant_id: merchantId, expires_at: expiresAt } = record;
+  const principal = { merchantId, keyId: id, scopes: new Set(record.scopes), expiresAt };
+  remember(memory.keys, id, { key: UTF8.encode(presented), principal, until: now + REMEMBERED_FOR });
   noteUseLater(c, record, now);
   return principal;
 }

@@ -22,4 +22,6 @@ export interface Principal {
   /** The public id of the key; null for whoever reaches a service in open mode without one. */
   readonly keyId: string | null;
   readonly scopes: ReadonlySet<Scope>;
+  /** When the key ends, in milliseconds; null for never. */
+  readonly expiresAt: number | null;
 }

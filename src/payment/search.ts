@@ -156,7 +156,8 @@ function withWays(
   { begin, end }: { begin?: Position | undefined; end?: Position | undefined },
 ): Page<Payment> {
   // The payment at the position itself is on the way back.
-  const back = position && { at: position.at, id: Number(position.id) + (backward ? 1 : -1) };
+  const isBeginning = position?.at === BEGINNING.at && position.id === BEGINNING.id;
+  const back = isBeginning ? null : position && { at: position.at, id: Number(position.id) + (backward ? 1 : -1) };
   if (backward) return { ...page, newer: end ?? page.newer, older: page.older ?? back };
   return { ...page, older: end ?? page.older, newer: page.newer ?? back ?? begin ?? BEGINNING };
 }

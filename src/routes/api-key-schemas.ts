@@ -4,6 +4,7 @@ import { PUBLIC_ID } from "../access/key";
 import type { KeyRecord } from "../access/keys";
 import { SCOPE_NAMES } from "../access/scopes";
 import { MerchantId, Name, NOT_AN_OBJECT } from "./merchant-schemas";
+import { isTime } from "./page-parameters";
 
 const KEY_ID = "Must be a key's public id: the 12 characters after pay_";
 export const KeyPath = z.object({
@@ -74,18 +75,19 @@ export function presentKey(key: KeyRecord, now: number): z.output<typeof ApiKeyS
 export const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
 const FUTURE = "Must be an RFC 3339 time in the future";
 
-/** Without one, a key never expires. */
+/** The last that RFC 3339 has a year for. */
+const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** When a key ends; null for never. */
 const ExpiresAt = z
   .string({ error: FUTURE })
-  .refine((text) => z.iso.datetime({ offset: true }).safeParse(text).success && Date.parse(text) > Date.now(), {
-    error: FUTURE,
-  })
+  .refine((text) => isTime(text) && Date.parse(text) > Date.now() && Date.parse(text) <= LAST_TIME, { error: FUTURE })
   .transform((text) => Date.parse(text))
   .nullish()
   .openapi({
     type: ["string", "null"],
     format: "date-time",
-    description: "When the key ends; never, if left out",
+    description: "When the key ends; null for never. Left out, a new key never ends, and a rolled one with its old key",
     example: "2100-01-01T00:00:00Z",
   });
 

@@ -6,8 +6,7 @@ import { createKey, findKey, listKeys, type Made, renameKey, revokeKey, rollKey,
 import type { Scope } from "../access/scopes";
 import { json } from "../answer";
 import type { App } from "../context";
-import { demands, endpoint, newApp } from "../endpoint";
-import { originOf } from "../origin";
+import { demands, endpoint, newApp, originOf } from "../endpoint";
 import { pageOf } from "../page";
 import { problem, problemResponses } from "../problem";
 import { SECURED } from "../problem-kinds";
@@ -50,7 +49,7 @@ const create = createRoute({
     "`Idempotency-Key` finds what was made, without the key itself: if that was lost, roll it.",
   ...TAGS,
   request: {
-    headers: z.object({ "idempotency-key": keyHeader("key-order-service").optional() }),
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
     body: { required: true, content: { "application/json": { schema: NewKey } } },
   },
   responses: {
@@ -73,6 +72,8 @@ endpoint(apiKeys, create, async (c, { body }) => {
   if (missing.length > 0) return scopeMissing(c, missing);
   const merchantId = merchantMeant(c, body.merchant_id);
   if (merchantId instanceof Response) return merchantId;
+  const outlives = refuseOutliving(c, expires_at);
+  if (outlives) return outlives;
   const idempotency = await readIdempotency(c, "create_api_key", null, {
     name,
     scopes,
@@ -169,7 +170,7 @@ const revoke = createRoute({
   ...TAGS,
   request: {
     params: KeyPath,
-    headers: z.object({ "idempotency-key": keyHeader("revoke-order-service").optional() }),
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
   },
   responses: {
     200: { description: "The key, which is revoked", headers: REPLAYED, content: KEY },
@@ -200,7 +201,7 @@ const roll = createRoute({
   ...TAGS,
   request: {
     params: KeyPath,
-    headers: z.object({ "idempotency-key": keyHeader("roll-order-service").optional() }),
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
     body: { required: true, content: { "application/json": { schema: Rolling } } },
   },
   responses: {
@@ -229,8 +230,11 @@ endpoint(apiKeys, roll, async (c, { params, body }) => {
   if (!old) return problem(c, "api_key_not_found");
   const missing = ungranted(c, old.scopes);
   if (missing.length > 0) return scopeMissing(c, missing);
-  const { overlap_seconds, expires_at = null } = body;
-  const idempotency = await readIdempotency(c, "roll_api_key", old.id, { overlap_seconds, expires_at });
+  // Left out, it is the old key's, which the roll itself may change: so a retry is told by what was sent.
+  const { overlap_seconds, expires_at = old.expires_at } = body;
+  const outlives = refuseOutliving(c, expires_at);
+  if (outlives) return outlives;
+  const idempotency = await readIdempotency(c, "roll_api_key", old.id, body);
   if (idempotency instanceof Response) return idempotency;
   const rolling = { id: old.id, overlap: overlap_seconds * 1000, expiresAt: expires_at };
   const made = await rollKey(c.get("db"), originOf(c), idempotency, whose(c), rolling);
@@ -257,6 +261,14 @@ function merchantMeant(c: Context<App>, named: number | undefined): number | Res
 function ungranted(c: Context<App>, scopes: readonly Scope[]): Scope[] {
   const own = c.get("principal").scopes;
   return own.has("admin") ? [] : scopes.filter((scope) => !own.has(scope));
+}
+
+/** Refuses a key that would outlive the one that makes it: an end would be no end. */
+function refuseOutliving(c: Context<App>, expiresAt: number | null): Response | null {
+  const { scopes, expiresAt: own } = c.get("principal");
+  if (own === null || scopes.has("admin") || (expiresAt !== null && expiresAt <= own)) return null;
+  const detail = `Must be no later than ${new Date(own).toISOString()}, when the key that asks ends`;
+  return problem(c, "validation_failed", { errors: [{ detail, pointer: "#/expires_at" }] });
 }
 
 async function answerKey(c: Context<App>, id: string, headers = {}): Promise<Response> {

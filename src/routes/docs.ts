@@ -1,6 +1,6 @@
 /** The Swagger page and its files, which come from public/docs and from nowhere else. */
 import { secureHeaders } from "hono/secure-headers";
-import { answer } from "../answer";
+import { answer, STRICT_TRANSPORT_SECURITY } from "../answer";
 import { newApp } from "../endpoint";
 import { problem } from "../problem";
 
@@ -8,6 +8,7 @@ export const docs = newApp();
 
 // Swagger UI draws its icons from data: URIs. Nothing else is inline, and nothing leaves the host.
 const headers = secureHeaders({
+  strictTransportSecurity: STRICT_TRANSPORT_SECURITY,
   xFrameOptions: "DENY",
   contentSecurityPolicy: {
     defaultSrc: ["'none'"],

@@ -59,13 +59,13 @@ const ready = createRoute({
 });
 
 endpoint(health, ready, async (c) => {
-  const started = performance.now();
+  const [db, started] = [c.get("db"), performance.now()];
   try {
     const found = await Promise.race([
-      c.env.DB.prepare("SELECT 1 FROM merchants WHERE id = 1").first(),
+      db.all(db.prepare("SELECT 1 FROM merchants WHERE id = 1")),
       scheduler.wait(D1_TIMEOUT),
     ]);
-    if (!found) throw new Error("D1 did not answer in time, or holds no default merchant");
+    if (!found?.length) throw new Error("D1 did not answer in time, or holds no default merchant");
   } catch (error) {
     console.error(JSON.stringify({ message: "not ready", request_id: c.get("requestId"), cause: String(error) }));
     return problem(c, "unavailable", { detail: "D1 does not answer, or its migrations are not applied" });

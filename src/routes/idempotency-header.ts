@@ -5,8 +5,12 @@ import type { App } from "../context";
 import { fingerprint, type Idempotency, MAX_KEY_LENGTH, readKey } from "../idempotency";
 import { problem } from "../problem";
 
-/** The key's header in the document. Its example is one per operation, for the Swagger page sends it. */
-export function keyHeader(example: string) {
+/**
+ * The key's header in the document.
+ *
+ * @param example what the Swagger page sends at first; none where a key is optional, for it would be sent twice
+ */
+export function keyHeader(example?: string) {
   return (
     z
       .string()
@@ -19,7 +23,7 @@ export function keyHeader(example: string) {
           "Your name for this one intended success, for example a UUID: 1 to 255 visible ASCII characters, or the same " +
           'as a quoted string ("abc" is the key abc). A retry with the same key is answered with what it has led to, as ' +
           "that is then; nothing happens twice.",
-        example,
+        ...(example !== undefined && { example }),
       })
   );
 }

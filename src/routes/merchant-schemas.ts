@@ -1,16 +1,18 @@
 /** What merchants look like from outside: schemas and their mapping. */
 import { z } from "@hono/zod-openapi";
 import type { Merchant } from "../access/merchants";
-import { single } from "./page-parameters";
-import { POSITIVE_INTEGER } from "./payment-schemas";
+import { integerParameter, PositiveInteger } from "./integers";
 
 const MAX_NAME_LENGTH = 100;
 const NAME = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
 
+const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
+const CONTROL = /\p{Cc}/u;
+
 export const Name = z
   .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME) })
   .refine(
-    (text) => text.trim() !== "" && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed() && !text.includes("\0"),
+    (text) => VISIBLE.test(text) && !CONTROL.test(text) && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed(),
     { error: NAME },
   )
   .openapi({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "A name of your own, for people" });
@@ -18,28 +20,18 @@ export const Name = z
 export const NOT_AN_OBJECT = { error: "Must be a JSON object" };
 export const Renaming = z.strictObject({ name: Name }, NOT_AN_OBJECT).openapi({ example: { name: "Shop" } });
 
-const INTEGER = { type: "integer" as const, format: "int64", minimum: 1, maximum: Number.MAX_SAFE_INTEGER };
-
-/** An id in a path or a query. */
-function idParameter(name: string, place: "path" | "query", description: string) {
-  return single(POSITIVE_INTEGER)
-    .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
-    .transform(Number)
-    .openapi({ param: { name, in: place }, ...INTEGER, description, example: 1 });
-}
-
-export const MerchantPath = z.object({ merchant_id: idParameter("merchant_id", "path", "The merchant's id") });
-export const MerchantParameter = idParameter(
+export const MerchantPath = z.object({
+  merchant_id: integerParameter("merchant_id", "path", "The merchant's id").openapi({ example: 1 }),
+});
+/** Without an example, which the Swagger page would send. */
+export const MerchantParameter = integerParameter(
   "merchant_id",
   "query",
   "The merchant whose keys are meant: your own, unless your key has the scope `admin`",
 );
 
 /** A merchant's id in a body. */
-export const MerchantId = z
-  .number({ error: POSITIVE_INTEGER })
-  .refine((value) => Number.isSafeInteger(value) && value > 0, { error: POSITIVE_INTEGER })
-  .openapi(INTEGER);
+export const MerchantId = PositiveInteger;
 
 export const MerchantSchema = z
   .object({

@@ -4,15 +4,14 @@ import type { Context } from "hono";
 import { createMerchant, findMerchant, listMerchants, positionOfMerchant, renameMerchant } from "../access/merchants";
 import { json } from "../answer";
 import type { App } from "../context";
-import { demands, endpoint, newApp } from "../endpoint";
-import { originOf } from "../origin";
+import { demands, endpoint, newApp, originOf } from "../endpoint";
 import { pageOf } from "../page";
 import { problem, problemResponses } from "../problem";
 import { SECURED } from "../problem-kinds";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
+import { POSITIVE_INTEGER } from "./integers";
 import { MerchantPath, MerchantSchema, presentMerchant, Renaming } from "./merchant-schemas";
 import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "./page-parameters";
-import { POSITIVE_INTEGER } from "./payment-schemas";
 
 export const merchants = newApp();
 
@@ -35,7 +34,7 @@ const create = createRoute({
   description: "Creates an account. Give it API keys next: `POST /api/v1/api-keys` with its `merchant_id`.",
   ...TAGS,
   request: {
-    headers: z.object({ "idempotency-key": keyHeader("merchant-shop").optional() }),
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
     body: { required: true, content: { "application/json": { schema: Renaming } } },
   },
   responses: {

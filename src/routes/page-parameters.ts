@@ -13,6 +13,13 @@ export function single(error: string) {
   return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
 }
 
+const RFC_3339 = z.iso.datetime({ offset: true });
+
+/** Whether a text is an RFC 3339 time. */
+export function isTime(text: string): boolean {
+  return RFC_3339.safeParse(text).success;
+}
+
 const CursorSchema = z.tuple([
   z.enum(["older", "newer"]),
   z.int().min(0),
@@ -42,7 +49,7 @@ function writeCursor(direction: Direction, { at, id }: Position): string {
 /**
  * The query parameters of every list.
  *
- * @param id what the rows' ids are: a cursor of another list is refused
+ * @param id what the rows' ids are: a cursor with ids of another kind is refused
  */
 export function pageParameters(id: "number" | "string") {
   return {
@@ -69,7 +76,9 @@ export function pageParameters(id: "number" | "string") {
       .openapi({
         param: { name: "cursor", in: "query" },
         type: "string",
-        description: "`next_cursor` or `previous_cursor` of an earlier answer to the same query",
+        description:
+          "`next_cursor` or `previous_cursor` of an earlier answer to the same query; an answer whose `previous_cursor` " +
+          "is the one that was sent is the newest page",
       }),
   };
 }

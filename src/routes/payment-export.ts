@@ -8,6 +8,9 @@ import { type Filters, searchPayments } from "../payment/search";
 import type { Payment } from "../payment/store";
 import { PaymentSchema, present } from "./payment-schemas";
 
+/** What an answer depends on, beside its address: for caches, should one ever be allowed to keep it. */
+export const VARY = { Vary: "Accept" };
+
 export const CSV = "text/csv; charset=utf-8";
 
 /** Payments read at once for a file, and looked at for each of them as in any other list. */
@@ -28,18 +31,29 @@ export function exportAll(c: Context<App>, filters: Filters): Response {
   const encoder = new TextEncoder();
   const pages = readPages(c, filters);
   let isWanted = true;
+  const started = Date.now();
+  // The request's own line is written when the answer begins: most of the work comes after it.
+  const log = (end: "complete" | "cancelled" | "broken off") => {
+    const { trips, rowsRead } = c.get("db").cost;
+    const cost = { duration_ms: Date.now() - started, d1_trips: trips, d1_rows_read: rowsRead };
+    console.log(JSON.stringify({ message: "export", request_id: c.get("requestId"), end, ...cost }));
+  };
   const body = new ReadableStream<Uint8Array>({
     start: (file) => file.enqueue(encoder.encode(HEAD)),
     cancel: () => {
       isWanted = false;
+      log("cancelled");
     },
     async pull(file) {
       try {
         const { done, value } = await pages.next();
         if (!isWanted) return;
-        if (done) file.close();
-        else file.enqueue(encoder.encode(value.map(line).join("")));
+        if (done) {
+          log("complete");
+          file.close();
+        } else file.enqueue(encoder.encode(value.map(line).join("")));
       } catch (error) {
+        log("broken off");
         // The answer has begun, so that nobody but the log can be told.
         const { stack, cause } = error instanceof Error ? error : new Error(String(error));
         const message = "export broken off";
@@ -65,7 +79,7 @@ async function* readPages(c: Context<App>, filters: Filters): AsyncGenerator<rea
 
 function csv(c: Context<App>, body: BodyInit, headers: Record<string, string>): Response {
   const disposition = 'attachment; filename="payments.csv"';
-  return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...headers });
+  return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...VARY, ...headers });
 }
 
 const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof present>)[];

@@ -8,9 +8,10 @@ import { DECIMAL_PATTERN, type ReadAmount, toMinor } from "../payment/money";
 import { LOOKED_AT_PER_ROW, searchPayments } from "../payment/search";
 import { problemResponses } from "../problem";
 import { SECURED } from "../problem-kinds";
-import { LINK, pageParameters, pageSchema, presentPage, single, windowOf } from "./page-parameters";
-import { CSV, exportAll, exportPage, wantsCsv } from "./payment-export";
-import { currencyCode, PaymentSchema, POSITIVE_INTEGER, present } from "./payment-schemas";
+import { integerParameter } from "./integers";
+import { isTime, LINK, pageParameters, pageSchema, presentPage, single, windowOf } from "./page-parameters";
+import { CSV, exportAll, exportPage, VARY, wantsCsv } from "./payment-export";
+import { currencyCode, PaymentSchema, present } from "./payment-schemas";
 
 export const paymentList = newApp();
 
@@ -25,8 +26,8 @@ const PAIR = "Must be name=value";
 /** How many metadata pairs a question may have. */
 const MOST_PAIRS = 5;
 
-/** RFC 3339, in milliseconds: what is finer is cut off. */
-const Time = single(TIME).refine((text) => z.iso.datetime({ offset: true }).safeParse(text).success, { error: TIME });
+/** RFC 3339, in milliseconds: what is finer is rounded into the range. */
+const Time = single(TIME).refine(isTime, { error: TIME });
 const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
 
 const Amount = single("Must be a decimal number").optional();
@@ -39,6 +40,8 @@ function readBound(
 ): ReadAmount | undefined {
   const text = query[name];
   if (typeof text !== "string") return undefined;
+  // No payment is of nothing, but from nothing is where a range may begin.
+  if (/^0+(\.0+)?$/.test(text)) return { ok: true, minor: 0 };
   // A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency.
   return toMinor(text, currencyExponent(query.currency ?? "") ?? MAX_EXPONENT);
 }
@@ -61,17 +64,7 @@ const ListQuery = z
         items: { type: "string", enum: [...STATUSES] },
         description: "One or several: repeated, or with commas between",
       }),
-    order_id: single(POSITIVE_INTEGER)
-      .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
-      .transform(Number)
-      .optional()
-      .openapi({
-        param: { name: "order_id", in: "query" },
-        type: "integer",
-        format: "int64",
-        minimum: 1,
-        description: "The order that is paid for",
-      }),
+    order_id: integerParameter("order_id", "query", "The order that is paid for").optional(),
     currency: currencyCode(single("Must be a string"))
       .optional()
       .openapi({ param: { name: "currency", in: "query" } }),
@@ -182,5 +175,5 @@ endpoint(paymentList, list, async (c, { query }) => {
   const window = windowOf({ limit, cursor });
   const page = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
   const { body, headers } = presentPage(c.req.url, page, present);
-  return isExport ? exportPage(c, page.rows, headers) : json(c, 200, body, headers);
+  return isExport ? exportPage(c, page.rows, headers) : json(c, 200, body, { ...headers, ...VARY });
 });

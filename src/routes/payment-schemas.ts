@@ -4,6 +4,7 @@ import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "..
 import { STATUSES } from "../payment/lifecycle";
 import { DECIMAL_PATTERN, MAX_AMOUNT, toMajor, toMinor } from "../payment/money";
 import type { NewPayment, Payment } from "../payment/store";
+import { integerParameter, POSITIVE_INTEGER, PositiveInteger } from "./integers";
 
 export const PAYMENT_EXAMPLE = {
   id: 1,
@@ -16,13 +17,6 @@ export const PAYMENT_EXAMPLE = {
   updated_at: "2026-01-16T16:57:41.614Z",
   metadata: { cart: "c-7" },
 };
-
-export const POSITIVE_INTEGER = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
-/** Refined rather than `z.int()`, whose failure would keep the check of the whole body from running. */
-const PositiveInteger = z
-  .number({ error: (issue) => (issue.input === undefined ? "Field required" : POSITIVE_INTEGER) })
-  .refine((value) => Number.isSafeInteger(value) && value > 0, { error: POSITIVE_INTEGER })
-  .openapi({ type: "integer", format: "int64", minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
 export const PaymentSchema = z
   .object({
@@ -168,19 +162,7 @@ export const NewPaymentSchema = z
   });
 
 export const PaymentPath = z.object({
-  payment_id: z
-    .string()
-    .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
-    .transform(Number)
-    .openapi({
-      param: { name: "payment_id", in: "path" },
-      type: "integer",
-      format: "int64",
-      minimum: 1,
-      maximum: Number.MAX_SAFE_INTEGER,
-      description: "The payment's id",
-      example: 1,
-    }),
+  payment_id: integerParameter("payment_id", "path", "The payment's id").openapi({ example: 1 }),
 });
 
 /** What the example of a request with a wrong id is answered. */

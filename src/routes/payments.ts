@@ -4,9 +4,8 @@ import type { Context } from "hono";
 import type { Scope } from "../access/scopes";
 import { answer, json } from "../answer";
 import type { App } from "../context";
-import { demands, endpoint, newApp } from "../endpoint";
+import { demands, endpoint, newApp, originOf } from "../endpoint";
 import { expectedVersions, isAmong, readTags, type Tags } from "../etag";
-import { originOf } from "../origin";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../payment/lifecycle";
 import { askPayment } from "../payment/object";
 import { createPayment, findPayment } from "../payment/store";
@@ -182,7 +181,7 @@ function actionRoute(action: Action) {
     request: {
       params: PaymentPath,
       headers: z.object({
-        "idempotency-key": keyHeader(`order-42-${action}`).optional(),
+        "idempotency-key": keyHeader().optional(),
         "if-match": tagsHeader('Entity tags of the payment as you know it, as in `ETag` of an earlier answer: `"1"`'),
       }),
     },

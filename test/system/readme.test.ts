@@ -59,7 +59,10 @@ afterAll(async () => {
 async function expectOutputs(steps: readonly Step[], there: string, here: string): Promise<void> {
   for (const { command, output } of steps) {
     const pasted = command.replaceAll(there, here);
-    const { stdout } = await promisify(execFile)("sh", ["-c", pasted], { cwd: directory, timeout: 20_000 });
+    const { stdout } = await promisify(execFile)("sh", ["-c", `{ ${pasted}; } 2>&1 | cat`], {
+      cwd: directory,
+      timeout: 20_000,
+    });
     expect(settle(stdout), command).toBe(settle(output));
   }
 }

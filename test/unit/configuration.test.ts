@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { unstable_readConfig as readConfig, type Unstable_Config } from "wrangler";
@@ -34,4 +35,12 @@ describe("wrangler.toml", () => {
     expect(config.triggers.crons?.[0]).toMatch(/^\d+ \d+ \* \* \*$/);
     expect(config.observability?.enabled).toBe(true);
   });
+});
+
+it("asks nothing of any address: the only fetch of the source is that of the service's own files", () => {
+  const files = readdirSync(path.join(PROJECT, "src"), { recursive: true, encoding: "utf8" });
+  const calls = files
+    .filter((file) => file.endsWith(".ts"))
+    .flatMap((file) => readFileSync(path.join(PROJECT, "src", file), "utf8").match(/[\w.]*\bfetch\(/g) ?? []);
+  expect(calls).toEqual(["c.env.ASSETS.fetch("]);
 });

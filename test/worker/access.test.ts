@@ -394,6 +394,24 @@ describe("in open mode", () => {
     expect((await askAt(open, "/api/v1/payments", host)).status).toBe(200);
   });
 
+  it.each<Record<string, string>>([
+    { Origin: "https://evil.example" },
+    { Origin: "null" },
+    { Origin: "http://localhost.evil.example" },
+    { Referer: "https://evil.example/page" },
+    { "Sec-Fetch-Site": "cross-site" },
+  ])("a page with %j is refused, though it is shown on this machine", async (headers) => {
+    const { status, body } = await askAt(open, "/api/v1/payments/1/confirm", "localhost", { method: "POST", headers });
+    expect([status, body?.type]).toEqual([403, "/problems/host-not-allowed"]);
+  });
+
+  it.each<Record<string, string>>([
+    { Origin: "http://localhost:8000", Referer: "http://localhost:8000/docs", "Sec-Fetch-Site": "same-origin" },
+    { Origin: "http://127.0.0.1:3000" },
+  ])("a page of this machine with %j is answered", async (headers) => {
+    expect((await askAt(open, "/api/v1/payments", "localhost", { headers })).status).toBe(200);
+  });
+
   it.each([
     ...[
       "payments.example.com",

@@ -336,12 +336,15 @@ describe("roll", () => {
     expect([await isLetIn(body.key), await isLetIn(key)]).toEqual([true, false]);
   });
 
-  it("never gives the old key more time than it had", async () => {
+  it("never gives the old key more time than it had, nor the new one unless asked", async () => {
     const expires_at = new Date(Date.now() + 10 * SECOND).toISOString();
     const { shown } = await made(["payments:read"], { expires_at });
     const { body } = await roll(admin, shown.id, { overlap_seconds: 3600 });
     expect((await get(admin, shown.id)).body.expires_at).toBe(expires_at);
-    expect(body.expires_at).toBeNull();
+    expect(body.expires_at).toBe(expires_at);
+    const { shown: other } = await made(["payments:read"], { expires_at });
+    const endless = await roll(admin, other.id, { overlap_seconds: 3600, expires_at: null });
+    expect(endless.body.expires_at).toBeNull();
   });
 
   it("gives the new key the end that is asked for", async () => {
@@ -354,11 +357,9 @@ describe("roll", () => {
     const { shown } = await made(["payments:read"]);
     const first = await roll(admin, shown.id, { overlap_seconds: 0 }, "roll-once");
     const keys = await count("api_keys");
-    for (const same of [{ overlap_seconds: 0 }, { overlap_seconds: 0, expires_at: null }]) {
-      const second = await roll(admin, shown.id, same, "roll-once");
-      expect([second.status, second.replayed]).toEqual([200, true]);
-      expect(second.body).toEqual({ ...first.body, key: undefined });
-    }
+    const second = await roll(admin, shown.id, { overlap_seconds: 0 }, "roll-once");
+    expect([second.status, second.replayed]).toEqual([200, true]);
+    expect(second.body).toEqual({ ...first.body, key: undefined });
     expect((await roll(admin, shown.id, { overlap_seconds: 1 }, "roll-once")).status).toBe(409);
     const { shown: other } = await made(["payments:read"]);
     expect((await roll(admin, other.id, { overlap_seconds: 0 }, "roll-once")).status).toBe(409);
@@ -393,6 +394,37 @@ describe("an expiry", () => {
     vi.setSystemTime(now + SECOND);
     const { status, body } = await roll(admin, shown.id, { overlap_seconds: 60 });
     expect([status, body]).toMatchObject([409, { type: "/problems/api-key-not-active" }]);
+  });
+});
+
+describe("a key that has ended leaves nothing behind", () => {
+  it("makes and rolls no key once it is revoked elsewhere, though it is remembered", async () => {
+    const { key, shown } = await made(["keys:manage", "payments:read"]);
+    const api = withKey(key);
+    expect((await create(api, { name: "Before", scopes: ["payments:read"] })).status).toBe(201);
+    expect(await isLetIn(key)).toBe(true);
+    await env.DB.prepare("UPDATE api_keys SET revoked_at = ? WHERE id = ?").bind(Date.now(), shown.id).run();
+    expect((await create(api, { name: "After", scopes: ["payments:read"] })).status).toBe(401);
+    expect((await roll(api, shown.id, { overlap_seconds: 60 })).status).toBe(401);
+  });
+
+  it("makes and rolls no key that outlives it; an administrator's may", async () => {
+    const expires_at = new Date(Date.now() + HOUR).toISOString();
+    const { key, shown } = await made(["keys:manage", "payments:read"], { expires_at });
+    const api = withKey(key);
+    const later = new Date(Date.now() + 2 * HOUR).toISOString();
+    for (const answer of [
+      await create(api, { name: "For ever", scopes: ["payments:read"] }),
+      await create(api, { name: "Longer", scopes: ["payments:read"], expires_at: later }),
+      await roll(api, shown.id, { overlap_seconds: 0, expires_at: null }),
+    ]) {
+      const detail = `Must be no later than ${expires_at}, when the key that asks ends`;
+      expect([answer.status, answer.body]).toMatchObject([422, { errors: [{ detail, pointer: "#/expires_at" }] }]);
+    }
+    expect((await create(api, { name: "As long", scopes: ["payments:read"], expires_at })).status).toBe(201);
+    expect((await roll(api, shown.id, { overlap_seconds: 0 })).body.expires_at).toBe(expires_at);
+    const { key: mighty } = await made(["keys:manage", "admin"], { expires_at });
+    expect((await create(withKey(mighty), { name: "For ever", scopes: ["payments:read"] })).status).toBe(201);
   });
 });
 

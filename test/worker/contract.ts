@@ -37,7 +37,7 @@ export function apiDocument(): Promise<Document> {
 const COMMON_HEADERS = [
   ...["allow", "cache-control", "content-disposition", "content-length", "content-type"],
   ...["content-security-policy", "referrer-policy", "strict-transport-security"],
-  ...["x-content-type-options", "x-frame-options"],
+  ...["vary", "x-content-type-options", "x-frame-options"],
 ];
 
 /**

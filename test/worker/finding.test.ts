@@ -42,6 +42,8 @@ describe("the list", () => {
     const { api } = await newMerchant();
     const empty = await list(api);
     expect(empty).toMatchObject({ data: [], has_more: false, next_cursor: null });
+    // Asked again, it is the same: nothing is older than the beginning.
+    expect(await list(api, { cursor: empty.previous_cursor ?? "" })).toEqual(empty);
     const made = await seed(api, many(1));
     expect((await list(api, { cursor: empty.previous_cursor ?? "" })).data).toEqual(made);
   });
@@ -238,6 +240,8 @@ describe("the filter", () => {
     ["JPY", ["1", "100", "101"], { amount_min: "100", amount_max: "100.0" }, [1]],
     ["KWD", ["0.001", "0.01", "0.011"], { amount_min: "0.002", amount_max: "0.01" }, [1]],
     ["KWD", ["0.001", "0.01", "0.011"], { amount_min: "2", amount_max: "1" }, []],
+    ["JPY", ["1", "2"], { amount_min: "0", amount_max: "1" }, [0]],
+    ["USD", ["0.01", "1"], { amount_max: "0.00" }, []],
   ])("amount counts in the minor units of %s: %j %j", async (currency, amounts, bounds, expected) => {
     const { api } = await newMerchant();
     await seed(api, [{ amount: "1.00", currency: "EUR" }]);
@@ -605,7 +609,7 @@ describe("a wrong question", () => {
   });
 
   it("of an amount in a wrong currency does not hide a wrong amount", async () => {
-    const { body } = await client().request("GET", pathOf({ currency: "XXX", amount_min: "0", amount_max: "5.12" }));
+    const { body } = await client().request("GET", pathOf({ currency: "XXX", amount_min: "-1", amount_max: "5.12" }));
     expect(body.errors).toEqual([
       { detail: CURRENCY, parameter: "currency" },
       { detail: "Must be greater than zero", parameter: "amount_min" },

@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { REMEMBERED_FOR } from "../../src/access/authorize";
 import { makeKey } from "../../src/access/key";
 import { client, newKey, ORDER } from "./client";
 import { meterD1 } from "./d1";
@@ -110,6 +111,19 @@ describe("an address that tries keys", () => {
     expect((await ask(makeKey().key, from)).status).toBe(429);
     expect((await ask(key, from)).status).toBe(200);
     expect((await ask(env.ADMIN_KEY ?? "", from)).status).toBe(403);
+  });
+
+  it("does not keep out a key that was valid there, once it is looked up anew", async () => {
+    const now = Date.now();
+    vi.setSystemTime(now);
+    const { ask } = isolate({ FAILURE_RATE: refuses() });
+    const [key, from] = [await newKey(), "192.0.2.7"];
+    expect((await ask(key, from)).status).toBe(200);
+    expect((await ask(makeKey().key, from)).status).toBe(429);
+    vi.setSystemTime(now + REMEMBERED_FOR + 1);
+    expect((await ask(makeKey().key, from)).status).toBe(429);
+    expect((await ask(key, from)).status).toBe(200);
+    vi.useRealTimers();
   });
 
   it("is never told that a good key is wrong: only to come back", async () => {

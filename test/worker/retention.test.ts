@@ -221,6 +221,22 @@ describe("a key that has ended", () => {
     expect(second.status).toBe(201);
     expect(second.body.id).not.toBe(first.body.id);
   });
+
+  it("of more changes than one step looks at are all free again in one run", async () => {
+    await env.DB.prepare(
+      `INSERT INTO account_events (merchant_id, type, subject, data, actor_merchant_id, request_id, commit_id,
+         idempotency_key, fingerprint, created_at)
+       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+       SELECT 1, 'merchant.renamed', '1', '{}', 1, 'r', 'many-' || i, 'many-' || i, ?, 1 FROM n`,
+    )
+      .bind(2 * STEP + 1, "0".repeat(64))
+      .run();
+    const left = () =>
+      env.DB.prepare("SELECT count(*) AS n FROM account_events WHERE idempotency_key LIKE 'many-%'").first("n");
+    expect(await left()).toBe(2 * STEP + 1);
+    await sweep();
+    expect(await left()).toBe(0);
+  });
 });
 
 describe("the cron", () => {
