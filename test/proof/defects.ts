@@ -3,12 +3,23 @@
  * notice. One that survives is a hole in the tests.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 
 export const PROJECT = path.join(import.meta.dirname, "../..");
+export const WORKER_TESTS = "test/worker/";
+const RUN_WITHIN = 600_000;
 
 export interface Defect {
   /** The promise that it breaks. */
@@ -250,8 +261,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a key that was revoked elsewhere is refused in time",
     file: AUTHORIZE,
-    find: "if (remembered && now < remembered.until) {",
-    replace: "if (remembered) {",
+    find: "if (mayRemember && remembered && now < remembered.until) {",
+    replace: "if (mayRemember && remembered) {",
   },
   {
     breaks: "an expired key is refused",
@@ -262,7 +273,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a key that expires while it is remembered is refused",
     file: AUTHORIZE,
-    find: " && !hasExpired(remembered.expiresAt, now)",
+    find: " && !hasExpired(remembered.principal.expiresAt, now)",
     replace: "",
   },
   {
@@ -308,10 +319,31 @@ export const DEFECTS: readonly Defect[] = [
     replace: "if (!ADMIN_KEY) return null &&",
   },
   {
+    breaks: "a key that manages keys is looked at anew",
+    noticedBy: "api-keys.test.ts",
+    file: AUTHORIZE,
+    find: "!UNREMEMBERED.has(scope)",
+    replace: "true",
+  },
+  {
+    breaks: "no key makes one that outlives it",
+    noticedBy: "api-keys.test.ts",
+    file: "src/routes/api-keys.ts",
+    find: "(expiresAt !== null && expiresAt <= own)",
+    replace: "true",
+  },
+  {
+    breaks: "open mode refuses the pages of other sites",
+    noticedBy: "access.test.ts",
+    file: AUTHORIZE,
+    find: "[url, ...pages].every(isLoopback)",
+    replace: "isLoopback(url)",
+  },
+  {
     breaks: "open mode answers this machine alone",
     noticedBy: "access.test.ts",
     file: APP,
-    find: `if (c.env.AUTH_MODE === "open" && !isLoopback(c.req.url)) return problem(c, "host_not_allowed");`,
+    find: `if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");`,
     replace: "",
   },
   {
@@ -428,6 +460,13 @@ export const DEFECTS: readonly Defect[] = [
     replace: "plain",
   },
   {
+    breaks: "a creation without metadata keeps the fingerprint of the time before metadata",
+    noticedBy: "metadata.test.ts",
+    file: PAYMENT_ROUTES,
+    find: "Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain",
+    replace: "{ ...plain, metadata: Object.entries(metadata) }",
+  },
+  {
     breaks: "a payment is found by its metadata",
     file: STORE,
     find: "...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),",
@@ -458,14 +497,22 @@ export function plant({ file, find, replace }: Defect, sound: string): string {
   return sound.replace(find, () => replace);
 }
 
+/** Arguments of vitest, and what they run is called. */
+type Suite = readonly [name: string, args: readonly string[]];
+
 /** Tests that are quick come first; the first that fails has caught the defect. */
-const SUITES = [
+const SUITES: readonly Suite[] = [
   [
     "unit and simulation",
     ["--project", "unit", "--project", "proof", "unit/", "model.test", "histories.test", "keys.test"],
   ],
   ["worker", ["--project", "worker"]],
-] as const;
+];
+
+/** The tests for a defect, the likeliest to notice it first. */
+function suitesFor({ noticedBy }: Defect): readonly Suite[] {
+  return noticedBy === undefined ? SUITES : [["worker", ["--project", "worker", WORKER_TESTS + noticedBy]], ...SUITES];
+}
 
 export interface Verdict {
   readonly defect: Defect;
@@ -477,57 +524,125 @@ export interface Verdict {
  * Plants each defect in a copy of the project and runs the tests there.
  *
  * @param report is told of each verdict as it falls
- * @throws Error when a defect's text does not stand in its file exactly once, for then it tests nothing
+ * @throws Error when the tests do not pass without a defect, when a defect's text does not stand in its file
+ *   exactly once, and, at the end, when the tests did not run with a defect: then nothing was judged
  */
-export async function plantDefects(report: (verdict: Verdict) => void): Promise<readonly Verdict[]> {
-  const copy = mkdtempSync(path.join(tmpdir(), "payments-defects-"));
+export async function plantDefects(
+  report: (verdict: Verdict) => void,
+  defects: readonly Defect[] = DEFECTS,
+): Promise<readonly Verdict[]> {
+  const copy = realpathSync(mkdtempSync(path.join(tmpdir(), "payments-defects-")));
   try {
     const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: PROJECT, encoding: "utf8" });
     for (const file of files.trim().split("\n")) {
       cpSync(path.join(PROJECT, file), path.join(copy, file), { recursive: true });
     }
     symlinkSync(path.join(PROJECT, "node_modules"), path.join(copy, "node_modules"));
-    if ((await run(copy, SUITES[0][1])) !== null) throw new Error("The tests fail without any defect");
+    // A test that fails without a defect would catch every one.
+    const controls = new Map([...SUITES, ...defects.flatMap(suitesFor)].map((suite) => [suite[1].join(" "), suite[1]]));
+    for (const [name, args] of controls) {
+      const told = await run(copy, args);
+      if (told.tag !== "passed") throw new Error(`Without a defect, ${name}: ${told.what}`);
+    }
 
     const verdicts: Verdict[] = [];
-    for (const defect of DEFECTS) {
+    const unjudged: string[] = [];
+    for (const defect of defects) {
       const target = path.join(copy, defect.file);
       const sound = readFileSync(target, "utf8");
       writeFileSync(target, plant(defect, sound));
-      let caughtBy: string | null = null;
-      const { noticedBy } = defect;
-      const known = noticedBy ? [["worker", ["--project", "worker", noticedBy]] as const] : [];
-      for (const [name, args] of [...known, ...SUITES]) {
-        const failed: string | null = caughtBy === null ? await run(copy, args) : null;
-        if (failed !== null) caughtBy = `${name}: ${failed}`;
-      }
+      const told = await firstToNotice(copy, suitesFor(defect));
       writeFileSync(target, sound);
-      verdicts.push({ defect, caughtBy });
-      report({ defect, caughtBy });
+      if (told.tag === "broken") {
+        unjudged.push(`${defect.breaks}: ${told.what}`);
+        continue;
+      }
+      const verdict = { defect, caughtBy: told.tag === "passed" ? null : told.what };
+      verdicts.push(verdict);
+      report(verdict);
     }
+    if (unjudged.length > 0) throw new Error(`The tests do not run with a defect:\n${unjudged.join("\n")}`);
     return verdicts;
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
 }
 
-/** Runs tests up to the first that fails, and names it; null when all pass. */
-async function run(directory: string, args: readonly string[]): Promise<string | null> {
-  const vitest = path.join(PROJECT, "node_modules/vitest/vitest.mjs");
-  const env = { ...process.env, NO_COLOR: "1", PROOF_HISTORIES: "1500" };
-  try {
-    await promisify(execFile)(process.execPath, [vitest, "run", "--bail", "1", ...args], {
-      cwd: directory,
-      env,
-      timeout: 300_000,
-      maxBuffer: 2 ** 26,
-    });
-    return null;
-  } catch (error) {
-    const output =
-      error instanceof Error && "stdout" in error
-        ? String(error.stdout) + String(Reflect.get(error, "stderr"))
-        : String(error);
-    return /FAIL\s+\|\w+\| (.*)/.exec(output)?.[1]?.trim() ?? "the tests do not run";
+async function firstToNotice(copy: string, suites: readonly Suite[]): Promise<Told> {
+  for (const [name, args] of suites) {
+    const told = await run(copy, args);
+    if (told.tag !== "passed") return { ...told, what: `${name}: ${told.what}` };
   }
+  return { tag: "passed" };
+}
+
+/** What a run of tests tells: all passed, a test noticed the defect, or the run itself is broken. */
+export type Told = { readonly tag: "passed" } | { readonly tag: "noticed" | "broken"; readonly what: string };
+
+/** The part of vitest's JSON report that is read. */
+export interface Report {
+  readonly success: boolean;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly {
+      readonly ancestorTitles: readonly string[];
+      readonly title: string;
+      readonly status: string;
+      readonly failureMessages: readonly string[];
+    }[];
+  }[];
+}
+
+const TIMEOUT = /^Error: (Test|Hook) timed out in /;
+
+/**
+ * Reads a run. Only a test that failed has noticed: a file that does not load, a hook, a timeout, a crash or a
+ * run without tests says nothing of what the defect breaks.
+ *
+ * @param exited whether vitest ended with success
+ */
+export function readRun(directory: string, exited: boolean, { success, testResults }: Report): Told {
+  const tests = testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults.map((test) => {
+      const title = [path.relative(directory, name), ...test.ancestorTitles, test.title].join(" > ");
+      return { ...test, title };
+    }),
+  );
+  const unloaded = testResults.find(
+    ({ status, message, assertionResults }) => status === "failed" && message !== "" && assertionResults.length === 0,
+  );
+  if (unloaded) return { tag: "broken", what: `${path.relative(directory, unloaded.name)}: ${unloaded.message}` };
+  const failed = tests.filter(({ status }) => status === "failed");
+  const noticed = failed.find(({ failureMessages }) => failureMessages.some((message) => !TIMEOUT.test(message)));
+  if (noticed) return { tag: "noticed", what: noticed.title };
+  if (failed[0]) return { tag: "broken", what: `${failed[0].title}: timed out` };
+  if (!tests.some(({ status }) => status === "passed")) return { tag: "broken", what: "no test has run" };
+  if (exited && success) return { tag: "passed" };
+  const message = testResults.find(({ status }) => status === "failed")?.message;
+  return { tag: "broken", what: `no test failed, but the run did: ${message || "an error outside the tests"}` };
+}
+
+/** Runs tests up to the first that fails. */
+async function run(directory: string, args: readonly string[]): Promise<Told> {
+  const vitest = path.join(PROJECT, "node_modules/vitest/vitest.mjs");
+  const report = path.join(directory, "report.json");
+  const env = { ...process.env, NO_COLOR: "1", PROOF_HISTORIES: "1500" };
+  rmSync(report, { force: true });
+  let failure: unknown = null;
+  try {
+    await promisify(execFile)(
+      process.execPath,
+      [vitest, "run", "--bail", "1", "--reporter=json", `--outputFile=${report}`, ...args],
+      { cwd: directory, env, timeout: RUN_WITHIN, maxBuffer: 2 ** 26 },
+    );
+  } catch (error) {
+    failure = error;
+  }
+  if (failure instanceof Error && Reflect.get(failure, "killed") === true) {
+    return { tag: "broken", what: `no end within ${RUN_WITHIN} ms` };
+  }
+  if (!existsSync(report)) return { tag: "broken", what: `no report: ${String(failure)}` };
+  return readRun(directory, failure === null, JSON.parse(readFileSync(report, "utf8")));
 }

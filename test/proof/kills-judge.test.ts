@@ -1,8 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { type Action, type Call, judge, type Said, type Shown, type Status, type Stored } from "./kills-judge.ts";
+import {
+  type Action,
+  type Attempt,
+  type Call,
+  judge,
+  type Said,
+  type Shown,
+  type Status,
+  type Stored,
+} from "./kills-judge.ts";
 
 const AT = (hour: number) => `2026-01-16T0${hour}:00:00.000Z`;
-const ORDER = { order_id: 42, amount: 99.99, amount_minor: 9999, currency: "USD" };
+const METADATA = { cart: "c-7", shop: "s" };
+const ORDER = { order_id: 42, amount: 99.99, amount_minor: 9999, currency: "USD", metadata: METADATA };
+const CREATED_AT = Date.parse(AT(1));
 const NOTHING: Said = { tag: "nothing" };
 
 function shown(status: Status, more: Partial<Shown> = {}): Shown {
@@ -17,6 +28,7 @@ const replayed = (status: Status, more: Partial<Shown> = {}): Said => {
   return { tag: "done", http: 200, replayed: true, payment: shown(status, more) };
 };
 const refused = (detail: string, http = 409): Said => ({ tag: "refused", http, detail });
+const REFUNDED_ALREADY = refused("Cannot refund payment in refunded status");
 
 let clock = 0;
 /** Attempts one after the other. */
@@ -33,19 +45,38 @@ function stored(status: Status, keys = ["create"], more: Partial<Stored> = {}): 
   const path = { pending: [], confirmed: ["confirmed"], failed: ["failed"], refunded: ["confirmed", "refunded"] };
   const { order_id, amount_minor, currency } = ORDER;
   return {
-    payments: [{ id: 1, order_id, amount_minor, currency, status, created_at: Date.parse(AT(1)) }],
+    payments: [
+      { id: 1, order_id, amount_minor, currency, metadata: JSON.stringify(METADATA), status, created_at: CREATED_AT },
+    ],
     keys: keys.map((key) => ({ key, payment_id: 1 })),
     events: ["created", ...path[status]].map((name, index) => {
-      return { payment_id: 1, type: `payment.${name}`, created_at: Date.parse(AT(index + 1)) };
+      const metadata = index === 0 ? JSON.stringify(METADATA) : null;
+      return { payment_id: 1, type: `payment.${name}`, metadata, created_at: Date.parse(AT(index + 1)) };
     }),
+    metadata: Object.entries(METADATA).map(([name, value]) => ({ payment_id: 1, name, value, created_at: CREATED_AT })),
     violations: [],
     ...more,
   };
 }
 
-const EMPTY: Stored = { payments: [], keys: [], events: [], violations: [] };
+/** What is stored of the pending payment when its row, its first event and the index have this metadata. */
+function storedWith(row: object, event: object | null, index: Readonly<Record<string, string>>, at = CREATED_AT) {
+  const { payments, events } = stored("pending");
+  return stored("pending", ["create"], {
+    payments: payments.map((payment) => ({ ...payment, metadata: JSON.stringify(row) })),
+    events: events.map((first) => ({ ...first, metadata: event && JSON.stringify(event) })),
+    metadata: Object.entries(index).map(([name, value]) => ({ payment_id: 1, name, value, created_at: at })),
+  });
+}
+
+const EMPTY: Stored = { payments: [], keys: [], events: [], metadata: [], violations: [] };
 const CREATED = create(done("pending", 201));
 const CONFIRMED = act("confirm", "pending", "confirm", done("confirmed"));
+
+/** A refund without a key, whose retry says that it had happened. */
+const REFUND_FOUND = act("refund", "confirmed", null, NOTHING, REFUNDED_ALREADY);
+/** The creation with more attempts. */
+const again = (...more: Attempt[]): Call => ({ ...CREATED, attempts: [...CREATED.attempts, ...more] });
 
 describe("the judge accepts", () => {
   it.each<[string, Call[], Stored]>([
@@ -61,11 +92,21 @@ describe("the judge accepts", () => {
     ["a request that is open and has happened", [create(NOTHING)], stored("pending")],
     [
       "the refusal of a repeated refund without a key, when the first may have happened",
+      [CREATED, CONFIRMED, REFUND_FOUND],
+      stored("refunded", ["create", "confirm"]),
+    ],
+    [
+      "the refusal by a status that the payment had then",
       [
         CREATED,
-        CONFIRMED,
-        act("refund", "confirmed", null, NOTHING, refused("Cannot refund payment in refunded status")),
+        act("refund", "pending", null, refused("Cannot refund payment in pending status")),
+        act("confirm", "pending", null, done("confirmed")),
       ],
+      stored("confirmed"),
+    ],
+    [
+      "an answer with an earlier status, beside the refusal",
+      [again({ began: 3, ended: 99, said: replayed("confirmed") }), CONFIRMED, REFUND_FOUND],
       stored("refunded", ["create", "confirm"]),
     ],
     [
@@ -76,6 +117,16 @@ describe("the judge accepts", () => {
         act("refund", "confirmed", null, done("refunded")),
       ],
       stored("refunded", ["create", "confirm"]),
+    ],
+    [
+      "metadata in another order",
+      [create(done("pending", 201, { metadata: { shop: "s", cart: "c-7" } }))],
+      storedWith({ shop: "s", cart: "c-7" }, { shop: "s", cart: "c-7" }, { shop: "s", cart: "c-7" }),
+    ],
+    [
+      "a payment without metadata, whose event has none either",
+      [{ ...create(done("pending", 201, { metadata: {} })), order: { ...ORDER, metadata: {} } }],
+      storedWith({}, null, {}),
     ],
     [
       "a refusal that leaves its key free",
@@ -162,12 +213,74 @@ describe("the judge finds", () => {
       [CREATED, act("fail", "pending", null, refused("Cannot fail payment in failed status"))],
       stored("failed"),
     ],
+    [
+      "lost",
+      "payment 1 was refunded and is confirmed",
+      [CREATED, CONFIRMED, REFUND_FOUND],
+      stored("confirmed", ["create", "confirm"]),
+    ],
+    ["lost", "payment 1 is gone", [REFUND_FOUND], EMPTY],
+    [
+      "lost",
+      "payment 1 has no event payment.refunded",
+      [CREATED, CONFIRMED, REFUND_FOUND],
+      { ...stored("refunded", ["create", "confirm"]), events: stored("confirmed").events },
+    ],
+    [
+      "lost",
+      "payment 1 was failed and is pending",
+      [CREATED, act("confirm", "failed", "confirm", refused("Cannot confirm payment in failed status"))],
+      stored("pending"),
+    ],
+    [
+      "contradicted",
+      "Payment 1 was shown refunded, then confirmed",
+      [again(...attempts([replayed("confirmed")])), CONFIRMED, REFUND_FOUND],
+      stored("refunded", ["create", "confirm"]),
+    ],
+    [
+      "contradicted",
+      "Payment 1 was shown confirmed, then pending",
+      [CREATED, CONFIRMED, act("refund", "pending", null, refused("Cannot refund payment in pending status"))],
+      stored("confirmed", ["create", "confirm"]),
+    ],
     ["contradicted", "was answered 500 Internal error", [create(refused("Internal error", 500))], EMPTY],
     [
       "contradicted",
       "was answered with another payment",
       [create(done("pending", 201, { amount: 99.9 }))],
       stored("pending"),
+    ],
+    [
+      "contradicted",
+      "was answered with another payment",
+      [create(done("pending", 201, { metadata: { ...METADATA, shop: "t" } }))],
+      stored("pending"),
+    ],
+    ...[[CREATED], [create(NOTHING)]].flatMap((calls): [string, string, Call[], Stored][] => [
+      ["contradicted", "payment 1 has other metadata in its row", calls, storedWith({}, METADATA, METADATA)],
+      ["contradicted", "payment 1 has other metadata in its event", calls, storedWith(METADATA, null, METADATA)],
+      [
+        "contradicted",
+        "payment 1 has other metadata in the index",
+        calls,
+        storedWith(METADATA, METADATA, { ...METADATA, more: "" }),
+      ],
+      ["contradicted", "payment 1 has other metadata in the index", calls, storedWith(METADATA, METADATA, {})],
+      [
+        "contradicted",
+        "payment 1 has other metadata in the index",
+        calls,
+        storedWith(METADATA, METADATA, METADATA, CREATED_AT + 1),
+      ],
+    ]),
+    [
+      "contradicted",
+      "payment 1 is another one now",
+      [create(NOTHING)],
+      stored("pending", ["create"], {
+        payments: stored("pending").payments.map((row) => ({ ...row, amount_minor: 1 })),
+      }),
     ],
     ["contradicted", "was a replay the first time", [create(replayed("pending"))], stored("pending")],
     [
@@ -212,6 +325,12 @@ describe("the judge finds", () => {
     ["contradicted", "Nobody asked for payment 1", [], stored("pending", [])],
     ["contradicted", "Nobody sent key create", [], { ...EMPTY, keys: [{ key: "create", payment_id: 1 }] }],
     ["contradicted", "Nobody asked payment 1 for payment.failed", [CREATED], stored("failed")],
+    [
+      "contradicted",
+      "Nobody asked payment 1 for payment.refunded",
+      [CREATED, act("refund", "pending", null, refused("Cannot refund payment in pending status")), CONFIRMED],
+      stored("refunded", ["create", "confirm"]),
+    ],
   ])("%s: %s", (kind, text, calls, rows) => {
     expect(judge(calls, rows)).toContainEqual({ kind, text: expect.stringContaining(text) });
   });

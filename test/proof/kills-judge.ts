@@ -6,11 +6,14 @@
 export type Status = "pending" | "confirmed" | "failed" | "refunded";
 export type Action = "confirm" | "fail" | "refund";
 
+const STATUSES: readonly Status[] = ["pending", "confirmed", "failed", "refunded"];
 const STEPS: Readonly<Record<Action, { from: Status; to: Status; repeatable: boolean }>> = {
   confirm: { from: "pending", to: "confirmed", repeatable: true },
   fail: { from: "pending", to: "failed", repeatable: false },
   refund: { from: "confirmed", to: "refunded", repeatable: false },
 };
+
+type Metadata = Readonly<Record<string, string>>;
 
 /** What a payment is made of, in the words of the request and in minor units. */
 export interface Order {
@@ -18,6 +21,7 @@ export interface Order {
   readonly amount: number;
   readonly amount_minor: number;
   readonly currency: string;
+  readonly metadata: Metadata;
 }
 
 /** A payment as an answer shows it. */
@@ -26,6 +30,7 @@ export interface Shown {
   readonly order_id: number;
   readonly amount: number;
   readonly currency: string;
+  readonly metadata: Metadata;
   readonly status: Status;
   readonly created_at: string;
   readonly updated_at: string;
@@ -53,18 +58,23 @@ export type Call = { readonly order: Order; readonly attempts: Attempt[] } & (
   | { readonly operation: Action; readonly key: string | null; readonly paymentId: number; readonly before: Status }
 );
 
-/** The tables of the database, read in one transaction, and the answer of the invariants' query. */
+/**
+ * The tables of the database, read in one transaction, and the answer of the invariants' query. The metadata
+ * of rows and events is JSON; `metadata` is the index of all pairs.
+ */
 export interface Stored {
   readonly payments: readonly {
     id: number;
     order_id: number;
     amount_minor: number;
     currency: string;
+    metadata: string;
     status: Status;
     created_at: number;
   }[];
   readonly keys: readonly { key: string; payment_id: number }[];
-  readonly events: readonly { payment_id: number; type: string; created_at: number }[];
+  readonly events: readonly { payment_id: number; type: string; metadata: string | null; created_at: number }[];
+  readonly metadata: readonly { payment_id: number; name: string; value: string; created_at: number }[];
   readonly violations: readonly { violation: string; id: number }[];
 }
 
@@ -88,11 +98,18 @@ function canBe(earlier: Status, now: Status): boolean {
   return earlier === now || Object.values(STEPS).some(({ from, to }) => from === earlier && canBe(to, now));
 }
 
+type ActionCall = Exclude<Call, { operation: "create" }>;
+
+/** The status that a refusal names: the payment was in it. Null for any other answer. */
+function refusedStatus({ operation }: ActionCall, said: Said): Status | null {
+  if (said.tag !== "refused" || said.http !== 409) return null;
+  return STATUSES.find((status) => said.detail === refusal(status, operation)) ?? null;
+}
+
 /** The status a payment is in when the call is over, as its writer can tell from an answer. */
-export function statusAfter(call: Exclude<Call, { operation: "create" }>, said: Said): Status {
-  const { to } = STEPS[call.operation];
+export function statusAfter(call: ActionCall, said: Said): Status {
   if (said.tag === "done") return said.payment.status;
-  return said.tag === "refused" && said.detail === refusal(to, call.operation) ? to : call.before;
+  return refusedStatus(call, said) ?? call.before;
 }
 
 /**
@@ -143,7 +160,12 @@ function judgeAnswers(call: Call, find: Find): void {
     if (said.tag !== "done") continue;
     const { payment, http, replayed } = said;
     const { order } = call;
-    if (payment.order_id !== order.order_id || payment.amount !== order.amount || payment.currency !== order.currency) {
+    if (
+      payment.order_id !== order.order_id ||
+      payment.amount !== order.amount ||
+      payment.currency !== order.currency ||
+      pairsOf(payment.metadata) !== pairsOf(order.metadata)
+    ) {
       find("contradicted", `was answered with another payment: ${JSON.stringify(payment)}`);
     }
     if (http !== (call.operation === "create" && !replayed ? 201 : 200)) find("contradicted", `was answered ${http}`);
@@ -171,59 +193,111 @@ function isDue(call: Call, { http, detail }: Said & { tag: "refused" }, others: 
   return mayHaveHappened && !STEPS[call.operation].repeatable && detail === refusal(due.to, call.operation);
 }
 
+/** A status of a payment that an answer told of; a refusal tells no more than that. */
+interface Told {
+  readonly id: number;
+  readonly status: Status;
+  readonly updated_at: string | null;
+  readonly attempt: Attempt;
+}
+
+function statusesTold(call: Call): Told[] {
+  return call.attempts.flatMap((attempt): Told[] => {
+    const { said } = attempt;
+    if (said.tag === "done") {
+      const { id, status, updated_at } = said.payment;
+      return [{ id, status, updated_at, attempt }];
+    }
+    if (call.operation === "create") return [];
+    const status = refusedStatus(call, said);
+    return status === null ? [] : [{ id: call.paymentId, status, updated_at: null, attempt }];
+  });
+}
+
 /** What began after an answer had ended does not show an earlier status of the payment. */
 function judgeStatuses(calls: readonly Call[], find: Find): void {
-  const answers = Map.groupBy(calls.flatMap(acknowledgements), ({ said }) => said.payment.id);
-  for (const [id, told] of answers) {
-    for (const earlier of told) {
-      for (const later of told) {
-        const [then, now] = [earlier.said.payment, later.said.payment];
-        if (earlier.ended >= later.began || (canBe(then.status, now.status) && then.updated_at <= now.updated_at))
-          continue;
+  for (const [id, told] of Map.groupBy(calls.flatMap(statusesTold), ({ id }) => id)) {
+    for (const then of told) {
+      for (const now of told) {
+        if (then.attempt.ended >= now.attempt.began) continue;
+        const isLater = then.updated_at === null || now.updated_at === null || then.updated_at <= now.updated_at;
+        if (canBe(then.status, now.status) && isLater) continue;
         find("contradicted", `Payment ${id} was shown ${then.status}, then ${now.status}`);
       }
     }
   }
 }
 
+/** Metadata as a text that does not depend on the order of the names. */
+function pairsOf(metadata: Metadata | readonly (readonly [string, string])[]): string {
+  const pairs = Array.isArray(metadata) ? metadata : Object.entries(metadata);
+  return pairs
+    .map((pair) => JSON.stringify(pair))
+    .sort()
+    .join();
+}
+
 /** The tables by what the calls know. */
-function byName({ payments, keys, events }: Stored) {
+function byName({ payments, keys, events, metadata }: Stored) {
   return {
     payments: new Map(payments.map((payment) => [payment.id, payment])),
     orders: Map.groupBy(payments, ({ order_id }) => order_id),
     keys: new Map(keys.map(({ key, payment_id }) => [key, payment_id])),
     events: Map.groupBy(events, ({ payment_id }) => payment_id),
+    metadata: Map.groupBy(metadata, ({ payment_id }) => payment_id),
   };
 }
 
+type Tables = ReturnType<typeof byName>;
+
+/** The payment that an order led to is what was ordered, in every table. */
+function judgeOrder(order: Order, row: Stored["payments"][number], { events, metadata }: Tables, find: Find): void {
+  const { id, order_id, amount_minor, currency, created_at } = row;
+  if (order_id !== order.order_id || amount_minor !== order.amount_minor || currency !== order.currency) {
+    find("contradicted", `payment ${id} is another one now`);
+  }
+  const due = pairsOf(order.metadata);
+  if (pairsOf(JSON.parse(row.metadata)) !== due) find("contradicted", `payment ${id} has other metadata in its row`);
+  const first = events.get(id)?.find(({ type }) => type === "payment.created");
+  if (first && pairsOf(JSON.parse(first.metadata ?? "{}")) !== due) {
+    find("contradicted", `payment ${id} has other metadata in its event`);
+  }
+  // The index has the time of the payment, too.
+  const found = metadata.get(id) ?? [];
+  const isFound = pairsOf(found.map(({ name, value }) => [name, value])) === due;
+  if (!isFound || found.some((pair) => pair.created_at !== created_at)) {
+    find("contradicted", `payment ${id} has other metadata in the index`);
+  }
+}
+
 /** Every acknowledgement is still true, and what nobody acknowledged has happened completely or not at all. */
-function judgeStored(call: Call, { payments, orders, keys, events }: ReturnType<typeof byName>, find: Find): void {
+function judgeStored(call: Call, tables: Tables, find: Find): void {
+  const { payments, orders, keys, events } = tables;
   const done = acknowledgements(call);
   const marked = call.key === null ? undefined : keys.get(call.key);
-  for (const { said } of done) {
-    const { id, status, created_at, updated_at } = said.payment;
+  for (const { id, status, updated_at } of statusesTold(call)) {
     const row = payments.get(id);
-    if (!row) {
-      find("lost", `payment ${id} is gone`);
-      continue;
-    }
-    const { order_id, amount_minor, currency } = call.order;
-    if (row.order_id !== order_id || row.amount_minor !== amount_minor || row.currency !== currency) {
-      find("contradicted", `payment ${id} is another one now`);
-    }
-    if (row.created_at !== Date.parse(created_at)) find("contradicted", `payment ${id} has another time of creation`);
-    if (!canBe(status, row.status)) find("lost", `payment ${id} was ${status} and is ${row.status}`);
+    if (!row) find("lost", `payment ${id} is gone`);
+    else if (!canBe(status, row.status)) find("lost", `payment ${id} was ${status} and is ${row.status}`);
     const type = status === "pending" ? "payment.created" : `payment.${status}`;
-    const at = Date.parse(updated_at);
-    if (!events.get(id)?.some((event) => event.type === type && event.created_at === at)) {
-      find("lost", `payment ${id} has no event ${type} of ${updated_at}`);
+    const at = updated_at === null ? null : Date.parse(updated_at);
+    if (!events.get(id)?.some((event) => event.type === type && (at === null || event.created_at === at))) {
+      find("lost", `payment ${id} has no event ${type}${updated_at === null ? "" : ` of ${updated_at}`}`);
     }
+  }
+  for (const { said } of done) {
+    const { id, created_at } = said.payment;
+    const row = payments.get(id);
+    if (!row) continue;
+    judgeOrder(call.order, row, tables, find);
+    if (row.created_at !== Date.parse(created_at)) find("contradicted", `payment ${id} has another time of creation`);
     if (call.key !== null && marked === undefined) find("lost", "the key is gone");
     if (marked !== undefined && marked !== id) find("doubled", `the key leads to payment ${marked}, not ${id}`);
   }
 
   const made = call.operation === "create" ? (orders.get(call.order.order_id) ?? []) : [];
   if (made.length > 1) find("doubled", `${made.length} payments were made`);
+  if (made[0] && done.length === 0) judgeOrder(call.order, made[0], tables, find);
   if (call.key === null || done.length > 0) return;
   if (call.operation === "create") {
     if (marked !== made[0]?.id) find("contradicted", "the payment and its key were not stored together");
@@ -242,7 +316,9 @@ function judgeUnasked(calls: readonly Call[], stored: Stored, find: Find): void 
   const keys = new Set(calls.map(({ key }) => key));
   const events = new Set(
     calls.flatMap((call) =>
-      call.operation === "create" ? [] : [`${call.paymentId} payment.${STEPS[call.operation].to}`],
+      call.operation === "create" || effect(call.before, call.operation).tag !== "change"
+        ? []
+        : [`${call.paymentId} payment.${STEPS[call.operation].to}`],
     ),
   );
   for (const { id, order_id } of stored.payments) {

@@ -130,9 +130,7 @@ async function send(url: string, key: string, call: Call): Promise<Said> {
   const request: RequestInit = { method: "POST", headers, signal: AbortSignal.timeout(ANSWER_WITHIN) };
   let path = "/api/v1/payments";
   if (call.operation === "create") {
-    const { order_id, amount, currency } = call.order;
-    // The judge asks nothing of metadata, but the invariants do.
-    const metadata = order_id % 2 === 0 ? { order: `${order_id}`, key: call.key } : {};
+    const { order_id, amount, currency, metadata } = call.order;
     request.body = JSON.stringify({ order_id, amount, currency, metadata });
     headers["Content-Type"] = "application/json";
   } else {
@@ -199,7 +197,7 @@ export async function write(
     const copies = random() < DOUBLED ? 2 : 1;
     const [first, ...rest] = open;
     if (!first || (open.length < MAX_OPEN && random() < 0.4)) {
-      const order = newOrder(random, writer * 1_000_000 + number);
+      const order = newOrder(random, writer * 1_000_000 + number, key);
       const said = await clients.ask({ operation: "create", key, order, attempts: [] }, copies);
       if (said.tag === "done") open.push({ id: said.payment.id, order, status: said.payment.status });
       continue;
@@ -216,8 +214,9 @@ export async function write(
   }
 }
 
-function newOrder(random: Random, order_id: number): Order {
+function newOrder(random: Random, order_id: number, key: string): Order {
   const amount_minor = 1 + Math.floor(random() * 1_000_000);
   const [currency, exponent] = pick(random, CURRENCIES);
-  return { order_id, amount_minor, amount: Number(`${amount_minor}e-${exponent}`), currency };
+  const metadata: Order["metadata"] = order_id % 2 === 0 ? { order: `${order_id}`, key } : {};
+  return { order_id, amount_minor, amount: Number(`${amount_minor}e-${exponent}`), currency, metadata };
 }

@@ -205,10 +205,13 @@ function readStored(file: string): Stored {
     const rows = (sql: string): unknown => database.prepare(sql).all();
     return {
       payments: rows(
-        "SELECT id, order_id, amount_minor, currency, status, created_at FROM payments",
+        "SELECT id, order_id, amount_minor, currency, metadata, status, created_at FROM payments",
       ) as Stored["payments"],
       keys: rows("SELECT key, payment_id FROM idempotency_keys") as Stored["keys"],
-      events: rows("SELECT payment_id, type, created_at FROM payment_events") as Stored["events"],
+      events: rows(
+        "SELECT payment_id, type, data -> 'metadata' AS metadata, created_at FROM payment_events",
+      ) as Stored["events"],
+      metadata: rows("SELECT payment_id, name, value, created_at FROM payment_metadata") as Stored["metadata"],
       violations: rows(VIOLATIONS) as Stored["violations"],
     };
   } finally {
