@@ -20,7 +20,8 @@ export interface Job {
 
 export interface Measured {
   readonly requests: number;
-  readonly seconds: number;
+  /** Answers per second, of those that came while all connections were at work. */
+  readonly throughput: number;
   /** Each request's time from sending to the whole answer, in milliseconds. */
   readonly latencies: readonly number[];
 }
@@ -31,6 +32,7 @@ const LEAST = 50;
 async function run({ port, seeded, operations, from, requests, milliseconds, connections }: Job): Promise<Measured> {
   const open = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
   const latencies: number[] = [];
+  const ends: number[] = [];
   const started = performance.now();
   let next = from;
   const loop = async (connection: Connection) => {
@@ -42,6 +44,7 @@ async function run({ port, seeded, operations, from, requests, milliseconds, con
       const done = performance.now();
       if (status !== STATUS[operation]) throw new Error(`${operation} ${n} was answered ${status}: ${body}`);
       latencies.push(done - now);
+      ends.push(done);
       now = done;
     }
   };
@@ -50,8 +53,13 @@ async function run({ port, seeded, operations, from, requests, milliseconds, con
   } finally {
     for (const connection of open) connection.close();
   }
-  const seconds = (performance.now() - started) / 1000;
-  return { requests: latencies.length, seconds, latencies };
+  return { requests: latencies.length, throughput: throughput(started, ends, connections), latencies };
+}
+
+/** Up to the last answer that a request followed: after it, connections run dry one after the other. */
+function throughput(started: number, ends: readonly number[], connections: number): number {
+  const full = ends.slice(0, Math.max(ends.length - connections + 1, 1));
+  return full.length / (((full.at(-1) ?? started) - started) / 1000);
 }
 
 process.once("disconnect", () => process.exit());

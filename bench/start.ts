@@ -70,6 +70,8 @@ async function firstAnswer(server: Server, text: string, starts: number): Promis
   const ages: number[] = [];
   while (ages.length < starts) {
     const killed = server.pid();
+    // Zero and below would be whole groups of processes.
+    if (killed <= 1) throw new Error("The server has no process");
     process.kill(killed, "SIGKILL");
     const deadline = Date.now() + 30_000;
     while (!(await answers(server.port, text))) {
