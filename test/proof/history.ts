@@ -42,6 +42,8 @@ export interface Call {
   readonly start: number;
   readonly end: number;
   readonly told: Told;
+  /** Whether a fault struck anything while it was under way, so that the service may have tried it again. */
+  readonly disturbed?: boolean;
 }
 
 /** What an operation's idempotency key stands for: If-Match is no part of it. */

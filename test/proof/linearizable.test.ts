@@ -39,6 +39,13 @@ const history = (...calls: [Operation, Told, at?: [number, number]][]): Call[] =
   }));
 
 const HOLDERS = new Map([["k", 1]]);
+const judgeDisturbed = (...calls: Parameters<typeof history>) =>
+  findViolation(
+    history(...calls).map((call) => ({ ...call, disturbed: true })),
+    HOLDERS,
+  )
+    ? "violation"
+    : "fine";
 const judge = (...calls: Parameters<typeof history>) =>
   findViolation(history(...calls), HOLDERS) ? "violation" : "fine";
 
@@ -114,6 +121,34 @@ describe("the checker accepts of If-Match", () => {
       ),
     ).toBe("fine");
   });
+});
+
+describe("the checker knows of a call that was tried again inside", () => {
+  const first: Parameters<typeof history> = [
+    [create, ok("pending", 201)],
+    [act("confirm"), ok("confirmed")],
+    [act("confirm", "c"), replay("confirmed")],
+  ];
+  it("that it may find its own key, if a fault struck", () => {
+    expect(judgeDisturbed(...first)).toBe("fine");
+    expect(judge(...first)).toBe("violation");
+  });
+  it("that its own change is no replay", () => {
+    expect(judgeDisturbed([create, ok("pending", 201)], [act("confirm", "c"), replay("confirmed")])).toBe("violation");
+  });
+});
+
+it("the checker has nothing happen once all is still", () => {
+  const calls = history([create, ok("pending", 201)], [act("confirm"), unknown], [get, ok("pending")]);
+  const late = history(
+    [create, ok("pending", 201)],
+    [act("confirm"), unknown],
+    [get, ok("pending")],
+    [get, ok("confirmed")],
+  );
+  expect(findViolation(calls, HOLDERS, undefined, 20)).toBeNull();
+  expect(findViolation(late, HOLDERS, undefined, 30)).toBeNull();
+  expect(findViolation(late, HOLDERS, undefined, 20)).not.toBeNull();
 });
 
 describe("the checker refuses", () => {
@@ -275,6 +310,14 @@ describe("the checker refuses", () => {
         [create, ok("pending", 201)],
         [get, ok("confirmed")],
         [act("confirm"), ok("confirmed")],
+      ],
+    ],
+    ["a creation of a payment that is not found", [[{ ...create, key: "lost" }, { tag: "not_found" }]]],
+    [
+      "a replay of a key's first use",
+      [
+        [create, ok("pending", 201)],
+        [act("confirm", "c"), replay("confirmed")],
       ],
     ],
     [

@@ -20,20 +20,25 @@ interface State {
 /**
  * Looks for an order of the calls, each at one moment between its start and its end, in which the
  * reference model gives every answer that was told (Wing & Gong's search, with memoised dead ends). A
- * call of unknown outcome may take effect once, at any moment after its start, or never.
+ * call of unknown outcome may take effect once, at any moment after its start, or never; but not once a
+ * call has been made that began when all was still.
  *
  * @param initial the payments that existed before, by id, and the keys they were made with
+ * @param still the moment from which on nothing was on its way any more
  * @returns null when there is such an order, or the calls that no order explains
  */
 export function findViolation(
   calls: readonly Call[],
   holders: KeyHolders,
   initial: State = { payments: new Map(), keys: new Map() },
+  still = Number.POSITIVE_INFINITY,
 ): readonly Call[] | null {
   const sorted = [...calls.flatMap(withFirstAttempt)].sort((a, b) => a.start - b.start);
   const known = sorted.filter(({ told }) => told.tag !== "unknown").length;
   const deadEnds = new Set<string>();
   const done = new Set<number>();
+
+  const began = (moment: number) => [...done].some((index) => (sorted[index]?.start ?? 0) >= moment);
 
   const search = (state: State, knownDone: number): boolean => {
     if (knownDone === known) return true;
@@ -45,9 +50,10 @@ export function findViolation(
         done.has(index) || told.tag === "unknown" ? Number.POSITIVE_INFINITY : end,
       ),
     );
+    const tooLate = began(still);
     for (const [index, call] of sorted.entries()) {
-      if (done.has(index) || call.start > firstEnd) continue;
-      const next = apply(state, call.operation, call.told, holders);
+      if (done.has(index) || call.start > firstEnd || (tooLate && call.told.tag === "unknown")) continue;
+      const next = apply(state, call, holders);
       if (!next) continue;
       done.add(index);
       if (search(next, knownDone + (call.told.tag === "unknown" ? 0 : 1))) return true;
@@ -59,19 +65,27 @@ export function findViolation(
   return search(initial, 0) ? null : sorted;
 }
 
-/**
- * A confirm that changes nothing leaves only its key behind. When the service tries it again inside one
- * call, because the answer was lost, it finds that key and says so: a replay of its own first attempt.
- */
-function withFirstAttempt(call: Call): Call[] {
-  const { operation, told } = call;
-  const mayBeItsOwn = operation.kind === "act" && operation.action === "confirm" && operation.key !== null;
-  return mayBeItsOwn && told.tag === "ok" && told.replayed ? [{ ...call, told: { tag: "unknown" } }, call] : [call];
+/** A call, or the first attempt of one, which left nothing but its key behind. */
+interface Attempt extends Call {
+  readonly repetition?: true;
 }
 
-/** The state after the operation, when the model's answer in this state is the one that was told. */
-function apply(state: State, operation: Operation, told: Told, holders: KeyHolders): State | null {
+/**
+ * A confirm that changes nothing leaves only its key behind. When the service tries it again inside one
+ * call, because a fault struck, it finds that key and says so: a replay of its own first attempt.
+ */
+function withFirstAttempt(call: Call): Attempt[] {
+  const { operation, told, disturbed } = call;
+  const mayBeItsOwn = disturbed && operation.kind === "act" && operation.action === "confirm" && operation.key !== null;
+  return mayBeItsOwn && told.tag === "ok" && told.replayed
+    ? [{ ...call, told: { tag: "unknown" }, repetition: true }, call]
+    : [call];
+}
+
+/** The state after the call, when the model's answer in this state is the one that was told. */
+function apply(state: State, { operation, told, repetition }: Attempt, holders: KeyHolders): State | null {
   const { answer, next } = step(state, operation, holders);
+  if (repetition && next.payments !== state.payments) return null;
   if (told.tag === "unknown") return next === state ? null : next;
   if (answer.tag !== told.tag) return null;
   if (answer.tag !== "ok" || told.tag !== "ok") return next;
@@ -80,7 +94,8 @@ function apply(state: State, operation: Operation, told: Told, holders: KeyHolde
 
 const TOLD = ["status", "replayed", "paymentId", "payment", "version", "orderId", "cart"] as const;
 
-type Answer = Exclude<Told, { tag: "unknown" }>;
+/** What the model answers; impossible is what it never says, so that no answer that was told agrees. */
+type Answer = Exclude<Told, { tag: "unknown" }> | { tag: "impossible" };
 
 function step(state: State, operation: Operation, holders: KeyHolders): { answer: Answer; next: State } {
   const unchanged = (tag: Exclude<Answer["tag"], "ok">) => ({ answer: { tag }, next: state });
@@ -98,7 +113,7 @@ function step(state: State, operation: Operation, holders: KeyHolders): { answer
   if (operation.kind === "create") {
     const paymentId = holders.get(operation.key);
     // A key that the database does not hold in the end never made a payment.
-    if (paymentId === undefined || state.payments.has(paymentId)) return unchanged("not_found");
+    if (paymentId === undefined || state.payments.has(paymentId)) return unchanged("impossible");
     const { orderId, cart } = operation;
     const made: Shown = { payment: "pending", version: 1, orderId, cart };
     return {

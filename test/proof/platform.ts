@@ -48,6 +48,8 @@ export class Platform {
   /** How likely a fault strikes each call; 0 switches them off. */
   faultRate = 0;
   readonly struck = new Map<Fault, number>();
+  /** How many have struck. */
+  faults = 0;
   readonly env: Env;
   /** The service on this platform, as a client of merchant 1 reaches it. */
   readonly service: Service;
@@ -156,6 +158,7 @@ export class Platform {
   #strike(classes: readonly Fault[]): Fault | undefined {
     if (this.faultRate === 0 || this.world.random() >= this.faultRate) return undefined;
     const fault = this.world.pick(classes);
+    this.faults++;
     this.struck.set(fault, (this.struck.get(fault) ?? 0) + 1);
     return fault;
   }

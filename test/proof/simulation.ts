@@ -32,9 +32,10 @@ export async function simulate(seed: number, d1: SimulatedD1, faultRate: number,
 
   const call = async (client: number, operation: Operation) => {
     const start = clock++;
+    const faults = platform.faults;
     await world.turn();
     const told = await ask(platform.service, operation);
-    calls.push({ client, operation, start, end: clock++, told });
+    calls.push({ client, operation, start, end: clock++, told, disturbed: platform.faults > faults });
     return told;
   };
 
