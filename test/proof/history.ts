@@ -53,6 +53,18 @@ export function intentOf(operation: Exclude<Operation, { kind: "get" }>): string
     : JSON.stringify([operation.action, operation.paymentId]);
 }
 
+/**
+ * What to ask when all is still, so that the history ends with what is there: every payment, and once more
+ * every success that has a key, which must be told it as a replay.
+ */
+export function finalOperations(calls: readonly Call[], payments: readonly number[]): Operation[] {
+  const successes = calls.flatMap(({ operation, told }) =>
+    told.tag === "ok" && operation.kind !== "get" && operation.key !== null ? [operation] : [],
+  );
+  const replays = new Map(successes.map((operation) => [`${operation.key} ${intentOf(operation)}`, operation]));
+  return [...payments.map((paymentId) => ({ kind: "get" as const, paymentId })), ...replays.values()];
+}
+
 /** What one client remembers: the version in which it last saw each payment. */
 export class Memory {
   readonly #versions = new Map<number, number>();
@@ -136,6 +148,14 @@ export async function ask({ origin, key, send }: Service, operation: Operation):
   }
 }
 
+/** Of an odd order and of an even one, in the minor units that the database should hold. */
+export function moneyOf(orderId: number): { amount: number; minor: number; currency: string } {
+  return orderId % 2 === 1
+    ? { amount: 12.34, minor: 1_234, currency: "USD" }
+    : { amount: 1_200, minor: 1_200, currency: "JPY" };
+}
+
 function bodyOf({ orderId, cart }: { orderId: number; cart: string | null }): string {
-  return JSON.stringify({ order_id: orderId, amount: 12.34, ...(cart !== null && { metadata: { cart } }) });
+  const { amount, currency } = moneyOf(orderId);
+  return JSON.stringify({ order_id: orderId, amount, currency, ...(cart !== null && { metadata: { cart } }) });
 }

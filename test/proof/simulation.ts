@@ -1,10 +1,13 @@
 import { ACTIONS } from "../../src/payment/lifecycle";
 import { VIOLATIONS } from "../invariants";
 import type { SimulatedD1 } from "./d1";
-import { ask, type Call, type Intention, Memory, type Operation } from "./history";
+import { ask, type Call, finalOperations, type Intention, Memory, moneyOf, type Operation } from "./history";
 import { findViolation } from "./linearizable";
 import { type Fault, Platform } from "./platform";
 import { World } from "./world";
+
+/** The client who asks when the others have gone. */
+const AFTERWARDS = -1;
 
 /** What each client asks, one after the other, while the others ask too. */
 export type Program = readonly (readonly Intention[])[];
@@ -18,17 +21,26 @@ export interface Run {
 
 /**
  * Runs a program of concurrent clients on the simulated platform; then switches the faults off, has
- * every call of unknown outcome that has a key retried until it is answered, and judges everything.
+ * every call of unknown outcome that has a key retried until it is answered, lets all that is on its way
+ * arrive, asks for everything once more, and judges.
  *
  * @param d1 is emptied first, so that one database serves many runs
+ * @param meddle does something to the database when all is still
  */
-export async function simulate(seed: number, d1: SimulatedD1, faultRate: number, program: Program): Promise<Run> {
+export async function simulate(
+  seed: number,
+  d1: SimulatedD1,
+  faultRate: number,
+  program: Program,
+  meddle?: (d1: SimulatedD1) => void,
+): Promise<Run> {
   d1.clear();
   const world = new World(seed);
   const platform = new Platform(world, d1);
   platform.faultRate = faultRate;
   const calls: Call[] = [];
   let clock = 0;
+  let still = 0;
 
   const call = async (client: number, operation: Operation) => {
     const start = clock++;
@@ -55,10 +67,19 @@ export async function simulate(seed: number, d1: SimulatedD1, faultRate: number,
         if (answer.tag === "unknown") throw new Error(`Still unknown without faults: ${JSON.stringify(operation)}`);
       }
     });
+    meddle?.(d1);
+    still = clock;
+    const payments = d1.rows<{ id: number }>("SELECT id FROM payments ORDER BY id").map(({ id }) => id);
+    await world.run(async () => {
+      for (const operation of finalOperations(calls, payments)) {
+        const { tag } = await call(AFTERWARDS, operation);
+        if (tag === "unknown") throw new Error(`Unknown without faults: ${JSON.stringify(operation)}`);
+      }
+    });
   } catch (error) {
     return { calls, struck: platform.struck, violation: `${error}\n${world.errors.join("\n")}` };
   }
-  return { calls, struck: platform.struck, violation: judge(d1, calls) };
+  return { calls, struck: platform.struck, violation: judge(d1, calls, still) };
 }
 
 /** Payments that a reader who goes by time has gone past, although they came later. */
@@ -66,17 +87,66 @@ const OUT_OF_ORDER = `
 SELECT id FROM (SELECT id, created_at, lag(created_at) OVER (PARTITION BY merchant_id ORDER BY id) AS before FROM payments)
 WHERE created_at < before`;
 
-function judge(d1: SimulatedD1, calls: readonly Call[]): string | null {
+interface Row {
+  id: number;
+  order_id: number;
+  amount_minor: number;
+  currency: string;
+  metadata: string;
+}
+
+function judge(d1: SimulatedD1, calls: readonly Call[], still: number): string | null {
   const broken = d1.rows(VIOLATIONS);
   if (broken.length > 0) return `The invariants do not hold: ${JSON.stringify(broken)}`;
   const early = d1.rows(OUT_OF_ORDER);
   if (early.length > 0) return `A payment is older than one before it: ${JSON.stringify(early)}`;
   const keys = d1.rows<{ key: string; payment_id: number }>("SELECT key, payment_id FROM idempotency_keys");
   const holders = new Map(keys.map(({ key, payment_id }) => [key, payment_id]));
-  const unexplained = findViolation(calls, holders);
+  const rows = d1.rows<Row>("SELECT id, order_id, amount_minor, currency, metadata FROM payments");
+  const wrong = judgeRows(calls, rows, holders);
+  if (wrong) return wrong;
+  const unexplained = findViolation(calls, holders, undefined, still);
   return unexplained
     ? `No order explains the history:\n${unexplained.map((call) => JSON.stringify(call)).join("\n")}`
     : null;
+}
+
+/**
+ * Holds the payments that there are against the creations that were acknowledged. Every creation is, in the
+ * end, if it happened: so each payment is one creation's, and is what that one asked for.
+ */
+function judgeRows(calls: readonly Call[], rows: readonly Row[], holders: ReadonlyMap<string, number>): string | null {
+  // Of several answers the first: it is the one that was promised.
+  const creations = new Map(
+    [...calls]
+      .reverse()
+      .flatMap(({ operation, told }) =>
+        operation.kind === "create" && told.tag === "ok" ? [[operation.key, { operation, told }] as const] : [],
+      ),
+  );
+  const makers = new Map([...creations].map(([key, { told }]) => [told.paymentId, key]));
+  if (makers.size < creations.size) return `Two creations made one payment: ${JSON.stringify([...creations])}`;
+  const ids = new Set(rows.map(({ id }) => id));
+  for (const [key, { told }] of creations) {
+    if (!ids.has(told.paymentId)) return `The payment ${told.paymentId} of the key ${key} is lost`;
+    if (holders.get(key) !== told.paymentId) return `The key ${key} does not name its payment ${told.paymentId}`;
+  }
+  for (const { id, ...row } of rows) {
+    const creation = creations.get(makers.get(id) ?? "");
+    if (!creation) return `Payment ${id} was made for no creation's key`;
+    const { orderId, cart } = creation.operation;
+    const { minor, currency } = moneyOf(orderId);
+    const asked = {
+      order_id: orderId,
+      amount_minor: minor,
+      currency,
+      metadata: JSON.stringify(cart === null ? {} : { cart }),
+    };
+    if (JSON.stringify(row) !== JSON.stringify(asked)) {
+      return `Payment ${id} is ${JSON.stringify(row)}, and ${JSON.stringify(asked)} was asked for`;
+    }
+  }
+  return null;
 }
 
 /** Metadata, one of them with all that JSON escapes. */
