@@ -11,7 +11,9 @@ const MIGRATIONS = path.join(import.meta.dirname, "../../migrations");
 const NO_COST = { rows_read: 0, rows_written: 0 };
 
 /** One D1 call on its way to the database: `execute` is the transaction that it is there. */
-export type Deliver = <T>(execute: () => T) => Promise<T>;
+export type Deliver = <T>(execute: () => T, writesPayment: boolean) => Promise<T>;
+
+const WRITES_PAYMENT = /^\s*(INSERT INTO|UPDATE) payments\b/;
 
 /**
  * D1 for the simulated platform: the real SQL and migrations on Node's SQLite, and `deliver` for the
@@ -39,8 +41,11 @@ export class SimulatedD1 {
   get binding(): D1Database {
     const binding = {
       prepare: (sql: string) => this.#statement(sql, []),
-      batch: (statements: { execute(): unknown }[]) =>
-        this.deliver(() => this.#transaction(() => statements.map((statement) => statement.execute()))),
+      batch: (statements: { sql: string; execute(): unknown }[]) =>
+        this.deliver(
+          () => this.#transaction(() => statements.map((statement) => statement.execute())),
+          statements.some(({ sql }) => WRITES_PAYMENT.test(sql)),
+        ),
     };
     return binding as unknown as D1Database;
   }
@@ -66,8 +71,9 @@ export class SimulatedD1 {
         throw new Error(`D1_ERROR: ${message}: ${/constraint/.test(message) ? "SQLITE_CONSTRAINT" : "SQLITE_ERROR"}`);
       }
     };
-    const all = () => this.deliver(() => this.#transaction(execute));
+    const all = () => this.deliver(() => this.#transaction(execute), WRITES_PAYMENT.test(sql));
     return {
+      sql,
       execute,
       all,
       run: all,

@@ -23,6 +23,8 @@ export const FAULTS = [
   "clock: jump",
 ] as const;
 export type Fault = (typeof FAULTS)[number];
+/** A class of fault and what it struck: a call that writes a payment, or another one. */
+export type Strike = `${Fault} / ${"payment write" | "other"}`;
 
 const OBJECT_FAULTS = FAULTS.filter((fault) => fault.startsWith("object"));
 const D1_FAULTS = FAULTS.filter((fault) => !fault.startsWith("object"));
@@ -43,23 +45,30 @@ const EXECUTION = { waitUntil() {}, passThroughOnException() {}, props: {} } as 
 
 const HOUR = 3_600_000;
 
+/** A live object, and the end of all who wait for it. */
+interface Instance {
+  readonly object: PaymentObject;
+  readonly aborted: Promise<never>;
+  abort(error: Error): void;
+}
+
 /** The platform under the service, simulated: D1 and the objects, with a network that has faults. */
 export class Platform {
   /** How likely a fault strikes each call; 0 switches them off. */
   faultRate = 0;
-  readonly struck = new Map<Fault, number>();
+  readonly struck = new Map<Strike, number>();
   /** How many have struck. */
   faults = 0;
   readonly env: Env;
   /** The service on this platform, as a client of merchant 1 reaches it. */
   readonly service: Service;
-  readonly #objects = new Map<string, PaymentObject[]>();
+  readonly #objects = new Map<string, Instance[]>();
 
   constructor(
     readonly world: World,
     readonly d1: SimulatedD1,
   ) {
-    d1.deliver = (execute) => this.#deliver(execute);
+    d1.deliver = (execute, writesPayment) => this.#deliver(execute, writesPayment);
     const getByName = (name: string) => ({
       act: (...asked: Parameters<PaymentObject["act"]>) => this.#call(name, asked),
     });
@@ -72,10 +81,10 @@ export class Platform {
     };
   }
 
-  async #deliver<T>(execute: () => T): Promise<T> {
+  async #deliver<T>(execute: () => T, writesPayment: boolean): Promise<T> {
     const { world } = this;
     await world.turn();
-    const fault = this.#strike(D1_FAULTS);
+    const fault = this.#strike(D1_FAULTS, writesPayment);
     switch (fault) {
       case "D1: error before the statement":
         throw new Error(world.pick(D1_OUTAGES));
@@ -99,7 +108,7 @@ export class Platform {
         await world.turn();
         break;
       case "clock: jump":
-        world.jump((world.below(48) - 24) * HOUR);
+        world.jump((1 + world.below(24)) * world.pick([HOUR, -HOUR]));
         break;
     }
     const result = execute();
@@ -110,43 +119,56 @@ export class Platform {
   async #call(name: string, asked: Parameters<PaymentObject["act"]>): Promise<Reply> {
     const { world } = this;
     await world.turn();
-    switch (this.#strike(OBJECT_FAULTS)) {
+    switch (this.#strike(OBJECT_FAULTS, true)) {
       case "object: error before it acts":
         throw objectError(world.pick(OBJECT_ERRORS));
       case "object: error after it acted":
-        await this.#instance(name).act(...asked);
+        await this.#act(name, asked);
         throw objectError(world.pick(OBJECT_ERRORS));
       case "object: delay":
         await world.wait(world.below(5_000));
         break;
       case "object: delivered twice":
         // As networks do that were not told of the first arrival: one after the other, answered by the second.
-        await this.#instance(name).act(...asked);
+        await this.#act(name, asked);
         break;
       case "object: aborted in the middle": {
         // The instance is gone with all who wait for it; what it has sent to D1 is on its way.
-        void this.#instance(name).act(...asked);
+        const waiting = this.#act(name, asked);
         for (let turns = world.below(4); turns > 0; turns--) await world.turn();
+        const error = objectError(world.pick(OBJECT_ERRORS));
+        for (const { abort } of this.#objects.get(name) ?? []) abort(error);
         this.#objects.delete(name);
-        throw objectError(world.pick(OBJECT_ERRORS));
+        // Also for those who have begun to wait since the fault struck.
+        this.faults++;
+        await waiting.catch(() => {});
+        throw error;
       }
       case "object: two live instances":
         this.#objects.set(name, [...(this.#objects.get(name) ?? []), this.#create(name)]);
         break;
     }
-    const reply = await this.#instance(name).act(...asked);
+    const reply = await this.#act(name, asked);
     await world.turn();
     return reply;
   }
 
-  #instance(name: string): PaymentObject {
+  /** Asks a live instance; who waits for one that is aborted is told so, and not what it would have said. */
+  #act(name: string, asked: Parameters<PaymentObject["act"]>): Promise<Reply> {
+    const { object, aborted } = this.#instance(name);
+    return Promise.race([aborted, object.act(...asked)]);
+  }
+
+  #instance(name: string): Instance {
     const live = this.#objects.get(name) ?? [this.#create(name)];
     this.#objects.set(name, live);
     return this.world.pick(live);
   }
 
-  #create(name: string): PaymentObject {
-    return new PaymentObject({ id: { name } } as unknown as DurableObjectState, this.env);
+  #create(name: string): Instance {
+    const { promise: aborted, reject: abort } = Promise.withResolvers<never>();
+    aborted.catch(() => {});
+    return { object: new PaymentObject({ id: { name } } as unknown as DurableObjectState, this.env), aborted, abort };
   }
 
   async #later(execute: () => unknown): Promise<void> {
@@ -155,11 +177,12 @@ export class Platform {
     attempt(execute);
   }
 
-  #strike(classes: readonly Fault[]): Fault | undefined {
+  #strike(classes: readonly Fault[], writesPayment: boolean): Fault | undefined {
     if (this.faultRate === 0 || this.world.random() >= this.faultRate) return undefined;
     const fault = this.world.pick(classes);
     this.faults++;
-    this.struck.set(fault, (this.struck.get(fault) ?? 0) + 1);
+    const strike: Strike = `${fault} / ${writesPayment ? "payment write" : "other"}`;
+    this.struck.set(strike, (this.struck.get(strike) ?? 0) + 1);
     return fault;
   }
 }

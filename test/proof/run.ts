@@ -1,6 +1,7 @@
 /**
  * `npm run proof`: the long version of every test of faults, and its figures, written to
- * bench/RESULTS.md. With --replay-history SEED or --replay-model SEED [--path PATH] it runs only that.
+ * bench/RESULTS.md. With --replay-history SEED, --replay-http SEED or
+ * --replay-model SEED [--property NAME] [--path PATH] it runs only that.
  */
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -12,14 +13,23 @@ import { runKills } from "./kills.ts";
 const PROJECT = path.join(import.meta.dirname, "../..");
 /** Two cores: two processes share the simulated histories. */
 const PROCESSES = 2;
-const FULL = { modelSeeds: 20_000, histories: 200_000, httpHistories: 10_000, kills: 200, killWrites: 20_000 };
+const FULL = {
+  modelSeeds: 20_000,
+  histories: 200_000,
+  faults: 100_000,
+  httpHistories: 10_000,
+  kills: 200,
+  killWrites: 20_000,
+};
 
 const KILLS_PORT = 18_851;
 
 const { values: options } = parseArgs({
   options: {
     "replay-history": { type: "string" },
+    "replay-http": { type: "string" },
     "replay-model": { type: "string" },
+    property: { type: "string" },
     path: { type: "string" },
     seed: { type: "string" },
     only: { type: "string", multiple: true },
@@ -27,6 +37,9 @@ const { values: options } = parseArgs({
 });
 
 type Figures = Record<string, number>;
+
+/** What the tests that failed found; each is published before it fails this run. */
+const failures: string[] = [];
 
 /** Runs test files of the proof with this environment and adds up the figures that they report. */
 async function vitest(files: readonly string[], env: Record<string, string>): Promise<Figures> {
@@ -44,21 +57,39 @@ async function vitest(files: readonly string[], env: Record<string, string>): Pr
   });
   const code = await new Promise((resolve) => child.on("exit", resolve));
   for (const [, json = "{}"] of output.matchAll(/PROOF (\{.*\})/g)) add(figures, JSON.parse(json));
-  if (code !== 0) throw new Error("A test of the proof fails; its seed is above");
+  if (code !== 0) failures.push(`A test of ${files.join(", ")} fails; its seed is above`);
   return figures;
+}
+
+/** Notes what was tried less often than it has to be. */
+function atLeast(tried: Readonly<Record<string, readonly [times: number, target: number]>>): void {
+  for (const [what, [times, target]] of Object.entries(tried)) {
+    if (times < target) failures.push(`${what}: ${times}, and not ${target}`);
+  }
+}
+
+function endIfFailed(): void {
+  if (failures.length > 0) throw new Error(failures.join("\n"));
 }
 
 function add(sum: Figures, more: Figures): void {
   for (const [name, value] of Object.entries(more)) sum[name] = (sum[name] ?? 0) + value;
 }
 
-const replayed = options["replay-history"] ?? options["replay-model"];
-if (replayed !== undefined) {
-  await vitest([options["replay-history"] === undefined ? "model.test" : "histories.test"], {
-    ...(options["replay-history"] !== undefined && { PROOF_REPLAY_HISTORY: replayed }),
-    ...(options["replay-model"] !== undefined && { PROOF_REPLAY_MODEL: replayed }),
+const REPLAYS = {
+  "replay-history": "histories.test",
+  "replay-http": "http.test",
+  "replay-model": "model.test",
+} as const;
+for (const [option, file] of Object.entries(REPLAYS)) {
+  const replayed = options[option as keyof typeof REPLAYS];
+  if (replayed === undefined) continue;
+  await vitest([`proof/${file}`], {
+    [`PROOF_${option.replace("-", "_").toUpperCase()}`]: replayed,
+    ...(options.property !== undefined && { PROOF_REPLAY_PROPERTY: options.property }),
     ...(options.path !== undefined && { PROOF_REPLAY_PATH: options.path }),
   });
+  endIfFailed();
   process.exit(0);
 }
 
@@ -79,6 +110,9 @@ if (wanted("simulation")) {
     await vitest(["model.test"], { PROOF_MODEL_SEEDS: String(FULL.modelSeeds), PROOF_MODEL_SEED: String(seed) }),
   );
   const {
+    violations = 0,
+    sequentialModelViolations = 0,
+    concurrentModelViolations = 0,
     histories = 0,
     calls = 0,
     unknown = 0,
@@ -86,26 +120,46 @@ if (wanted("simulation")) {
     sequentialModelSeeds = 0,
     concurrentModelSeeds = 0,
   } = figures;
-  const classes = Object.entries(figures).filter(([name]) => name.includes(": "));
+  const strikes = (ending: string) =>
+    Object.entries(figures).flatMap(([name, times]): [string, number][] =>
+      name.endsWith(ending) ? [[name.slice(0, -ending.length), times]] : [],
+    );
+  const writes = new Map(strikes(" / payment write"));
+  const others = new Map(strikes(" / other"));
+  const classes = [...new Set([...writes.keys(), ...others.keys()])].sort();
   record(
     "Proof: the model and injected faults",
     "npm run proof",
     `Seed ${seed}. The real app, object and SQL on a simulated platform, one seed a history; see test/proof.\n\n${table(
       [
         ["what", "tried", "target", "lost, doubled, contradicted"],
-        ["seeds of the model, sequential", sequentialModelSeeds, FULL.modelSeeds, 0],
-        ["seeds of the model, concurrent", concurrentModelSeeds, FULL.modelSeeds, 0],
-        ["histories checked in process", histories, FULL.histories, 0],
+        ["seeds of the model, sequential", sequentialModelSeeds, FULL.modelSeeds, sequentialModelViolations],
+        ["seeds of the model, concurrent", concurrentModelSeeds, FULL.modelSeeds, concurrentModelViolations],
+        ["histories checked in process", histories, FULL.histories, violations],
         ["calls in them", calls, "", ""],
         ["of these, of unknown outcome until retried", unknown, "", ""],
-        ["faults injected", faults, 100_000, 0],
+        ["faults injected", faults, FULL.faults, violations],
       ],
-    )}\n\n${table([["class of fault", "injected"], ...classes.sort()])}`,
+    )}\n\n${table([
+      ["class of fault", "struck writes of payments", "struck other calls"],
+      ...classes.map((name) => [name, writes.get(name) ?? 0, others.get(name) ?? 0]),
+    ])}`,
   );
+  atLeast({
+    "seeds of the model, sequential": [sequentialModelSeeds, FULL.modelSeeds],
+    "seeds of the model, concurrent": [concurrentModelSeeds, FULL.modelSeeds],
+    histories: [histories, FULL.histories],
+    faults: [faults, FULL.faults],
+  });
+  endIfFailed();
 }
 
 if (wanted("http")) {
-  const { httpHistories = 0, httpCalls = 0 } = await vitest(["http.test"], {
+  const {
+    httpHistories = 0,
+    httpCalls = 0,
+    httpViolations = 0,
+  } = await vitest(["http.test"], {
     PROOF_HTTP_HISTORIES: String(FULL.httpHistories),
     PROOF_FIRST_SEED: String(seed),
   });
@@ -114,10 +168,12 @@ if (wanted("http")) {
     "npm run proof",
     `Seed ${seed}. The built Worker on workerd.\n\n${table([
       ["what", "tried", "target", "lost, doubled, contradicted"],
-      ["histories checked over HTTP", httpHistories, FULL.httpHistories, 0],
+      ["histories checked over HTTP", httpHistories, FULL.httpHistories, httpViolations],
       ["calls in them", httpCalls, "", ""],
     ])}`,
   );
+  atLeast({ "histories over HTTP": [httpHistories, FULL.httpHistories] });
+  endIfFailed();
 }
 
 if (wanted("kills")) {

@@ -16,7 +16,9 @@ export const SCALE = {
 /** What a failing run printed, to run it again alone. */
 export const REPLAY = {
   history: optional("PROOF_REPLAY_HISTORY"),
+  http: optional("PROOF_REPLAY_HTTP"),
   model: optional("PROOF_REPLAY_MODEL"),
+  property: process.env.PROOF_REPLAY_PROPERTY,
   path: process.env.PROOF_REPLAY_PATH,
 };
 

@@ -3,7 +3,7 @@ import { VIOLATIONS } from "../invariants";
 import type { SimulatedD1 } from "./d1";
 import { ask, type Call, finalOperations, type Intention, Memory, moneyOf, type Operation } from "./history";
 import { findViolation } from "./linearizable";
-import { type Fault, Platform } from "./platform";
+import { Platform, type Strike } from "./platform";
 import { World } from "./world";
 
 /** The client who asks when the others have gone. */
@@ -14,7 +14,7 @@ export type Program = readonly (readonly Intention[])[];
 
 export interface Run {
   readonly calls: readonly Call[];
-  readonly struck: ReadonlyMap<Fault, number>;
+  readonly struck: ReadonlyMap<Strike, number>;
   /** What is wrong, or null. */
   readonly violation: string | null;
 }
@@ -87,13 +87,16 @@ const OUT_OF_ORDER = `
 SELECT id FROM (SELECT id, created_at, lag(created_at) OVER (PARTITION BY merchant_id ORDER BY id) AS before FROM payments)
 WHERE created_at < before`;
 
-interface Row {
+/** A payment as its row has it. */
+export interface Row {
   id: number;
   order_id: number;
   amount_minor: number;
   currency: string;
   metadata: string;
 }
+
+export const ROWS = "SELECT id, order_id, amount_minor, currency, metadata FROM payments";
 
 function judge(d1: SimulatedD1, calls: readonly Call[], still: number): string | null {
   const broken = d1.rows(VIOLATIONS);
@@ -102,7 +105,7 @@ function judge(d1: SimulatedD1, calls: readonly Call[], still: number): string |
   if (early.length > 0) return `A payment is older than one before it: ${JSON.stringify(early)}`;
   const keys = d1.rows<{ key: string; payment_id: number }>("SELECT key, payment_id FROM idempotency_keys");
   const holders = new Map(keys.map(({ key, payment_id }) => [key, payment_id]));
-  const rows = d1.rows<Row>("SELECT id, order_id, amount_minor, currency, metadata FROM payments");
+  const rows = d1.rows<Row>(ROWS);
   const wrong = judgeRows(calls, rows, holders);
   if (wrong) return wrong;
   const unexplained = findViolation(calls, holders, undefined, still);
@@ -115,7 +118,11 @@ function judge(d1: SimulatedD1, calls: readonly Call[], still: number): string |
  * Holds the payments that there are against the creations that were acknowledged. Every creation is, in the
  * end, if it happened: so each payment is one creation's, and is what that one asked for.
  */
-function judgeRows(calls: readonly Call[], rows: readonly Row[], holders: ReadonlyMap<string, number>): string | null {
+export function judgeRows(
+  calls: readonly Call[],
+  rows: readonly Row[],
+  holders: ReadonlyMap<string, number>,
+): string | null {
   // Of several answers the first: it is the one that was promised.
   const creations = new Map(
     [...calls]
