@@ -4,13 +4,12 @@ import { FAULTS } from "./platform";
 import regressions from "./regressions.json";
 import { REPLAY, report, SCALE } from "./scale";
 import { type Run, randomProgram, simulate } from "./simulation";
-import { World } from "./world";
 
 const d1 = new SimulatedD1();
 
 /** A history by its seed alone: odd seeds run under faults, even ones without. */
 async function history(seed: number): Promise<Run> {
-  const run = await simulate(seed, d1, seed % 2 === 1 ? 0.2 : 0, randomProgram(new World(seed)));
+  const run = await simulate(seed, d1, seed % 2 === 1 ? 0.2 : 0, randomProgram(seed));
   if (run.violation !== null) report({ violations: 1 });
   expect(run.violation, `Seed ${seed}; again: npm run proof -- --replay-history ${seed}`).toBeNull();
   return run;

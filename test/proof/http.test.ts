@@ -11,7 +11,6 @@ import { ask, type Call, finalOperations, type Intention, Memory, type Operation
 import { findViolation } from "./linearizable";
 import { REPLAY, report, SCALE } from "./scale";
 import { judgeRows, ROWS, type Row, randomProgram } from "./simulation";
-import { World } from "./world";
 
 const CONFIGURATION = path.join(PROJECT, "wrangler.toml");
 const PORT = 18_831;
@@ -59,7 +58,7 @@ async function history(seed: number): Promise<Call[]> {
     return { ...intention, paymentId, key: intention.key === null ? null : own(intention.key) };
   };
   await Promise.all(
-    randomProgram(new World(seed)).map(async (intentions, client) => {
+    randomProgram(seed).map(async (intentions, client) => {
       const memory = new Memory();
       for (const intention of intentions) memory.note(await call(client, memory.decide(localised(intention))));
     }),

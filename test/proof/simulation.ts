@@ -4,7 +4,7 @@ import type { SimulatedD1 } from "./d1";
 import { ask, type Call, finalOperations, type Intention, Memory, moneyOf, type Operation } from "./history";
 import { findViolation } from "./linearizable";
 import { Platform, type Strike } from "./platform";
-import { World } from "./world";
+import { derived, World } from "./world";
 
 /** The client who asks when the others have gone. */
 const AFTERWARDS = -1;
@@ -35,7 +35,7 @@ export async function simulate(
   meddle?: (d1: SimulatedD1) => void,
 ): Promise<Run> {
   d1.clear();
-  const world = new World(seed);
+  const world = new World(derived(seed, "schedule"));
   const platform = new Platform(world, d1);
   platform.faultRate = faultRate;
   const calls: Call[] = [];
@@ -160,7 +160,8 @@ export function judgeRows(
 const CARTS = [null, null, "a", 'b "\\\n\u{1f600}'];
 
 /** A random program: few payments, few keys, many collisions. */
-export function randomProgram(world: World): Program {
+export function randomProgram(seed: number): Program {
+  const world = new World(derived(seed, "program"));
   const operation = (): Intention => {
     const chance = world.random();
     const key = `key-${world.below(3)}`;

@@ -1,5 +1,10 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 
+/** A seed for one of the uses of a seed: two that drew the same numbers would not be independent. */
+export function derived(seed: number, use: string): number {
+  return createHash("sha256").update(`${use} ${seed}`).digest().readUInt32BE();
+}
+
 /**
  * A deterministic world: one seed decides who goes on when, what time it is and what chance says. While
  * `run` drives it, the globals that the service takes time, chance and digests from, and its log, are the
@@ -11,6 +16,7 @@ export class World {
   #ready: (() => void)[] = [];
   /** The errors that the service has logged. */
   readonly errors: string[] = [];
+  #made = 0;
   #sleeping: { until: number; wake: () => void }[] = [];
 
   constructor(readonly seed: number) {
@@ -88,10 +94,7 @@ export class World {
     const own = {
       scheduler: { wait: (milliseconds: number) => this.wait(milliseconds) },
       crypto: {
-        randomUUID: () =>
-          `00000000-0000-4000-8000-${this.below(2 ** 31)
-            .toString(16)
-            .padStart(12, "0")}`,
+        randomUUID: () => `00000000-0000-4000-8000-${(++this.#made).toString(16).padStart(12, "0")}`,
         subtle: {
           digest: async (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
           timingSafeEqual,
