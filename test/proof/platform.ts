@@ -134,14 +134,14 @@ export class Platform {
         break;
       case "object: aborted in the middle": {
         // The instance is gone with all who wait for it; what it has sent to D1 is on its way.
-        const waiting = this.#act(name, asked);
+        const waiting = this.#act(name, asked).catch(() => {});
         for (let turns = world.below(4); turns > 0; turns--) await world.turn();
         const error = objectError(world.pick(OBJECT_ERRORS));
         for (const { abort } of this.#objects.get(name) ?? []) abort(error);
         this.#objects.delete(name);
         // Also for those who have begun to wait since the fault struck.
         this.faults++;
-        await waiting.catch(() => {});
+        await waiting;
         throw error;
       }
       case "object: two live instances":

@@ -65,8 +65,10 @@ export class World {
     });
     result.catch(() => {});
     try {
-      for (let idle = 0; !ended || this.#ready.length > 0 || this.#sleeping.length > 0; ) {
+      for (let idle = 0; ; ) {
         await new Promise(setImmediate);
+        // Only now: whoever was let go has gone as far as it can, and may have queued again.
+        if (ended && this.#ready.length === 0 && this.#sleeping.length === 0) break;
         const progressed = this.#letOneGo();
         idle = progressed ? 0 : idle + 1;
         if (idle > 1_000) throw new Error("The world stands still");
