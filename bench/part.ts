@@ -14,4 +14,5 @@ export interface Part {
 /** How the measured service limits rates (bench/service), for the text of a part. */
 export const RATE_LIMITS = `Rate limits are counted in memory, as on Cloudflare
 (developers.cloudflare.com/workers/runtime-apis/bindings/rate-limit); the development runtime would ask an object, and
-its SQL, for each request.`;
+its SQL, for each request. The line that each request logs is made and not written: here it would go through a pipe
+into the process that measures.`;

@@ -1,7 +1,8 @@
 /**
- * The service as it is measured: all of it, but for rate limiters that count in the isolate's memory. In
- * production that is where they count, on the machine itself; those of the development runtime ask an object,
- * and its SQL, for every request.
+ * The service as it is measured: all of it, but for what the development runtime does in another way than
+ * production. Rate limiters count in the isolate's memory, as they do on the machine itself; those of the
+ * development runtime ask an object, and its SQL, for every request. The log's lines are made and go nowhere;
+ * the development runtime would push each through a pipe into the process that measures.
  */
 import { env } from "cloudflare:workers";
 import { app } from "../../src/app";
@@ -29,6 +30,8 @@ function counter(): RateLimit {
     },
   };
 }
+
+console.log = () => {};
 
 // Once: the app remembers keys by the D1 binding of its environment.
 const measured: Env = { ...env, KEY_RATE: counter(), FAILURE_RATE: counter() };
