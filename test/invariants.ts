@@ -11,7 +11,8 @@ const STEPS = Object.values(LIFECYCLE)
  * - every payment has events 1..version, the first its creation, each later one a step of the lifecycle
  * - replaying a payment's events gives its row; one without metadata in its first event has none
  * - payment_metadata holds exactly the pairs of every payment's metadata, with the payment's merchant and time
- * - every idempotency key names an existing payment of its merchant, and no key names two
+ * - every idempotency key names an existing payment of its merchant (that it names one only, its table sees to)
+ * - no request is the cause of two events
  */
 export const VIOLATIONS = `
 WITH RECURSIVE
@@ -60,6 +61,6 @@ UNION ALL
 SELECT 'a key names no payment of its merchant', payment_id FROM idempotency_keys AS k
   WHERE NOT EXISTS (SELECT 1 FROM payments WHERE id = k.payment_id AND merchant_id = k.merchant_id)
 UNION ALL
-SELECT 'a key names two payments', max(payment_id) FROM idempotency_keys
-  GROUP BY merchant_id, key HAVING count(*) > 1
+SELECT 'a request made two payments, or two changes', max(payment_id) FROM payment_events
+  WHERE commit_id IS NOT NULL GROUP BY commit_id HAVING count(*) > 1
 `;

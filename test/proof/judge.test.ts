@@ -32,6 +32,8 @@ const DOUBLE = [
   `INSERT INTO payment_events SELECT 3, sequence, type, data, request_id, created_at, key_id, 'double-' || commit_id
     FROM payment_events WHERE payment_id = 1`,
 ];
+/** The same, by one and the same request. */
+const TWICE = DOUBLE.map((sql) => sql.replace("'double-' || ", ""));
 const changeRow = (column: string, sql: string) => [
   `UPDATE payments SET ${column} = ${sql} WHERE id = 1`,
   `UPDATE payment_events SET data = json_set(data, '$.${column}', (SELECT ${column} FROM payments WHERE id = 1))
@@ -56,6 +58,7 @@ it.each<[string, string[], RegExp]>([
     [...DOUBLE, "UPDATE idempotency_keys SET payment_id = 3 WHERE key = 'again'"],
     /^Payment 3 was made for/,
   ],
+  ["a request that made two payments", TWICE, /^The invariants .*two payments/],
   ["a lost key of a repetition", ["DELETE FROM idempotency_keys WHERE key = 'again'"], /^No order/],
   ["a lost key of a change", ["DELETE FROM idempotency_keys WHERE key = 'failing'"], /^No order/],
   ["a lost key of a creation", ["DELETE FROM idempotency_keys WHERE key = 'first'"], /^The key first/],
