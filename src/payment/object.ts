@@ -10,22 +10,40 @@ export interface Reply {
   readonly cost: Cost;
 }
 
+/** How many requests of unknown outcome an object remembers. */
+const MOST_LOST = 100;
+
 /**
  * One payment's line: the object named by the payment's id runs its actions one at a time, in order of
- * arrival. It keeps nothing; the truth is in D1, and the guard in SQL holds if it ever exists twice.
+ * arrival. It stores nothing; the truth is in D1, and the guard in SQL holds if it ever exists twice.
  */
 export class PaymentObject extends DurableObject<Env> {
   // Awaits on D1 do not hold the runtime's input gate: without this queue, calls would interleave.
   #last: Promise<unknown> = Promise.resolve();
+  /** The requests whose outcome was last not known here. */
+  #lost: readonly string[] = [];
 
   /** Asks something of this payment, once all that was asked before is done. */
   act(origin: Origin, asked: Asked): Promise<Reply> {
     const reply = this.#last.then(async () => {
       const db = new Database(this.env.DB);
-      return { acted: await this.#act(db, origin, asked), cost: db.cost };
+      const acted = await this.#act(db, origin, asked);
+      return { acted: this.#sure(origin, acted), cost: db.cost };
     });
     this.#last = reply;
     return reply;
+  }
+
+  /**
+   * A call may come twice. What the first one has lost on its way to D1 may still arrive there, so that a
+   * refusal of the second would be a guess.
+   */
+  #sure({ commitId }: Origin, acted: Reply["acted"]): Reply["acted"] {
+    if (acted.tag === "outage") this.#lost = [commitId, ...this.#lost].slice(0, MOST_LOST);
+    const isRefusal = acted.tag === "refused" || acted.tag === "not_found" || acted.tag === "outdated";
+    return isRefusal && this.#lost.includes(commitId)
+      ? { tag: "outage", cause: "The call came before, and may still arrive" }
+      : acted;
   }
 
   async #act(db: Database, origin: Origin, asked: Asked): Promise<Reply["acted"]> {
