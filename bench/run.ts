@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: how fast the service is, and what it costs.
  *
- *     npm run bench                      everything, some 20 minutes, into RESULTS.md
+ *     npm run bench                      everything, some half an hour, into RESULTS.md
  *     npm run bench -- --only floor      one part: floor, growth, cost or start
  *     npm run bench -- --quick           a short run that only prints
  */

@@ -24,6 +24,7 @@ export function answer(
   return new Response(body, { status, headers: { ...COMMON, "X-Request-Id": c.get("requestId"), ...headers } });
 }
 
+/** An answer in JSON. */
 export function json(
   c: Context<App>,
   status: number,

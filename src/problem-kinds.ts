@@ -163,6 +163,14 @@ export const KINDS = {
 export type ProblemKind = keyof typeof KINDS;
 export const PROBLEM_KINDS = Object.keys(KINDS) as ProblemKind[];
 
+/** What may be wrong with a request that has a body. */
+export const WRONG_BODY = [
+  "invalid_json",
+  "body_too_large",
+  "unsupported_media_type",
+  "validation_failed",
+] as const satisfies readonly ProblemKind[];
+
 /** What every endpoint that demands a scope may answer. */
 export const SECURED = [
   "credentials_missing",

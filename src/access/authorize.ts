@@ -1,6 +1,7 @@
 /**
  * Who asks, and whether they may. A key is looked up once and then remembered in the isolate for
- * REMEMBERED_FOR, so a warm request pays no round trip, and a revocation takes effect within that time.
+ * REMEMBERED_FOR, so a warm request pays no round trip, and a revocation takes effect within that time. Only
+ * who manages keys and merchants is looked up each time.
  */
 import type { Context } from "hono";
 import type { App } from "../context";
@@ -28,13 +29,11 @@ const ANYBODY: Principal = {
 };
 
 /**
- * What the administrator's key may do: hand out keys, and see to merchants. It moves no money and reads
- * no payment, so that whoever does leaves a key's id behind.
+ * To hand out keys, and see to merchants. What is made with these outlives the key that made it, so that a
+ * revocation takes effect on them at once. The administrator's key has these alone: it moves no money and
+ * reads no payment, so that whoever does leaves a key's id behind.
  */
-const ADMINISTRATOR: readonly Scope[] = ["keys:manage", "admin"];
-
-/** What a key makes with these outlives it, so that its revocation takes effect on them at once. */
-const UNREMEMBERED: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
+const MANAGING: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
 
 const CHALLENGE = 'Bearer realm="payments"';
 
@@ -79,7 +78,7 @@ function isLoopback(url: string): boolean {
  */
 export async function authorize(c: Context<App>, scope: Scope): Promise<Response | null> {
   const header = c.req.header("Authorization");
-  const principal = header === undefined ? anonymous(c.env) : await identify(c, header, !UNREMEMBERED.has(scope));
+  const principal = header === undefined ? anonymous(c.env) : await identify(c, header, !MANAGING.has(scope));
   if (principal instanceof Response) return principal;
   if (principal === null) {
     return problem(c, "credentials_missing", { headers: { "WWW-Authenticate": CHALLENGE } });
@@ -157,7 +156,7 @@ async function identify(c: Context<App>, header: string, mayRemember: boolean): 
 
   if (c.env.ADMIN_KEY && id === administratorId(c.env.ADMIN_KEY)) {
     if (!equal(UTF8.encode(presented), UTF8.encode(c.env.ADMIN_KEY))) return refuse(c, memory);
-    return { merchantId: DEFAULT_MERCHANT, keyId: id, scopes: new Set(ADMINISTRATOR), expiresAt: null };
+    return { merchantId: DEFAULT_MERCHANT, keyId: id, scopes: MANAGING, expiresAt: null };
   }
   // Unjudged: a 401 might be said of a valid key. One that has been valid is looked up, whoever else fails there.
   if (!remembered && (memory.refused.get(address(c)) ?? 0) > now)

@@ -5,7 +5,7 @@ import type { apiKeys } from "../db/schema";
 import { sha256 } from "../digest";
 import type { Idempotency } from "../idempotency";
 import type { Origin } from "../origin";
-import type { Window } from "../page";
+import { type Page, pageOf, type Window } from "../page";
 import { makeKey } from "./key";
 import { isScope, type Scope } from "./scopes";
 import { type Changed, change, UNTOLD } from "./trail";
@@ -51,18 +51,16 @@ export async function findKey(db: Database, whose: Whose, id: string): Promise<K
   return key && (whose === "any merchant" || key.merchant_id === whose) ? key : null;
 }
 
-/** Keys on one side of a position, nearest first. One round trip. */
-export async function listKeys(
-  db: Database,
-  merchantId: number,
-  { position, backward, limit }: Window,
-): Promise<KeyRecord[]> {
+/** A page of a merchant's keys, newest first. One round trip. */
+export async function listKeys(db: Database, merchantId: number, window: Window): Promise<Page<KeyRecord>> {
+  const { position, backward, limit } = window;
   const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
   const where = position ? `AND (created_at, id) ${compare} (?3, ?4)` : "";
   const sql = `
   SELECT ${KEY} FROM api_keys WHERE merchant_id = ?1 ${where} ORDER BY created_at ${order}, id ${order} LIMIT ?2`;
   const place = position ? [position.at, String(position.id)] : [];
-  return (await db.all<KeyRow>(db.prepare(sql).bind(merchantId, limit, ...place))).map(readRow);
+  const found = await db.all<KeyRow>(db.prepare(sql).bind(merchantId, limit + 1, ...place));
+  return pageOf(window, found.map(readRow), ({ id, created_at }) => ({ at: created_at, id }));
 }
 
 export interface NewKey {

@@ -4,7 +4,7 @@ import type { Database } from "../database";
 import type { merchants } from "../db/schema";
 import type { Idempotency } from "../idempotency";
 import type { Origin } from "../origin";
-import type { Position, Window } from "../page";
+import { type Page, pageOf, type Window } from "../page";
 import { type Changed, change, UNTOLD } from "./trail";
 
 /** A merchant as its row has it; times in milliseconds. */
@@ -47,14 +47,12 @@ export async function findMerchant(db: Database, id: number): Promise<Merchant |
   return merchant ?? null;
 }
 
-/** Merchants on one side of a position, nearest first. One round trip. */
-export function listMerchants(db: Database, { position, backward, limit }: Window): Promise<Merchant[]> {
+/** A page of merchants, newest first. One round trip. */
+export async function listMerchants(db: Database, window: Window): Promise<Page<Merchant>> {
+  const { position, backward, limit } = window;
   const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
   const where = position ? `WHERE id ${compare} ?2` : "";
   const sql = `SELECT ${COLUMNS} FROM merchants ${where} ORDER BY id ${order} LIMIT ?1`;
-  return db.all<Merchant>(db.prepare(sql).bind(limit, ...(position ? [position.id] : [])));
-}
-
-export function positionOfMerchant({ id, created_at }: Merchant): Position {
-  return { at: created_at, id };
+  const found = await db.all<Merchant>(db.prepare(sql).bind(limit + 1, ...(position ? [position.id] : [])));
+  return pageOf(window, found, ({ id, created_at }) => ({ at: created_at, id }));
 }

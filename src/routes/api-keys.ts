@@ -7,9 +7,8 @@ import type { Scope } from "../access/scopes";
 import { json } from "../answer";
 import type { App } from "../context";
 import { demands, endpoint, newApp, originOf } from "../endpoint";
-import { pageOf } from "../page";
 import { problem, problemResponses } from "../problem";
-import { SECURED } from "../problem-kinds";
+import { SECURED, WRONG_BODY } from "../problem-kinds";
 import {
   ApiKeySchema,
   KeyPath,
@@ -36,9 +35,6 @@ const LOCATION = {
     schema: { type: "string" as const, example: "/api/v1/api-keys/4fT9bQ2sXk7L" },
   },
 };
-/** What may be wrong with a request that has a body. */
-const BODY = ["invalid_json", "body_too_large", "unsupported_media_type", "validation_failed"] as const;
-
 const create = createRoute({
   method: "post",
   path: "/api/v1/api-keys",
@@ -59,7 +55,7 @@ const create = createRoute({
       headers: { ...LOCATION, ...REPLAYED },
       content: KEY,
     },
-    ...problemResponses([...BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
+    ...problemResponses([...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
       ...WRONG_KEY,
       validation_failed: { errors: [{ detail: SCOPES, pointer: "#/scopes" }] },
     }),
@@ -116,9 +112,7 @@ const list = createRoute({
 endpoint(apiKeys, list, async (c, { query }) => {
   const merchantId = merchantMeant(c, query.merchant_id);
   if (merchantId instanceof Response) return merchantId;
-  const window = windowOf(query);
-  const found = await listKeys(c.get("db"), merchantId, { ...window, limit: window.limit + 1 });
-  const page = pageOf(window, found, ({ created_at, id }) => ({ at: created_at, id }));
+  const page = await listKeys(c.get("db"), merchantId, windowOf(query));
   const now = Date.now();
   const { body, headers } = presentPage(c.req.url, page, (key) => presentKey(key, now));
   return json(c, 200, body, headers);
@@ -150,7 +144,7 @@ const rename = createRoute({
   request: { params: KeyPath, body: { required: true, content: { "application/json": { schema: Renaming } } } },
   responses: {
     200: { description: "The key, which has this name now", content: KEY },
-    ...problemResponses([...BODY, "api_key_not_found", ...SECURED], WRONG_KEY_ID),
+    ...problemResponses([...WRONG_BODY, "api_key_not_found", ...SECURED], WRONG_KEY_ID),
   },
 });
 
@@ -175,7 +169,7 @@ const revoke = createRoute({
   responses: {
     200: { description: "The key, which is revoked", headers: REPLAYED, content: KEY },
     ...problemResponses(
-      [...BODY, "idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", ...SECURED],
+      [...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", ...SECURED],
       { ...WRONG_KEY, ...WRONG_KEY_ID },
     ),
   },
@@ -213,7 +207,7 @@ const roll = createRoute({
     },
     ...problemResponses(
       [
-        ...BODY,
+        ...WRONG_BODY,
         "idempotency_key_invalid",
         "idempotency_key_reused",
         "api_key_not_found",

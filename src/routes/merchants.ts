@@ -1,13 +1,12 @@
 /** The merchants API: each route with its handler. */
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { createMerchant, findMerchant, listMerchants, positionOfMerchant, renameMerchant } from "../access/merchants";
+import { createMerchant, findMerchant, listMerchants, renameMerchant } from "../access/merchants";
 import { json } from "../answer";
 import type { App } from "../context";
 import { demands, endpoint, newApp, originOf } from "../endpoint";
-import { pageOf } from "../page";
 import { problem, problemResponses } from "../problem";
-import { SECURED } from "../problem-kinds";
+import { SECURED, WRONG_BODY } from "../problem-kinds";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
 import { POSITIVE_INTEGER } from "./integers";
 import { MerchantPath, MerchantSchema, presentMerchant, Renaming } from "./merchant-schemas";
@@ -44,18 +43,10 @@ const create = createRoute({
       headers: { ...LOCATION, ...REPLAYED },
       content: MERCHANT,
     },
-    ...problemResponses(
-      [
-        "invalid_json",
-        "idempotency_key_invalid",
-        "idempotency_key_reused",
-        "body_too_large",
-        "unsupported_media_type",
-        "validation_failed",
-        ...SECURED,
-      ],
-      { ...WRONG_KEY, ...WRONG_NAME },
-    ),
+    ...problemResponses([...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
+      ...WRONG_KEY,
+      ...WRONG_NAME,
+    }),
   },
 });
 
@@ -90,9 +81,8 @@ const list = createRoute({
 });
 
 endpoint(merchants, list, async (c, { query }) => {
-  const window = windowOf(query);
-  const found = await listMerchants(c.get("db"), { ...window, limit: window.limit + 1 });
-  const { body, headers } = presentPage(c.req.url, pageOf(window, found, positionOfMerchant), presentMerchant);
+  const page = await listMerchants(c.get("db"), windowOf(query));
+  const { body, headers } = presentPage(c.req.url, page, presentMerchant);
   return json(c, 200, body, headers);
 });
 
@@ -125,17 +115,7 @@ const rename = createRoute({
   },
   responses: {
     200: { description: "The merchant, which has this name now", content: MERCHANT },
-    ...problemResponses(
-      [
-        "invalid_json",
-        "merchant_not_found",
-        "body_too_large",
-        "unsupported_media_type",
-        "validation_failed",
-        ...SECURED,
-      ],
-      WRONG_NAME,
-    ),
+    ...problemResponses([...WRONG_BODY, "merchant_not_found", ...SECURED], WRONG_NAME),
   },
 });
 

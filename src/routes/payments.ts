@@ -10,7 +10,7 @@ import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../
 import { askPayment } from "../payment/object";
 import { createPayment, findPayment } from "../payment/store";
 import { problem, problemResponses } from "../problem";
-import { SECURED } from "../problem-kinds";
+import { SECURED, WRONG_BODY } from "../problem-kinds";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
 import {
   etagOf,
@@ -38,7 +38,7 @@ const LOCATION = {
   },
 };
 
-export const ETAG = {
+const ETAG = {
   ETag: {
     description: "The payment's version, for If-Match and If-None-Match",
     schema: { type: "string" as const, example: '"1"' },
@@ -91,16 +91,7 @@ const create = createRoute({
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
     ...problemResponses(
-      [
-        "invalid_json",
-        "idempotency_key_missing",
-        "idempotency_key_invalid",
-        "idempotency_key_reused",
-        "body_too_large",
-        "unsupported_media_type",
-        "validation_failed",
-        ...SECURED,
-      ],
+      [...WRONG_BODY, "idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused", ...SECURED],
       {
         ...WRONG_KEY,
         validation_failed: {
@@ -197,15 +188,12 @@ function actionRoute(action: Action) {
       },
       ...problemResponses(
         [
-          "invalid_json",
+          ...WRONG_BODY,
           "idempotency_key_invalid",
           "payment_not_found",
           "action_not_allowed",
           "idempotency_key_reused",
           "precondition_failed",
-          "body_too_large",
-          "unsupported_media_type",
-          "validation_failed",
           ...SECURED,
         ],
         { ...WRONG_KEY, ...WRONG_ID, action_not_allowed: { detail: refusal(refusedFrom, action) } },
@@ -234,8 +222,8 @@ for (const action of ACTIONS) {
         return problem(c, "action_not_allowed", { detail: refusal(acted.status, action) });
       case "outdated":
         return problem(c, "precondition_failed", {
-          detail: `The payment has changed: its ETag is "${acted.version}" now`,
-          headers: { ETag: `"${acted.version}"` },
+          detail: `The payment has changed: its ETag is ${etagOf(acted)} now`,
+          headers: { ETag: etagOf(acted) },
         });
       case "replayed":
         return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment), ...REPLAY });

@@ -322,7 +322,7 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a key that manages keys is looked at anew",
     noticedBy: "api-keys.test.ts",
     file: AUTHORIZE,
-    find: "!UNREMEMBERED.has(scope)",
+    find: "!MANAGING.has(scope)",
     replace: "true",
   },
   {
