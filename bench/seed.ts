@@ -77,25 +77,28 @@ export function databaseFile(state: string): string {
 /** One payment a millisecond. */
 const sql = (pending: number, total: number, from: number, keyId: string) => `
   INSERT INTO payments
-    (id, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata)
+    (id, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata,
+     event_positions)
   WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < ${total})
   SELECT id, 1, (id - 1) / ${PAYMENTS_PER_ORDER} + 1, 9999, 'USD', iif(id <= ${pending}, 'pending', 'confirmed'), 'internal',
     iif(id <= ${pending}, 1, 2), ${from} + id, ${from} + id,
-    iif(id % ${PAYMENTS_PER_ORDER} = 0, json_object('cart', 'c-' || (id / ${PAYMENTS_PER_ORDER})), '{}') FROM n;
+    iif(id % ${PAYMENTS_PER_ORDER} = 0, json_object('cart', 'c-' || (id / ${PAYMENTS_PER_ORDER})), '{}'),
+    iif(id <= ${pending}, json_array(id), json_array(2 * id - ${pending} - 1, 2 * id - ${pending})) FROM n;
 
   INSERT INTO payment_metadata (merchant_id, name, value, created_at, payment_id)
   SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
   ORDER BY 1, 2, 3, 4, 5;
 
-  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)
+  INSERT INTO events
+    (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)
   WITH told (id, sequence, type, data, created_at) AS (
     SELECT id, 1, 'payment.created', iif(metadata = '{}', made, json_insert(made, '$.metadata', json(metadata))), created_at
     FROM (SELECT *, json_object('order_id', order_id, 'amount_minor', amount_minor, 'currency', currency,
       'status', 'pending', 'provider', provider) AS made FROM payments)
     UNION ALL
     SELECT id, 2, 'payment.confirmed', '{"status":"confirmed"}', created_at FROM payments WHERE status = 'confirmed')
-  SELECT id, sequence, type, data, request, request, '${keyId}', created_at
-  FROM (SELECT *, printf('%08x-seeded-by-the-benchmark-%d', id, sequence) AS request FROM told) ORDER BY id, sequence;
+  SELECT 1, row_number() OVER (ORDER BY id, sequence), id, sequence, type, data, request, request, '${keyId}', created_at
+  FROM (SELECT *, printf('%08x-seeded-by-the-benchmark-%d', id, sequence) AS request FROM told) ORDER BY 2;
 
   INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
   SELECT 1, printf('%08x', (id * 2654435761) % 4294967296) || '-seeded-by-the-benchmark', fingerprint(order_id), id, created_at

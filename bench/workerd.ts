@@ -34,6 +34,8 @@ export async function migrate(configuration: string, state: string): Promise<voi
 export interface Running {
   /** The origin of the Worker's own socket. */
   readonly url: string;
+  /** The origin that runs a cron, at /cdn-cgi/local/scheduled. */
+  readonly ownUrl: string;
   /** The process that runs the Worker now; another one after it was killed and came back. -1 between the two. */
   pid(): number;
   stop(): Promise<void>;
@@ -47,8 +49,15 @@ export interface Running {
  * @param directory where `build` put it
  * @param state the directory its D1 and objects live in, on disk or on tmpfs; a new one gets its migrations
  * @param port of the Worker's socket; the next one is miniflare's own
+ * @param outbound answers what the Worker asks of the world; without it, the world does
  */
-export async function start(configuration: string, directory: string, state: string, port: number): Promise<Running> {
+export async function start(
+  configuration: string,
+  directory: string,
+  state: string,
+  port: number,
+  outbound?: (request: Request) => Promise<Response>,
+): Promise<Running> {
   if (!existsSync(path.join(state, "v3/d1"))) await migrate(configuration, state);
   const { workerOptions, externalWorkers } = miniflareOptions(configuration);
   // For a Worker with assets, miniflare puts two Workers of its own in front of the socket.
@@ -63,6 +72,7 @@ export async function start(configuration: string, directory: string, state: str
             KEY_RATE: { namespace_id: "1001", simple: NO_LIMIT },
             FAILURE_RATE: { namespace_id: "1002", simple: NO_LIMIT },
           },
+          ...(outbound && { outboundService: outbound }),
           name: "service",
           modules: true,
           scriptPath: path.join(directory, "index.js"),
@@ -90,6 +100,7 @@ export async function start(configuration: string, directory: string, state: str
   }
   return {
     url: `http://127.0.0.1:${port}`,
+    ownUrl: `http://127.0.0.1:${port + 1}`,
     pid: () => childWith(`entry=127.0.0.1:${port + 1}`),
     stop: () => miniflare.dispose(),
   };

@@ -26,12 +26,23 @@ const env = {
   CLOUDFLARE_CF_FETCH_ENABLED: "false",
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_HIDE_BANNER: "true",
+  // What wrangler prints goes through here.
+  ...(process.stdout.isTTY && process.env.NO_COLOR === undefined && { FORCE_COLOR: "1" }),
 };
 
-/** Runs wrangler to its end, and ends it when this process is asked to end. */
-function run(args) {
+/**
+ * Runs wrangler to its end, and ends it when this process is asked to end.
+ *
+ * @param ready is told of its origin, once it serves
+ */
+function run(args, ready) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [wrangler, ...args], { env, stdio: "inherit" });
+    const child = spawn(process.execPath, [wrangler, ...args], { env, stdio: ["inherit", "pipe", "inherit"] });
+    child.stdout.on("data", (chunk) => {
+      process.stdout.write(chunk);
+      const origin = /Ready on (http:\/\/localhost:\d+)/.exec(chunk)?.[1];
+      if (origin) ready?.(origin);
+    });
     const stop = (signal) => child.kill(signal);
     for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, stop);
     // npm passes a signal to a shell that keeps it; when that is gone, nobody else will stop wrangler.
@@ -45,10 +56,19 @@ function run(args) {
   });
 }
 
+/** The development server runs no cron by itself: this one finds deliveries that a stop has left unsent. */
+function sweepEveryMinute(origin) {
+  const sweep = () =>
+    fetch(`${origin}/cdn-cgi/local/scheduled?cron=${encodeURIComponent("* * * * *")}`).catch(() => {});
+  setInterval(sweep, 60_000).unref();
+}
+
 const migrated = await run(["d1", "migrations", "apply", "DB", "--local", ...persistence]);
 if (migrated !== 0) process.exit(migrated);
 console.log("\nThe API and its Swagger page (/docs) will answer where wrangler says Ready.");
 if (isOpen)
   console.log("It runs open: whoever asks without an API key is merchant 1. It answers on loopback hosts only.");
 console.log();
-process.exit(await run(["dev", ...port, ...mode, "--show-interactive-dev-session=false", ...forwarded]));
+process.exit(
+  await run(["dev", ...port, ...mode, "--show-interactive-dev-session=false", ...forwarded], sweepEveryMinute),
+);

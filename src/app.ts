@@ -11,12 +11,16 @@ import { Outage } from "./outage";
 import { problem } from "./problem";
 import { apiKeys } from "./routes/api-keys";
 import { docs } from "./routes/docs";
+import { events } from "./routes/events";
 import { health } from "./routes/health";
 import { merchants } from "./routes/merchants";
 import { paymentEvents } from "./routes/payment-events";
 import { paymentList } from "./routes/payment-list";
 import { payments } from "./routes/payments";
 import { problems } from "./routes/problems";
+import { webhookDeliveries } from "./routes/webhook-deliveries";
+import { webhookEndpoints } from "./routes/webhook-endpoints";
+import { describeWebhooks } from "./routes/webhook-messages";
 
 export const app = newApp();
 
@@ -79,7 +83,19 @@ function log(c: Context<App>, duration: number): void {
 }
 
 // Literal paths before those with parameters.
-for (const routes of [health, paymentList, payments, paymentEvents, merchants, apiKeys, problems, docs]) {
+for (const routes of [
+  health,
+  paymentList,
+  payments,
+  paymentEvents,
+  events,
+  merchants,
+  apiKeys,
+  webhookEndpoints,
+  webhookDeliveries,
+  problems,
+  docs,
+]) {
   app.route("/", routes);
 }
 
@@ -93,6 +109,8 @@ app.openAPIRegistry.registerComponent("securitySchemes", SECURITY_SCHEME, {
       .map(([name, allows]) => `- \`${name}\`: ${allows}`)
       .join("\n"),
 });
+
+describeWebhooks(app);
 
 let document: string | undefined;
 app.get("/openapi.json", (c) => {
@@ -113,6 +131,8 @@ app.get("/openapi.json", (c) => {
       security: [],
       tags: [
         { name: "Payments", description: "Create a payment, ask actions of it, read it and find it" },
+        { name: "Events", description: "Follow what happens to payments" },
+        { name: "Webhooks", description: "Be told of events at a URL of your own" },
         { name: "Merchants", description: "The accounts that own payments" },
         { name: "API keys", description: "What a merchant's programs are let in by" },
         { name: "Health", description: "Probes" },

@@ -1,16 +1,29 @@
-/** What the Worker exports: the HTTP app, the daily job, and the object that puts one payment's actions in line. */
+/** What the Worker exports: the HTTP app, the queue's consumer, the jobs, and the objects. */
 import { app } from "./app";
 import { retentionDays, sweepIdempotencyKeys } from "./retention";
+import type { DeliveryMessage } from "./webhook/outbox";
+import { sweepDeliveries, wakeEndpoints } from "./webhook/wake";
 
 export { PaymentObject } from "./payment/object";
+export { EndpointObject } from "./webhook/object";
+
+/** When the daily job runs; every other cron of wrangler.toml is the sweep of deliveries. */
+const DAILY = "17 3 * * *";
 
 export default {
   fetch: app.fetch,
 
-  async scheduled({ scheduledTime }, env) {
+  queue: (batch, env) => wakeEndpoints(batch, env.ENDPOINT),
+
+  async scheduled({ scheduledTime, cron }, env) {
+    if (cron !== DAILY) {
+      const swept = await sweepDeliveries(env.DB, env.ENDPOINT, scheduledTime);
+      console.log(JSON.stringify({ message: "deliveries swept", ...swept }));
+      return;
+    }
     const days = retentionDays(env.IDEMPOTENCY_RETENTION_DAYS);
     if (days === null) throw new Error("IDEMPOTENCY_RETENTION_DAYS must be a number of days from 1 to 9999");
     const swept = await sweepIdempotencyKeys(env.DB, days, scheduledTime);
     console.log(JSON.stringify({ message: "idempotency keys swept", days, ...swept }));
   },
-} satisfies ExportedHandler<Env>;
+} satisfies ExportedHandler<Env, DeliveryMessage>;

@@ -61,6 +61,12 @@ export const KINDS = {
     detail: "Payment not found",
     remedy: "Check the payment's id.",
   },
+  event_not_found: {
+    status: 404,
+    title: "Event not found",
+    detail: "Event not found",
+    remedy: "Check the event's id.",
+  },
   merchant_not_found: {
     status: 404,
     title: "Merchant not found",
@@ -72,6 +78,18 @@ export const KINDS = {
     title: "API key not found",
     detail: "API key not found",
     remedy: "Check the key's public id: the part between pay_ and the second underscore.",
+  },
+  webhook_endpoint_not_found: {
+    status: 404,
+    title: "Webhook endpoint not found",
+    detail: "Webhook endpoint not found",
+    remedy: "Check the endpoint's id.",
+  },
+  webhook_delivery_not_found: {
+    status: 404,
+    title: "Webhook delivery not found",
+    detail: "Webhook delivery not found",
+    remedy: "Check the event's id: the endpoint was not told of this one. To send it after all, replay its time.",
   },
   route_not_found: {
     status: 404,
@@ -102,6 +120,24 @@ export const KINDS = {
     title: "API key not active",
     detail: "The API key is revoked or expired",
     remedy: "Create a new key: one that is revoked or expired cannot be rolled. Nothing was changed.",
+  },
+  too_many_webhook_endpoints: {
+    status: 409,
+    title: "Too many webhook endpoints",
+    detail: "The merchant has as many webhook endpoints as it may have",
+    remedy: "Delete an endpoint that is not needed. Nothing was changed.",
+  },
+  webhook_endpoint_disabled: {
+    status: 409,
+    title: "Webhook endpoint disabled",
+    detail: "The webhook endpoint is disabled",
+    remedy: "Enable the endpoint first. Nothing was changed.",
+  },
+  webhook_delivery_waiting: {
+    status: 409,
+    title: "Webhook delivery waiting",
+    detail: "The delivery waits for an earlier event of the same payment",
+    remedy: "Retry the delivery of the earlier event, or wait for it. Nothing was changed.",
   },
   precondition_failed: {
     status: 412,

@@ -9,7 +9,9 @@ const STEPS = Object.values(LIFECYCLE)
  * The invariants of the storage, in one query: a row for each violation, and none when all is well. D1 allows
  * a compound SELECT five terms, which are all used.
  * - every payment has events 1..version, the first its creation, each later one a step of the lifecycle
- * - replaying a payment's events gives its row; one without metadata in its first event has none
+ * - replaying a payment's events, where it says they are, gives its row; one without metadata in its first event
+ *   has none
+ * - a merchant's events have the positions 1, 2, 3… without a gap, and are in the order of their times
  * - payment_metadata holds exactly the pairs of every payment's metadata, with the payment's merchant and time
  * - every idempotency key names an existing payment of its merchant (that it names one only, its table sees to)
  * - no request is the cause of two events
@@ -18,40 +20,52 @@ export const VIOLATIONS = `
 WITH RECURSIVE
 step (before, after, type) AS (VALUES ${STEPS}),
 replay (payment_id, sequence, state, at, legal) AS (
-  SELECT payment_id, 1, data, created_at,
+  SELECT payment_id, 1, data, event.created_at,
     type = '${eventType(INITIAL_STATUS)}' AND data ->> 'status' = '${INITIAL_STATUS}'
-  FROM payment_events WHERE sequence = 1
+  FROM payments JOIN events AS event
+    ON event.merchant_id = payments.merchant_id AND event.position = event_positions ->> '$[0]'
+    AND event.payment_id = payments.id AND event.sequence = 1
   UNION ALL
   SELECT replay.payment_id, event.sequence, json_patch(replay.state, event.data), event.created_at,
     replay.legal AND event.created_at >= replay.at AND EXISTS (
       SELECT 1 FROM step WHERE before = replay.state ->> 'status'
       AND after = json_patch(replay.state, event.data) ->> 'status' AND step.type = event.type)
-  FROM replay JOIN payment_events AS event
-    ON event.payment_id = replay.payment_id AND event.sequence = replay.sequence + 1
+  FROM replay JOIN payments ON payments.id = replay.payment_id JOIN events AS event
+    ON event.merchant_id = payments.merchant_id AND event.position = event_positions ->> ('$[' || replay.sequence || ']')
+    AND event.payment_id = replay.payment_id AND event.sequence = replay.sequence + 1
 ),
 newest AS (SELECT *, max(sequence) FROM replay GROUP BY payment_id),
+told AS (SELECT payment_id, count(*) AS events, max(sequence) AS newest FROM events GROUP BY payment_id),
 judged AS (
   SELECT id, CASE
-    WHEN version IS NOT (SELECT count(*) FROM payment_events WHERE payment_id = id)
-      OR version IS NOT (SELECT max(sequence) FROM payment_events WHERE payment_id = id)
+    WHEN version IS NOT told.events OR version IS NOT told.newest OR version IS NOT json_array_length(event_positions)
       THEN 'a payment has not the events 1..version'
     WHEN NOT legal THEN 'an event is not a step of the lifecycle'
     WHEN (order_id, amount_minor, currency, status, provider, version, updated_at, metadata)
       IS NOT (state ->> 'order_id', state ->> 'amount_minor', state ->> 'currency', state ->> 'status',
               state ->> 'provider', sequence, at, coalesce(state -> 'metadata', '{}'))
-      OR created_at IS NOT (SELECT created_at FROM payment_events WHERE payment_id = id AND sequence = 1)
+      OR created_at IS NOT (SELECT event.created_at FROM events AS event
+        WHERE event.merchant_id = payments.merchant_id AND event.position = event_positions ->> '$[0]')
       THEN 'replaying the events does not give the payment'
     WHEN EXISTS (SELECT 1 FROM json_each(metadata) AS pair WHERE NOT EXISTS (
       SELECT 1 FROM payment_metadata AS found WHERE found.merchant_id = payments.merchant_id AND found.name = pair.key
       AND found.value = pair.value AND found.created_at = payments.created_at AND found.payment_id = payments.id))
       THEN 'a payment is not found by its metadata'
     END AS violation
-  FROM payments LEFT JOIN newest ON payment_id = id
+  FROM payments LEFT JOIN newest ON newest.payment_id = id LEFT JOIN told ON told.payment_id = id
+),
+feed AS (
+  SELECT payment_id, CASE
+    WHEN NOT EXISTS (SELECT 1 FROM payments WHERE id = payment_id AND merchant_id = events.merchant_id)
+      THEN 'an event has no payment of its merchant'
+    WHEN position <> row_number() OVER feed THEN 'a merchant has a gap in its events'
+    WHEN created_at < lag(created_at) OVER feed THEN 'events are not in the order of their times'
+    END AS violation
+  FROM events WINDOW feed AS (PARTITION BY merchant_id ORDER BY position)
 )
 SELECT violation, id FROM judged WHERE violation IS NOT NULL
 UNION ALL
-SELECT 'an event has no payment', payment_id FROM payment_events
-  WHERE payment_id NOT IN (SELECT id FROM payments)
+SELECT violation, payment_id FROM feed WHERE violation IS NOT NULL
 UNION ALL
 SELECT 'metadata finds a payment that has it not', payment_id FROM payment_metadata AS found
   WHERE NOT EXISTS (SELECT 1 FROM payments, json_each(payments.metadata) AS pair
@@ -61,6 +75,6 @@ UNION ALL
 SELECT 'a key names no payment of its merchant', payment_id FROM idempotency_keys AS k
   WHERE NOT EXISTS (SELECT 1 FROM payments WHERE id = k.payment_id AND merchant_id = k.merchant_id)
 UNION ALL
-SELECT 'a request made two payments, or two changes', max(payment_id) FROM payment_events
+SELECT 'a request made two payments, or two changes', max(payment_id) FROM events
   WHERE commit_id IS NOT NULL GROUP BY commit_id HAVING count(*) > 1
 `;

@@ -24,38 +24,60 @@ const GET = `SELECT ${COLUMNS} FROM payments WHERE id = ? AND merchant_id = ?`;
 
 const INSERT_PAYMENT =
   "INSERT INTO payments " +
-  "(merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata) " +
-  "SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8 " +
-  "FROM (SELECT max(?7, coalesce((SELECT max(created_at) FROM payments WHERE merchant_id = ?1), 0)) AS time) " +
+  "(merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata, " +
+  "event_positions) " +
+  "SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8, json_array(position) " +
+  "FROM (SELECT max(?7, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position " +
+  "FROM (SELECT 1) LEFT JOIN " +
+  "(SELECT position, created_at FROM events WHERE merchant_id = ?1 ORDER BY position DESC LIMIT 1) AS newest) " +
   `RETURNING ${COLUMNS}`;
 const INSERT_KEY =
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
   "VALUES (?, ?, ?, last_insert_rowid(), ?)";
 const INTO_EVENTS =
-  "INSERT INTO payment_events (payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)";
-const INSERT_FIRST_EVENT = `${INTO_EVENTS} SELECT id, 1, ?, ?, ?, ?, ?, created_at FROM payments WHERE id = last_insert_rowid()`;
+  "INSERT INTO events " +
+  "(merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at) " +
+  "SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ?, ?, ?, ?, ?, ?, updated_at FROM payments";
+const INSERT_FIRST_EVENT = `${INTO_EVENTS} WHERE id = last_insert_rowid()`;
 
 const GET_BY_KEY =
-  `SELECT ${COLUMNS}, idempotency_keys.fingerprint, payment_events.commit_id FROM idempotency_keys ` +
+  `SELECT ${COLUMNS}, idempotency_keys.fingerprint, first.commit_id FROM idempotency_keys ` +
   "JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id " +
-  "JOIN payment_events ON payment_events.payment_id = payments.id AND payment_events.sequence = 1 " +
+  "JOIN events AS first ON first.merchant_id = payments.merchant_id AND first.position = event_positions ->> '$[0]' " +
   "WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?";
 
 const KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 const change = (from: string, to: string) =>
-  `UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(updated_at, ?1) ` +
+  `UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(?1, newest.created_at), ` +
+  "event_positions = json_insert(event_positions, '$[#]', newest.position + 1) " +
+  "FROM (SELECT position, created_at FROM events WHERE merchant_id = ?3 ORDER BY position DESC LIMIT 1) AS newest " +
   `WHERE id = ?2 AND merchant_id = ?3 AND status IN ('${from}') ` +
   "AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?3 AND key = ?4)";
-const INSERT_EVENT =
-  `${INTO_EVENTS} SELECT id, version, ?, ?, ?, ?, ?, updated_at FROM payments ` +
-  "WHERE id = ? AND merchant_id = ? AND changes() = 1";
+const INSERT_EVENT = `${INTO_EVENTS} WHERE id = ? AND merchant_id = ? AND changes() = 1`;
 const keyAfter = (or: string) =>
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
   `SELECT ?3, ?4, ?6, id, ?1 FROM payments WHERE id = ?2 AND merchant_id = ?3 AND (changes() = 1${or}) ` +
   "ON CONFLICT (merchant_id, key) DO NOTHING";
+/** The deliveries of the event, of which there are none: no payment here has a webhook endpoint. */
+const tell = (payment: string) =>
+  "INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at) " +
+  "SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ?3), ?3 FROM ( " +
+  "SELECT endpoint.id AS endpoint_id, event.position, EXISTS ( SELECT 1 FROM json_each(event_positions) AS place " +
+  "CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value " +
+  "WHERE earlier.state IN ('waiting', 'pending')) AS waits " +
+  "FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_told " +
+  `CROSS JOIN payments ON payments.id = ${payment} AND payments.merchant_id = endpoint.merchant_id ` +
+  "CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id " +
+  "AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2 " +
+  "WHERE endpoint.merchant_id = ?1 AND endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL " +
+  "AND EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = event.type) ) " +
+  "WHERE true ON CONFLICT (endpoint_id, position) DO NOTHING RETURNING endpoint_id, position";
+const TELL_OF_CREATION = tell("last_insert_rowid()");
+const TELL_OF_CHANGE = tell("?4");
 const PAYMENT_AFTER =
   `SELECT ${COLUMNS}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments ` +
-  "LEFT JOIN payment_events AS own ON own.payment_id = payments.id AND own.commit_id = ? " +
+  "LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id " +
+  "AND own.position IN (SELECT value FROM json_each(event_positions)) AND own.commit_id = ? " +
   "WHERE payments.id = ? AND payments.merchant_id = ?";
 
 interface ActionStatements {
@@ -117,7 +139,8 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
     const [inserted] = await db.batch<Record<string, unknown>>([
       db.prepare(INSERT_PAYMENT).bind(1, order_id, amount_minor, currency, "pending", "internal", now, "{}"),
       db.prepare(INSERT_KEY).bind(1, key, mark, now),
-      db.prepare(INSERT_FIRST_EVENT).bind("payment.created", data, requestId, requestId, keyId),
+      db.prepare(INSERT_FIRST_EVENT).bind("payment.created", data, requestId, requestId, keyId, key),
+      db.prepare(TELL_OF_CREATION).bind(1, requestId, now),
     ]);
     return { status: 201, row: inserted?.results[0] };
   } catch {
@@ -136,11 +159,12 @@ export class FloorPayment extends DurableObject<FloorEnv> {
     const results = await db.batch<Record<string, unknown>>([
       db.prepare(KEY_BEFORE).bind(1, key),
       db.prepare(change).bind(now, id, 1, key),
-      db.prepare(INSERT_EVENT).bind(`payment.${to}`, data, requestId, requestId, keyId, id, 1),
+      db.prepare(INSERT_EVENT).bind(`payment.${to}`, data, requestId, requestId, keyId, key, id, 1),
       db.prepare(keyAfter).bind(now, id, 1, key, null, mark),
+      db.prepare(TELL_OF_CHANGE).bind(1, requestId, now, id),
       db.prepare(PAYMENT_AFTER).bind(requestId, id, 1),
     ]);
-    const row = results[4]?.results[0];
+    const row = results[5]?.results[0];
     return { status: row?.own_version ? 200 : 409, row };
   }
 }

@@ -1,5 +1,5 @@
 /**
- * How merchants and keys are changed: each change is one D1 batch with the event that records it, and the
+ * How merchants, keys and webhook endpoints are changed: each change is one D1 batch with the event that records it, and the
  * event carries the caller's idempotency key. So nothing changes untold, or twice.
  */
 import type { Database } from "../database";
@@ -12,7 +12,10 @@ export interface Statement {
 }
 
 export interface Change {
-  readonly type: "merchant.created" | "merchant.renamed" | `api_key.${"created" | "renamed" | "revoked" | "rolled"}`;
+  readonly type:
+    | `merchant.${"created" | "renamed"}`
+    | `api_key.${"created" | "renamed" | "revoked" | "rolled"}`
+    | `webhook_endpoint.${"created" | "updated" | "deleted" | "rolled"}`;
   /** Changes one row, or none. Its WHERE clause has `AND ${UNTOLD}`, whose parameters are ?1 to ?3. */
   readonly first: Statement;
   /** Each `WHERE changes() = 1` of the one before. */

@@ -3,7 +3,8 @@
  * from here. The migrations are what runs; test/worker/schema.test.ts holds the two together.
  */
 import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import { STATUSES } from "../payment/lifecycle";
+import { type EventType, STATUSES } from "../payment/lifecycle";
+import { DELIVERY_STATE_NAMES } from "../webhook/states";
 
 export const merchants = sqliteTable("merchants", {
   id: integer().primaryKey(),
@@ -25,6 +26,7 @@ export const payments = sqliteTable("payments", {
   created_at: integer().notNull(),
   updated_at: integer().notNull(),
   metadata: text().notNull(),
+  event_positions: text().notNull(),
 });
 
 export const paymentMetadata = sqliteTable(
@@ -61,6 +63,29 @@ export const idempotencyKeys = sqliteTable(
   (table) => [primaryKey({ columns: [table.merchant_id, table.key] })],
 );
 
+export const events = sqliteTable(
+  "events",
+  {
+    merchant_id: integer()
+      .notNull()
+      .references(() => merchants.id),
+    position: integer().notNull(),
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+    sequence: integer().notNull(),
+    type: text().$type<EventType>().notNull(),
+    data: text().notNull(),
+    request_id: text().notNull(),
+    commit_id: text(),
+    key_id: text(),
+    idempotency_key: text(),
+    created_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.merchant_id, table.position] })],
+);
+
+/** What the version before `events` writes. */
 export const paymentEvents = sqliteTable(
   "payment_events",
   {
@@ -110,6 +135,41 @@ export const accountEvents = sqliteTable("account_events", {
   fingerprint: text(),
   created_at: integer().notNull(),
 });
+
+export const webhookEndpoints = sqliteTable("webhook_endpoints", {
+  id: integer().primaryKey(),
+  merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  url: text().notNull(),
+  types: text().notNull(),
+  secret: text().notNull(),
+  previous_secret: text(),
+  previous_secret_ends_at: integer(),
+  failing_since: integer(),
+  disabled_at: integer(),
+  disabled_reason: text({ enum: ["requested", "gone", "failing"] }),
+  deleted_at: integer(),
+  created_at: integer().notNull(),
+  updated_at: integer().notNull(),
+});
+
+export const webhookDeliveries = sqliteTable(
+  "webhook_deliveries",
+  {
+    endpoint_id: integer()
+      .notNull()
+      .references(() => webhookEndpoints.id),
+    position: integer().notNull(),
+    state: text({ enum: DELIVERY_STATE_NAMES }).notNull(),
+    next_attempt_at: integer(),
+    attempted: integer().notNull(),
+    failures: integer().notNull(),
+    attempts: text().notNull(),
+    created_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.endpoint_id, table.position] })],
+);
 
 export const jobPositions = sqliteTable("job_positions", {
   job: text().primaryKey(),

@@ -7,7 +7,7 @@ export const STATUSES = ["pending", "confirmed", "failed", "refunded"] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** The status every payment is created in. */
-export const INITIAL_STATUS: Status = "pending";
+export const INITIAL_STATUS = "pending" satisfies Status;
 
 export const ACTIONS = ["confirm", "fail", "refund"] as const;
 export type Action = (typeof ACTIONS)[number];
@@ -41,7 +41,11 @@ export function refusal(status: Status, action: Action): string {
   return `Cannot ${action} payment in ${status} status`;
 }
 
+export type EventType = "payment.created" | `payment.${Exclude<Status, typeof INITIAL_STATUS>}`;
+
 /** The type of the event that records a payment's arrival in `status`. */
-export function eventType(status: Status): string {
+export function eventType(status: Status): EventType {
   return status === INITIAL_STATUS ? "payment.created" : `payment.${status}`;
 }
+
+export const EVENT_TYPES: readonly EventType[] = STATUSES.map(eventType);

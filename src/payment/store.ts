@@ -8,10 +8,11 @@ import type { payments } from "../db/schema";
 import type { Idempotency } from "../idempotency";
 import type { Origin } from "../origin";
 import { Outage } from "../outage";
+import { type DeliveryId, insertDeliveries, isDeliveryId } from "../webhook/outbox";
 import { type Action, eventType, INITIAL_STATUS, LIFECYCLE, outcome, type Status } from "./lifecycle";
 
-/** A payment as its row has it: the amount in minor units, times in milliseconds. */
-export type Payment = InferSelectModel<typeof payments>;
+/** A payment as its row has it: the amount in minor units, times in milliseconds. Where its events are is no part of it. */
+export type Payment = Omit<InferSelectModel<typeof payments>, "event_positions">;
 
 /** Every column, and the compiler sees to that. */
 const COLUMNS: Readonly<Record<keyof Payment, true>> = {
@@ -36,10 +37,17 @@ export interface NewPayment {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-export type Created = { tag: "created" | "replayed"; payment: Payment } | { tag: "key_reused" };
+/** A success that changed something: whom its event is told to, as far as the answer was not lost. */
+interface Told {
+  readonly payment: Payment;
+  readonly deliveries: readonly DeliveryId[];
+}
+
+export type Created = ({ tag: "created" } & Told) | { tag: "replayed"; payment: Payment } | { tag: "key_reused" };
 
 export type Acted =
-  | { tag: "changed" | "unchanged" | "replayed"; payment: Payment }
+  | ({ tag: "changed" } & Told)
+  | { tag: "unchanged" | "replayed"; payment: Payment }
   | { tag: "not_found" }
   | { tag: "refused"; status: Status }
   /** The payment's version is none of those that were expected. */
@@ -59,13 +67,19 @@ export async function findPayment(db: Database, merchantId: number, id: number):
   return payment ?? null;
 }
 
-// A merchant's payments have times in the order of their ids, whatever the clocks of several machines say:
-// so a list by time never has a new payment appear behind a reader.
+/** The newest event of a merchant: one row, or none before the first. */
+const newestEvent = (merchant: string) =>
+  `(SELECT position, created_at FROM events WHERE merchant_id = ${merchant} ORDER BY position DESC LIMIT 1) AS newest`;
+
+// A merchant's events, and so its payments, have times in the order of their positions, whatever the clocks of
+// several machines say: a list by time never has a new payment appear behind a reader.
 const INSERT_PAYMENT = `
   INSERT INTO payments
-    (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata)
-  SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8
-  FROM (SELECT max(?7, coalesce((SELECT max(created_at) FROM payments WHERE merchant_id = ?1), 0)) AS time)
+    (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata,
+     event_positions)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8, json_array(position)
+  FROM (SELECT max(?7, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
+    FROM (SELECT 1) LEFT JOIN ${newestEvent("?1")})
   RETURNING ${PAYMENT}`;
 
 // A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
@@ -74,22 +88,30 @@ const INSERT_ITS_KEY = `
   INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
   VALUES (?, ?, ?, last_insert_rowid(), ?)`;
 
-const INSERT_ITS_FIRST_EVENT = `
-  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)
-  SELECT id, 1, ?, ?, ?, ?, ?, created_at FROM payments WHERE id = last_insert_rowid()`;
+/** The event of a payment's newest version, for a payment chosen by a condition. */
+const insertEvent = (condition: string) => `
+  INSERT INTO events
+    (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at)
+  SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ?, ?, ?, ?, ?, ?, updated_at
+  FROM payments WHERE ${condition}`;
+
+const INSERT_ITS_FIRST_EVENT = insertEvent("id = last_insert_rowid()");
 
 const INSERT_ITS_METADATA = `
   INSERT INTO payment_metadata (merchant_id, name, value, created_at, payment_id)
   SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
   WHERE payments.id = last_insert_rowid()`;
 
+const TELL_OF_CREATION = insertDeliveries("last_insert_rowid()");
+const TELL_OF_CHANGE = insertDeliveries("?4");
+
 const NO_METADATA = "{}";
 
 const FIND_BY_KEY = `
-  SELECT ${PAYMENT}, idempotency_keys.fingerprint, payment_events.commit_id
+  SELECT ${PAYMENT}, idempotency_keys.fingerprint, first.commit_id
   FROM idempotency_keys
   JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
-  JOIN payment_events ON payment_events.payment_id = payments.id AND payment_events.sequence = 1
+  JOIN events AS first ON first.merchant_id = payments.merchant_id AND first.position = event_positions ->> '$[0]'
   WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?`;
 
 /**
@@ -105,7 +127,8 @@ export async function createPayment(
   const { merchantId, keyId, requestId, commitId, now } = origin;
   const { key, fingerprint } = idempotency;
   const { order_id, amount_minor, currency, metadata } = payment;
-  const [status, provider] = [INITIAL_STATUS, "internal"];
+  const status: Status = INITIAL_STATUS;
+  const provider = "internal";
   const made = { order_id, amount_minor, currency, status, provider };
   const pairs = JSON.stringify(metadata);
   const hasPairs = pairs !== NO_METADATA;
@@ -113,14 +136,15 @@ export async function createPayment(
   const batch = [
     db.prepare(INSERT_PAYMENT).bind(merchantId, order_id, amount_minor, currency, status, provider, now, pairs),
     db.prepare(INSERT_ITS_KEY).bind(merchantId, key, fingerprint, now),
-    db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), data, requestId, commitId, keyId),
+    db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), data, requestId, commitId, keyId, key),
     ...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),
+    db.prepare(TELL_OF_CREATION).bind(merchantId, commitId, now),
   ];
   try {
-    const { rows } = await db.batch<Payment>(batch);
-    const inserted = rows[0]?.[0];
+    const { rows } = await db.batch<Payment | DeliveryId>(batch);
+    const inserted = rows[0]?.find((row) => "version" in row);
     if (!inserted) throw new Error("The insert of a payment returned no row");
-    return { tag: "created", payment: inserted };
+    return { tag: "created", payment: inserted, deliveries: rows.flat().filter(isDeliveryId) };
   } catch (error) {
     if (!isKeyTaken(error)) throw error;
   }
@@ -132,7 +156,8 @@ export async function createPayment(
   if (recorded !== fingerprint) return { tag: "key_reused" };
   if (creator !== commitId) return { tag: "replayed", payment: existing };
   // An attempt whose answer was lost had committed: this very request made the payment, as it was then.
-  return { tag: "created", payment: { ...existing, status, version: 1, updated_at: existing.created_at } };
+  const asItWas = { ...existing, status, version: 1, updated_at: existing.created_at };
+  return { tag: "created", payment: asItWas, deliveries: [] };
 }
 
 /** The payment that a key has led to, the fingerprint kept with the key, and the request that made it. */
@@ -147,13 +172,12 @@ function isKeyTaken(error: unknown): boolean {
 
 const KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 
-const INSERT_EVENT = `
-  INSERT INTO payment_events (payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)
-  SELECT id, version, ?, ?, ?, ?, ?, updated_at FROM payments WHERE id = ? AND merchant_id = ? AND changes() = 1`;
+const INSERT_EVENT = insertEvent("id = ? AND merchant_id = ? AND changes() = 1");
 
 const PAYMENT_AFTER = `
   SELECT ${PAYMENT}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments
-  LEFT JOIN payment_events AS own ON own.payment_id = payments.id AND own.commit_id = ?
+  LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id
+    AND own.position IN (SELECT value FROM json_each(event_positions)) AND own.commit_id = ?
   WHERE payments.id = ? AND payments.merchant_id = ?`;
 
 /**
@@ -164,7 +188,9 @@ const PAYMENT_AFTER = `
 function actionStatements({ from, to, repeatable }: (typeof LIFECYCLE)[Action], guard = "") {
   return {
     change: `
-  UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(updated_at, ?1)
+  UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(?1, newest.created_at),
+    event_positions = json_insert(event_positions, '$[#]', newest.position + 1)
+  FROM ${newestEvent("?3")}
   WHERE id = ?2 AND merchant_id = ?3 AND status IN (${from.map((status) => `'${status}'`).join(", ")})${guard}
   AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?3 AND key = ?4)`,
     // A success is a change, which the event just inserted shows, or a repetition.
@@ -217,7 +243,9 @@ export async function applyAction(
   const versions = expected ? JSON.stringify(expected) : null;
   const values = [now, id, merchantId, idempotency?.key ?? null, versions];
   const change = db.prepare(sql.change).bind(...(expected ? values : values.slice(0, 4)));
-  const event = db.prepare(INSERT_EVENT).bind(sql.eventType, sql.eventData, requestId, commitId, keyId, id, merchantId);
+  const told = [sql.eventType, sql.eventData, requestId, commitId, keyId, idempotency?.key ?? null];
+  const event = db.prepare(INSERT_EVENT).bind(...told, id, merchantId);
+  const tell = db.prepare(TELL_OF_CHANGE).bind(merchantId, commitId, now, id);
   const after = db.prepare(PAYMENT_AFTER).bind(commitId, id, merchantId);
   const batch = idempotency
     ? [
@@ -225,11 +253,12 @@ export async function applyAction(
         change,
         event,
         db.prepare(sql.insertKey).bind(...values, idempotency.fingerprint),
+        tell,
         after,
       ]
-    : [change, event, after];
+    : [change, event, tell, after];
 
-  const { rows, attempts } = await db.batch<KeyBefore | PaymentAfter>(batch);
+  const { rows, attempts } = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch);
   const all = rows.flat();
   const key = all.find((row) => "fingerprint" in row);
   const found = all.find((row) => "own_version" in row);
@@ -237,7 +266,8 @@ export async function applyAction(
     const { own_version, own_updated_at, ...payment } = found;
     // The change is this request's own, made now or in an attempt whose answer was lost: as it was then.
     if (own_version !== null && own_updated_at !== null) {
-      return { tag: "changed", payment: { ...payment, status: to, version: own_version, updated_at: own_updated_at } };
+      const changed = { ...payment, status: to, version: own_version, updated_at: own_updated_at };
+      return { tag: "changed", payment: changed, deliveries: all.filter(isDeliveryId) };
     }
     if (key && key.fingerprint === idempotency?.fingerprint) return { tag: "replayed", payment };
   }

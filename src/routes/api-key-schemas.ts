@@ -119,18 +119,21 @@ export const NewKey = z
 const MOST_OVERLAP = 7 * 24 * 3600;
 export const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
 
+/** How long what is rolled stays valid beside what takes its place. */
+export const Overlap = z
+  .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
+  .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
+  .openapi({
+    type: "integer",
+    minimum: 0,
+    maximum: MOST_OVERLAP,
+    description: "How long the old one stays valid: 0 ends it now, 604800 after seven days",
+  });
+
 export const Rolling = z
   .strictObject(
     {
-      overlap_seconds: z
-        .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
-        .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
-        .openapi({
-          type: "integer",
-          minimum: 0,
-          maximum: MOST_OVERLAP,
-          description: "How long the old key stays valid: 0 ends it now, 604800 after seven days",
-        }),
+      overlap_seconds: Overlap,
       expires_at: ExpiresAt,
     },
     NOT_AN_OBJECT,

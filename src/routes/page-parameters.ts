@@ -1,18 +1,19 @@
 /** How a list is asked for and answered: its parameters, its cursors, its links. */
 import { z } from "@hono/zod-openapi";
 import type { Page, Position, Window } from "../page";
+import { CURSOR, readCursor, writeCursor } from "./cursors";
 
-const DEFAULT_LIMIT = 20;
+export const DEFAULT_LIMIT = 20;
 const MOST = 100;
 
 const LIMIT = `Must be an integer from 1 to ${MOST}`;
-const CURSOR = "Must be a cursor from an earlier answer, as it was";
 
 /** A query parameter that stands at most once. `error` says what it must be. */
 export function single(error: string) {
   return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
 }
 
+export const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
 const RFC_3339 = z.iso.datetime({ offset: true });
 
 /** Whether a text is an RFC 3339 time. */
@@ -20,55 +21,62 @@ export function isTime(text: string): boolean {
   return RFC_3339.safeParse(text).success;
 }
 
-const CursorSchema = z.tuple([
-  z.enum(["older", "newer"]),
-  z.int().min(0),
-  z.union([z.int().min(0), z.string().min(1)]),
-]);
+const Place = z.tuple([z.enum(["older", "newer"]), z.int().min(0), z.union([z.int().min(0), z.string().min(1)])]);
 
 type Direction = "older" | "newer";
 
-/** Nothing is read but what `writeCursor` writes, in every character. */
-function readCursor(text: string): { direction: Direction; position: Position } | null {
-  try {
-    const [direction, at, id] = CursorSchema.parse(JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/"))));
-    const position = { at, id };
-    return writeCursor(direction, position) === text ? { direction, position } : null;
-  } catch {
-    return null;
-  }
+/** A parameter that may stand several times, or once with a comma between its values: any of a few words. */
+export function choiceOf<Word extends string>(name: string, words: readonly Word[]) {
+  return z
+    .union([z.string(), z.array(z.string())])
+    .transform((given, context) => {
+      const named = [given].flat().flatMap((text) => text.split(","));
+      if (named.every((text) => words.some((word) => word === text))) {
+        return words.filter((word) => named.includes(word));
+      }
+      context.addIssue({ code: "custom", message: oneOrSeveralOf(words) });
+      return z.NEVER;
+    })
+    .openapi({
+      param: { name, in: "query", style: "form", explode: true },
+      type: "array",
+      items: { type: "string", enum: [...words] },
+      description: "One or several: repeated, or with commas between",
+    });
 }
 
-function writeCursor(direction: Direction, { at, id }: Position): string {
-  return btoa(JSON.stringify([direction, at, id]))
-    .replaceAll("+", "-")
-    .replaceAll("/", "_")
-    .replaceAll("=", "");
+export function oneOrSeveralOf(words: readonly string[]): string {
+  return `Must be one or several of ${words.join(", ")}`;
+}
+
+export function limitParameter() {
+  return single(LIMIT)
+    .refine((text) => /^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= MOST, { error: LIMIT })
+    .transform(Number)
+    .optional()
+    .openapi({
+      param: { name: "limit", in: "query" },
+      type: "integer",
+      minimum: 1,
+      maximum: MOST,
+      default: DEFAULT_LIMIT,
+      description: "How many to return, at most",
+    });
 }
 
 /**
- * The query parameters of every list.
+ * The query parameters of every list that is newest first.
  *
  * @param id what the rows' ids are: a cursor with ids of another kind is refused
  */
 export function pageParameters(id: "number" | "string") {
   return {
-    limit: single(LIMIT)
-      .refine((text) => /^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= MOST, { error: LIMIT })
-      .transform(Number)
-      .optional()
-      .openapi({
-        param: { name: "limit", in: "query" },
-        type: "integer",
-        minimum: 1,
-        maximum: MOST,
-        default: DEFAULT_LIMIT,
-        description: "How many to return, at most",
-      }),
+    limit: limitParameter(),
     cursor: single(CURSOR)
-      .transform((text, context) => {
-        const read = readCursor(text);
-        if (read !== null && typeof read.position.id === id) return read;
+      .transform((text, context): { direction: Direction; position: Position } => {
+        const read = readCursor(text, Place);
+        if (read !== null && typeof read[2] === id)
+          return { direction: read[0], position: { at: read[1], id: read[2] } };
         context.addIssue({ code: "custom", message: CURSOR });
         return z.NEVER;
       })
@@ -112,8 +120,8 @@ export const LINK = {
 
 /** The body and the `Link` header of a page. */
 export function presentPage<Row, Shown>(url: string, page: Page<Row>, present: (row: Row) => Shown) {
-  const next_cursor = page.older && writeCursor("older", page.older);
-  const previous_cursor = page.newer && writeCursor("newer", page.newer);
+  const next_cursor = page.older && writeCursor(["older", page.older.at, page.older.id]);
+  const previous_cursor = page.newer && writeCursor(["newer", page.newer.at, page.newer.id]);
   const link = (relation: string, cursor: string | null) => {
     const { pathname, searchParams } = new URL(url);
     searchParams.delete("cursor");

@@ -4,9 +4,10 @@ import { accepts } from "hono/accepts";
 import { answer } from "../answer";
 import type { App } from "../context";
 import type { Page, Window } from "../page";
+import { present } from "../payment/presentation";
 import { type Filters, searchPayments } from "../payment/search";
 import type { Payment } from "../payment/store";
-import { PaymentSchema, present } from "./payment-schemas";
+import { PaymentSchema } from "./payment-schemas";
 
 /** What an answer depends on, beside its address: for caches, should one ever be allowed to keep it. */
 export const VARY = { Vary: "Accept" };

@@ -5,23 +5,28 @@ import { demands, endpoint, newApp } from "../endpoint";
 import { currencyExponent, MAX_EXPONENT } from "../payment/currency";
 import { STATUSES } from "../payment/lifecycle";
 import { DECIMAL_PATTERN, type ReadAmount, toMinor } from "../payment/money";
+import { present } from "../payment/presentation";
 import { LOOKED_AT_PER_ROW, searchPayments } from "../payment/search";
 import { problemResponses } from "../problem";
 import { SECURED } from "../problem-kinds";
 import { integerParameter } from "./integers";
-import { isTime, LINK, pageParameters, pageSchema, presentPage, single, windowOf } from "./page-parameters";
+import {
+  choiceOf,
+  isTime,
+  LINK,
+  oneOrSeveralOf,
+  pageParameters,
+  pageSchema,
+  presentPage,
+  single,
+  TIME,
+  windowOf,
+} from "./page-parameters";
 import { CSV, exportAll, exportPage, VARY, wantsCsv } from "./payment-export";
-import { currencyCode, PaymentSchema, present } from "./payment-schemas";
+import { currencyCode, PaymentSchema } from "./payment-schemas";
 
 export const paymentList = newApp();
 
-/** A parameter that may stand several times, or once with a comma between its values. */
-function several(text: string | string[]): string[] {
-  return [text].flat().flatMap((value) => value.split(","));
-}
-
-const STATUS = `Must be one or several of ${STATUSES.join(", ")}`;
-const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
 const PAIR = "Must be name=value";
 /** How many metadata pairs a question may have. */
 const MOST_PAIRS = 5;
@@ -49,21 +54,7 @@ function readBound(
 const ListQuery = z
   .strictObject({
     ...pageParameters("number"),
-    status: z
-      .union([z.string(), z.array(z.string())])
-      .transform((given, context) => {
-        const statuses = STATUSES.filter((status) => several(given).includes(status));
-        if (several(given).every((text) => STATUSES.some((status) => status === text))) return statuses;
-        context.addIssue({ code: "custom", message: STATUS });
-        return z.NEVER;
-      })
-      .optional()
-      .openapi({
-        param: { name: "status", in: "query", style: "form", explode: true },
-        type: "array",
-        items: { type: "string", enum: [...STATUSES] },
-        description: "One or several: repeated, or with commas between",
-      }),
+    status: choiceOf("status", STATUSES).optional(),
     order_id: integerParameter("order_id", "query", "The order that is paid for").optional(),
     currency: currencyCode(single("Must be a string"))
       .optional()
@@ -163,7 +154,7 @@ const list = createRoute({
       },
     },
     ...problemResponses(["body_too_large", "validation_failed", ...SECURED], {
-      validation_failed: { errors: [{ detail: STATUS, parameter: "status" }] },
+      validation_failed: { errors: [{ detail: oneOrSeveralOf(STATUSES), parameter: "status" }] },
     }),
   },
 });

@@ -2,7 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../payment/currency";
 import { STATUSES } from "../payment/lifecycle";
-import { DECIMAL_PATTERN, MAX_AMOUNT, toMajor, toMinor } from "../payment/money";
+import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../payment/money";
+import type { ShownPayment } from "../payment/presentation";
 import type { NewPayment, Payment } from "../payment/store";
 import { integerParameter, POSITIVE_INTEGER, PositiveInteger } from "./integers";
 
@@ -36,24 +37,7 @@ export const PaymentSchema = z
   .openapi("Payment", {
     description: "An intent to move an amount of one currency for one order",
     example: PAYMENT_EXAMPLE,
-  });
-
-/** A payment as the API shows it: the amount in major units, times in RFC 3339. */
-export function present(payment: Payment): z.output<typeof PaymentSchema> {
-  const exponent = currencyExponent(payment.currency);
-  if (exponent === undefined) throw new Error(`A payment is stored in the unknown currency ${payment.currency}`);
-  return {
-    id: payment.id,
-    order_id: payment.order_id,
-    amount: toMajor(payment.amount_minor, exponent),
-    currency: payment.currency,
-    status: payment.status,
-    provider: payment.provider,
-    created_at: new Date(payment.created_at).toISOString(),
-    updated_at: new Date(payment.updated_at).toISOString(),
-    metadata: JSON.parse(payment.metadata),
-  };
-}
+  }) satisfies z.ZodType<ShownPayment>;
 
 /** The version as a strong entity tag: it changes whenever the payment does. */
 export function etagOf({ version }: Pick<Payment, "version">): string {

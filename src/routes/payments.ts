@@ -8,19 +8,13 @@ import { demands, endpoint, newApp, originOf } from "../endpoint";
 import { expectedVersions, isAmong, readTags, type Tags } from "../etag";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../payment/lifecycle";
 import { askPayment } from "../payment/object";
+import { present } from "../payment/presentation";
 import { createPayment, findPayment } from "../payment/store";
 import { problem, problemResponses } from "../problem";
 import { SECURED, WRONG_BODY } from "../problem-kinds";
+import { announce } from "../webhook/outbox";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
-import {
-  etagOf,
-  NewPaymentSchema,
-  PAYMENT_EXAMPLE,
-  PaymentPath,
-  PaymentSchema,
-  present,
-  WRONG_ID,
-} from "./payment-schemas";
+import { etagOf, NewPaymentSchema, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema, WRONG_ID } from "./payment-schemas";
 
 export const payments = newApp();
 
@@ -116,7 +110,10 @@ endpoint(payments, create, async (c, { body }) => {
   const created = await createPayment(c.get("db"), originOf(c), idempotency, body);
   if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
   const headers = { Location: `/api/v1/payments/${created.payment.id}`, ETag: etagOf(created.payment) };
-  if (created.tag === "created") return json(c, 201, present(created.payment), headers);
+  if (created.tag === "created") {
+    announce(c, created.deliveries);
+    return json(c, 201, present(created.payment), headers);
+  }
   return json(c, 200, present(created.payment), { ...headers, ...REPLAY });
 });
 
@@ -228,6 +225,8 @@ for (const action of ACTIONS) {
       case "replayed":
         return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment), ...REPLAY });
       case "changed":
+        announce(c, acted.deliveries);
+        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment) });
       case "unchanged":
         return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment) });
     }

@@ -58,7 +58,7 @@ export class SimulatedD1 {
   /** Takes back all that clients have brought about, so that each run begins alike; ids begin at 1 again. */
   clear(): void {
     this.#database.exec(`
-      DELETE FROM payment_events; DELETE FROM idempotency_keys; DELETE FROM payment_metadata; DELETE FROM payments;
+      DELETE FROM webhook_deliveries; DELETE FROM webhook_endpoints; DELETE FROM account_events; DELETE FROM events; DELETE FROM idempotency_keys; DELETE FROM payment_metadata; DELETE FROM payments;
       UPDATE api_keys SET last_used_at = NULL`);
   }
 

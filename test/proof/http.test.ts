@@ -9,11 +9,11 @@ import { VIOLATIONS } from "../invariants";
 import { exchange } from "../system/wire";
 import { ask, type Call, finalOperations, type Intention, Memory, type Operation, type Service } from "./history";
 import { findViolation } from "./linearizable";
+import { PORTS } from "./ports";
 import { REPLAY, report, SCALE } from "./scale";
 import { judgeRows, ROWS, type Row, randomProgram } from "./simulation";
 
 const CONFIGURATION = path.join(PROJECT, "wrangler.toml");
-const PORT = 18_831;
 /** Histories that run side by side; each has two to four clients. */
 const SIDE_BY_SIDE = 8;
 
@@ -25,7 +25,7 @@ beforeAll(async () => {
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
   const bundle = path.join(directory, "bundle");
   await build(CONFIGURATION, bundle);
-  running = await start(CONFIGURATION, bundle, path.join(directory, "state"), PORT);
+  running = await start(CONFIGURATION, bundle, path.join(directory, "state"), PORTS.http);
   service = { origin: running.url, key: await createKey(running.url), send: (request) => fetch(request) };
 }, 120_000);
 

@@ -21,22 +21,34 @@ const verdict = async (...statements: string[]) => {
   return (await simulate(1, d1, 0, [PROGRAM], meddle)).violation;
 };
 
+/** Numbers all events anew, in the order of their times, so that nothing tells of those that are gone or new. */
+const NUMBER_ANEW = [
+  "UPDATE events SET position = position + 1000",
+  `UPDATE events SET position = ranked.n
+    FROM (SELECT position AS place, row_number() OVER (ORDER BY created_at, position) AS n FROM events) AS ranked
+    WHERE ranked.place = position`,
+  `UPDATE payments SET event_positions = (SELECT json_group_array(position)
+    FROM (SELECT position FROM events WHERE payment_id = payments.id ORDER BY sequence))`,
+];
+
 /** Rolls a payment back to its creation. */
 const rollBack = (id: number) => [
-  `DELETE FROM payment_events WHERE payment_id = ${id} AND sequence > 1`,
+  `DELETE FROM events WHERE payment_id = ${id} AND sequence > 1`,
   `UPDATE payments SET status = 'pending', version = 1, updated_at = created_at WHERE id = ${id}`,
+  ...NUMBER_ANEW,
 ];
 const DOUBLE = [
   `INSERT INTO payments SELECT 3, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at,
-    updated_at, metadata FROM payments WHERE id = 1`,
-  `INSERT INTO payment_events SELECT 3, sequence, type, data, request_id, created_at, key_id, 'double-' || commit_id
-    FROM payment_events WHERE payment_id = 1`,
+    updated_at, metadata, '[]' FROM payments WHERE id = 1`,
+  `INSERT INTO events SELECT merchant_id, position + 100, 3, sequence, type, data, request_id, 'double-' || commit_id,
+    key_id, idempotency_key, created_at FROM events WHERE payment_id = 1`,
+  ...NUMBER_ANEW,
 ];
 /** The same, by one and the same request. */
 const TWICE = DOUBLE.map((sql) => sql.replace("'double-' || ", ""));
 const changeRow = (column: string, sql: string) => [
   `UPDATE payments SET ${column} = ${sql} WHERE id = 1`,
-  `UPDATE payment_events SET data = json_set(data, '$.${column}', (SELECT ${column} FROM payments WHERE id = 1))
+  `UPDATE events SET data = json_set(data, '$.${column}', (SELECT ${column} FROM payments WHERE id = 1))
     WHERE payment_id = 1 AND sequence = 1`,
 ];
 
@@ -70,9 +82,10 @@ it.each<[string, string[], RegExp]>([
   [
     "a lost payment",
     [
-      "DELETE FROM payment_events WHERE payment_id = 1",
+      "DELETE FROM events WHERE payment_id = 1",
       "DELETE FROM idempotency_keys WHERE payment_id = 1",
       "DELETE FROM payments WHERE id = 1",
+      ...NUMBER_ANEW,
     ],
     /^The payment 1 of the key first is lost/,
   ],
@@ -83,6 +96,11 @@ it.each<[string, string[], RegExp]>([
   ],
   ["another order", changeRow("order_id", "7"), /^Payment 1 is .*7/],
   ["another currency", changeRow("currency", "'EUR'"), /^Payment 1 is .*EUR/],
+  [
+    "an event that is gone from the feed",
+    ["DELETE FROM events WHERE payment_id = 2 AND sequence = 2"],
+    /^The invariants/,
+  ],
   [
     "an amount that its event does not tell of",
     ["UPDATE payments SET amount_minor = 1 WHERE id = 1"],

@@ -209,7 +209,7 @@ function readStored(file: string): Stored {
       ) as Stored["payments"],
       keys: rows("SELECT key, payment_id FROM idempotency_keys") as Stored["keys"],
       events: rows(
-        "SELECT payment_id, type, data -> 'metadata' AS metadata, created_at FROM payment_events",
+        "SELECT payment_id, type, data -> 'metadata' AS metadata, created_at FROM events",
       ) as Stored["events"],
       metadata: rows("SELECT payment_id, name, value, created_at FROM payment_metadata") as Stored["metadata"],
       violations: rows(VIOLATIONS) as Stored["violations"],
@@ -220,7 +220,7 @@ function readStored(file: string): Stored {
 }
 
 /** The file of the D1 in a state directory, which also holds miniflare's own. */
-function databaseFile(state: string): string {
+export function databaseFile(state: string): string {
   const files = readdirSync(path.join(state, "v3/d1"), { recursive: true, encoding: "utf8" });
   const [file, ...others] = files.filter((name) => /\/[0-9a-f]{64}\.sqlite$/.test(name));
   if (!file || others.length > 0) throw new Error(`The state holds no D1, or several: ${files.join(", ")}`);
@@ -258,7 +258,7 @@ function descriptors(pid: number): number {
   }
 }
 
-async function until(condition: () => boolean, within: number, what: string): Promise<void> {
+export async function until(condition: () => boolean, within: number, what: string): Promise<void> {
   const deadline = Date.now() + within;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`Waited ${within} ms in vain until ${what}`);

@@ -9,6 +9,7 @@ export const SCALE = {
   modelSeed: optional("PROOF_MODEL_SEED"),
   histories: number("PROOF_HISTORIES", 2_000),
   httpHistories: number("PROOF_HTTP_HISTORIES", 100),
+  webhookRuns: number("PROOF_WEBHOOK_RUNS", 300),
   /** Where the seeds of the histories begin, so that several processes can share the work. */
   firstSeed: number("PROOF_FIRST_SEED", 1),
 };
@@ -17,6 +18,7 @@ export const SCALE = {
 export const REPLAY = {
   history: optional("PROOF_REPLAY_HISTORY"),
   http: optional("PROOF_REPLAY_HTTP"),
+  webhooks: optional("PROOF_REPLAY_WEBHOOKS"),
   model: optional("PROOF_REPLAY_MODEL"),
   property: process.env.PROOF_REPLAY_PROPERTY,
   path: process.env.PROOF_REPLAY_PATH,

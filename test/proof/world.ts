@@ -46,6 +46,10 @@ export class World {
     return new Promise((resolve) => this.#ready.push(resolve));
   }
 
+  get now(): number {
+    return this.#now;
+  }
+
   wait(milliseconds: number): Promise<void> {
     return new Promise((wake) => this.#sleeping.push({ until: this.#now + milliseconds, wake }));
   }

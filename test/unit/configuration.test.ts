@@ -31,16 +31,31 @@ describe("wrangler.toml", () => {
 
   it("keeps idempotency keys for 30 days, ends them daily, and is observed", () => {
     expect(config.vars.IDEMPOTENCY_RETENTION_DAYS).toBe("30");
-    expect(config.triggers.crons).toHaveLength(1);
-    expect(config.triggers.crons?.[0]).toMatch(/^\d+ \d+ \* \* \*$/);
+    expect(config.triggers.crons).toHaveLength(2);
+    // The daily one is the one that the Worker knows.
+    const source = readFileSync(path.join(PROJECT, "src/index.ts"), "utf8");
+    expect(source).toContain(`const DAILY = "${config.triggers.crons?.[1]}";`);
+    expect(config.triggers.crons?.[1]).toMatch(/^\d+ \d+ \* \* \*$/);
     expect(config.observability?.enabled).toBe(true);
+  });
+
+  it("looks for forgotten deliveries every minute", () => {
+    expect(config.triggers.crons?.[0]).toBe("* * * * *");
+    const [consumer] = config.queues.consumers ?? [];
+    expect(consumer?.queue).toBe(config.queues.producers?.[0]?.queue);
   });
 });
 
-it("asks nothing of any address: the only fetch of the source is that of the service's own files", () => {
+it("asks the service's own files, and the URLs of webhook endpoints in one place, where they are judged", () => {
   const files = readdirSync(path.join(PROJECT, "src"), { recursive: true, encoding: "utf8" });
   const calls = files
     .filter((file) => file.endsWith(".ts"))
-    .flatMap((file) => readFileSync(path.join(PROJECT, "src", file), "utf8").match(/[\w.]*\bfetch\(/g) ?? []);
-  expect(calls).toEqual(["c.env.ASSETS.fetch("]);
+    .flatMap((file) => {
+      const text = readFileSync(path.join(PROJECT, "src", file), "utf8");
+      return (text.match(/[\w.]*\bfetch\(.*/g) ?? []).map((call) => [file, call]);
+    });
+  expect(calls.sort()).toEqual([
+    ["routes/docs.ts", expect.stringContaining("c.env.ASSETS.fetch(")],
+    ["webhook/send.ts", "fetch(judged.url, {"],
+  ]);
 });

@@ -26,6 +26,7 @@ it("each migration keeps what the first version has stored", () => {
     expect(payment, file).toMatchObject({ id: 7, order_id: 42, amount_minor: 9999, status: "confirmed", version: 2 });
   }
   expect(database.prepare(VIOLATIONS).all()).toEqual([]);
+  expect(database.prepare("SELECT event_positions FROM payments").all()).toEqual([{ event_positions: "[1,2]" }]);
 });
 
 it("what the first version still writes, while the next one is rolled out, is taken", () => {
@@ -36,6 +37,11 @@ it("what the first version still writes, while the next one is rolled out, is ta
     VALUES (1, 42, 9999, 'USD', 'pending', 'internal', 1, 1000, 1000);
     INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
     VALUES (last_insert_rowid(), 1, 'payment.created',
-      '{"order_id":42,"amount_minor":9999,"currency":"USD","status":"pending","provider":"internal"}', 'r1', 1000);`);
+      '{"order_id":42,"amount_minor":9999,"currency":"USD","status":"pending","provider":"internal"}', 'r1', 1000);
+    UPDATE payments SET status = 'confirmed', version = 2, updated_at = 2000;
+    INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
+    SELECT id, version, 'payment.confirmed', '{"status":"confirmed"}', 'r2', updated_at FROM payments WHERE changes() = 1;
+    INSERT INTO idempotency_keys SELECT 1, 'confirm', '${"0".repeat(64)}', id, 2000 FROM payments WHERE changes() = 1;`);
+  expect(database.prepare("SELECT key FROM idempotency_keys").all()).toEqual([{ key: "confirm" }]);
   expect(database.prepare(VIOLATIONS).all()).toEqual([]);
 });

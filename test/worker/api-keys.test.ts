@@ -124,7 +124,7 @@ describe("create", () => {
     const rolled = await roll(admin, shown.id, { overlap_seconds: 60 });
     await paymentIn("confirmed", withKey(key));
     const stored = await dump();
-    expect(Object.keys(stored)).toEqual(expect.arrayContaining(["api_keys", "account_events", "payment_events"]));
+    expect(Object.keys(stored)).toEqual(expect.arrayContaining(["api_keys", "account_events", "events"]));
     for (const secret of [key, rolled.body.key ?? "", env.ADMIN_KEY ?? ""]) {
       const [, , random = ""] = secret.split("_");
       expect(random).toHaveLength(38);
@@ -686,7 +686,7 @@ describe("the trail", () => {
       headers: { "X-Request-Id": "the-confirmation" },
     });
     const { results } = await env.DB.prepare(
-      "SELECT key_id, request_id FROM payment_events WHERE payment_id = ? ORDER BY sequence",
+      "SELECT key_id, request_id FROM events WHERE payment_id = ? ORDER BY sequence",
     )
       .bind(body.id)
       .all();

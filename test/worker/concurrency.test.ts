@@ -13,7 +13,7 @@ const api = client();
 const FIFTY = Array.from({ length: 50 }, (_, index) => index);
 
 async function eventTypes(id: number): Promise<string[]> {
-  const rows = await env.DB.prepare("SELECT type FROM payment_events WHERE payment_id = ? ORDER BY sequence")
+  const rows = await env.DB.prepare("SELECT type FROM events WHERE payment_id = ? ORDER BY sequence")
     .bind(id)
     .all<{ type: string }>();
   return rows.results.map(({ type }) => type);

@@ -5,7 +5,7 @@ import { client, ORDER, PATHS, paymentIn } from "./client";
 
 const api = client();
 
-async function count(table: "payments" | "payment_events" | "idempotency_keys"): Promise<number> {
+async function count(table: "payments" | "events" | "idempotency_keys"): Promise<number> {
   return (await env.DB.prepare(`SELECT count(*) FROM ${table}`).first<number>("count(*)")) ?? 0;
 }
 
@@ -39,9 +39,9 @@ describe("create", () => {
     ["currency", { ...ORDER, currency: "EUR" }],
   ])("refuses the key for another %s, and changes nothing", async (what, other) => {
     const first = await api.create(ORDER, `other-${what}`);
-    const [payments, events] = [await count("payments"), await count("payment_events")];
+    const [payments, events] = [await count("payments"), await count("events")];
     expect((await api.create(other, `other-${what}`)).status).toBe(409);
-    expect([await count("payments"), await count("payment_events")]).toEqual([payments, events]);
+    expect([await count("payments"), await count("events")]).toEqual([payments, events]);
     expect((await api.get(first.body.id)).body).toEqual(first.body);
   });
 
@@ -86,11 +86,11 @@ describe.each(ACTIONS)("%s", (action) => {
     const { id } = await paymentIn(from);
     const key = `${action}-retry`;
     const first = await api.act(id, action, key);
-    const events = await count("payment_events");
+    const events = await count("events");
     const second = await api.act(id, action, `"${key}"`);
     expect([first.status, first.replayed]).toEqual([200, false]);
     expect([second.status, second.replayed, second.body]).toEqual([200, true, first.body]);
-    expect(await count("payment_events")).toBe(events);
+    expect(await count("events")).toBe(events);
     expect(await keysOf(id)).toContain(key);
   });
 

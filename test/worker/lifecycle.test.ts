@@ -15,7 +15,7 @@ const EXPECTED: Record<Status, Record<Action, Status | "unchanged" | 409>> = {
 
 async function events(id: number) {
   const { results } = await env.DB.prepare(
-    "SELECT sequence, type, data FROM payment_events WHERE payment_id = ? ORDER BY sequence",
+    "SELECT sequence, type, data FROM events WHERE payment_id = ? ORDER BY sequence",
   )
     .bind(id)
     .all();
@@ -67,7 +67,7 @@ it("never moves updated_at back, also when the clock does", async () => {
   const later = Date.now() + 3_600_000;
   await env.DB.batch([
     env.DB.prepare("UPDATE payments SET created_at = ?1, updated_at = ?1 WHERE id = ?2").bind(later, payment.id),
-    env.DB.prepare("UPDATE payment_events SET created_at = ? WHERE payment_id = ?").bind(later, payment.id),
+    env.DB.prepare("UPDATE events SET created_at = ? WHERE payment_id = ?").bind(later, payment.id),
   ]);
   const { body } = await api.act(payment.id, "confirm");
   expect(body.updated_at).toBe(new Date(later).toISOString());

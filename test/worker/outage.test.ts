@@ -49,7 +49,7 @@ function failsFirst(times: number, message = LOST): Around {
 }
 
 async function events(id: number): Promise<number> {
-  const row = await env.DB.prepare("SELECT count(*) AS n FROM payment_events WHERE payment_id = ?")
+  const row = await env.DB.prepare("SELECT count(*) AS n FROM events WHERE payment_id = ?")
     .bind(id)
     .first<{ n: number }>();
   return row?.n ?? 0;

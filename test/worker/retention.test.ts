@@ -47,7 +47,7 @@ const position = () => env.DB.prepare("SELECT position FROM job_positions").firs
 const rest = () =>
   env.DB.prepare(
     `SELECT (SELECT json_group_array(json_array(id, version, status, updated_at, metadata)) FROM payments) AS payments,
-       (SELECT json_group_array(json_array(payment_id, sequence, type, data, request_id, key_id)) FROM payment_events) AS events,
+       (SELECT json_group_array(json_array(payment_id, sequence, type, data, request_id, key_id)) FROM events) AS events,
        (SELECT json_group_array(json_array(id, type, subject, data, request_id, commit_id)) FROM account_events) AS changes,
        (SELECT json_group_array(json_array(id, revoked_at)) FROM api_keys) AS keys`,
   ).first();
@@ -241,7 +241,10 @@ describe("a key that has ended", () => {
 
 describe("the cron", () => {
   const run = (IDEMPOTENCY_RETENTION_DAYS: string, scheduledTime = NOW) =>
-    worker.scheduled(createScheduledController({ scheduledTime }), { ...env, IDEMPOTENCY_RETENTION_DAYS });
+    worker.scheduled(createScheduledController({ scheduledTime, cron: "17 3 * * *" }), {
+      ...env,
+      IDEMPOTENCY_RETENTION_DAYS,
+    });
 
   it("deletes what is older than the days that are configured, and says what it did", async () => {
     const logged = vi.spyOn(console, "log").mockImplementation(() => {});

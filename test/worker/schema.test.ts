@@ -129,6 +129,19 @@ describe("the database refuses", () => {
 const ROWS: Record<string, Record<string, string | number | null>> = {
   merchants: { id: 2, name: "Second", created_at: 1 },
   idempotency_keys: { merchant_id: 1, key: "k", fingerprint: "0".repeat(64), payment_id: 1, created_at: 1 },
+  events: {
+    merchant_id: 1,
+    position: 1,
+    payment_id: 1,
+    sequence: 1,
+    type: "payment.created",
+    data: "{}",
+    request_id: "r",
+    commit_id: "c",
+    key_id: null,
+    idempotency_key: null,
+    created_at: 1,
+  },
   payment_events: {
     payment_id: 1,
     sequence: 1,
@@ -181,6 +194,16 @@ describe("the database refuses a row of", () => {
     ["idempotency_keys", { key: "k".repeat(256) }],
     ["idempotency_keys", { fingerprint: "too short" }],
     ["idempotency_keys", { created_at: 0 }],
+    ["events", { position: 0 }],
+    ["events", { sequence: 0 }],
+    ["events", { type: "" }],
+    ["events", { data: "no JSON" }],
+    ["events", { request_id: "" }],
+    ["events", { commit_id: "" }],
+    ["events", { key_id: "" }],
+    ["events", { idempotency_key: "" }],
+    ["events", { idempotency_key: "k".repeat(256) }],
+    ["events", { created_at: 0 }],
     ["payment_events", { sequence: 0 }],
     ["payment_events", { type: "" }],
     ["payment_events", { data: "no JSON" }],
@@ -215,6 +238,8 @@ describe("the database refuses a row of", () => {
   });
 
   it.each([
+    ["events", { merchant_id: 99 }],
+    ["events", { payment_id: 99 }],
     ["payment_metadata", { merchant_id: 99 }],
     ["payment_metadata", { payment_id: 99 }],
     ["api_keys", { merchant_id: 99 }],
@@ -236,9 +261,9 @@ describe("the database refuses a row of", () => {
 });
 
 describe("the query of the invariants finds", () => {
-  const ORIGINAL = `INSERT INTO payments VALUES (900, 1, 7, 100, 'USD', 'confirmed', 'internal', 2, 1, 2, '{"cart":"c-7"}')`;
-  const CREATED = `INSERT INTO payment_events VALUES (900, 1, 'payment.created', '{"order_id":7,"amount_minor":100,"currency":"USD","status":"pending","provider":"internal","metadata":{"cart":"c-7"}}', 'r1', 1, NULL, 'c1')`;
-  const CONFIRMED = `INSERT INTO payment_events VALUES (900, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 2, NULL, 'c2')`;
+  const ORIGINAL = `INSERT INTO payments VALUES (900, 1, 7, 100, 'USD', 'confirmed', 'internal', 2, 1, 2, '{"cart":"c-7"}', '[1,2]')`;
+  const CREATED = `INSERT INTO events VALUES (1, 1, 900, 1, 'payment.created', '{"order_id":7,"amount_minor":100,"currency":"USD","status":"pending","provider":"internal","metadata":{"cart":"c-7"}}', 'r1', 'c1', NULL, NULL, 1)`;
+  const CONFIRMED = `INSERT INTO events VALUES (1, 2, 900, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', NULL, NULL, 2)`;
   const FOUND = `INSERT INTO payment_metadata VALUES (1, 'cart', 'c-7', 1, 900)`;
   const OTHER_MERCHANT = "INSERT OR IGNORE INTO merchants VALUES (2, 'other', 1)";
 
@@ -249,7 +274,7 @@ describe("the query of the invariants finds", () => {
   };
 
   async function violations(...statements: string[]): Promise<string[]> {
-    const tables = ["idempotency_keys", "payment_events", "payment_metadata", "payments"];
+    const tables = ["idempotency_keys", "events", "payment_metadata", "payments"];
     const clear = tables.map((table) => `DELETE FROM ${table}`);
     await env.DB.batch([...clear, ...statements].map((sql) => env.DB.prepare(sql)));
     const found = await rows<{ violation: string }>(VIOLATIONS);
@@ -265,8 +290,27 @@ describe("the query of the invariants finds", () => {
   it.each([
     ["a missing event", [ORIGINAL, CREATED, FOUND]],
     ["no event at all", [ORIGINAL, FOUND]],
-    ["a gap", [ORIGINAL, CREATED, CONFIRMED.replace("(900, 2", "(900, 3"), FOUND]],
-    ["an event too many", [ORIGINAL, CREATED, CONFIRMED, CONFIRMED.replace("(900, 2", "(900, 3"), FOUND]],
+    ["a gap", [ORIGINAL, CREATED, CONFIRMED.replace("900, 2", "900, 3"), FOUND]],
+    ["an event too many", [ORIGINAL, CREATED, CONFIRMED, CONFIRMED.replace("2, 900, 2", "3, 900, 3"), FOUND]],
+    [
+      "a gap in a merchant's events",
+      [ORIGINAL.replace("[1,2]", "[1,3]"), CREATED, CONFIRMED.replace("(1, 2", "(1, 3"), FOUND],
+    ],
+    ["an event that its payment does not know", [ORIGINAL.replace("[1,2]", "[1]"), CREATED, CONFIRMED, FOUND]],
+    ["an event that its payment looks for elsewhere", [ORIGINAL.replace("[1,2]", "[2,1]"), CREATED, CONFIRMED, FOUND]],
+    [
+      "an event of another merchant",
+      [ORIGINAL, CREATED, CONFIRMED, FOUND, OTHER_MERCHANT, CREATED.replace("(1, 1, 900, 1", "(2, 1, 900, 3")],
+    ],
+    [
+      "events that are not in the order of their times",
+      [
+        ORIGINAL.replace("2, 1, 2,", "2, 3, 3,").replace("[1,2]", "[2,1]"),
+        CREATED.replace("(1, 1,", "(1, 2,").replace("NULL, 1)", "NULL, 3)"),
+        CONFIRMED.replace("(1, 2,", "(1, 1,"),
+        FOUND.replace("1, 900", "3, 900"),
+      ],
+    ],
     ["another amount", [ORIGINAL.replace("100", "101"), CREATED, CONFIRMED, FOUND]],
     ["another status", [ORIGINAL.replace("confirmed", "failed"), CREATED, CONFIRMED, FOUND]],
     ["another time", [ORIGINAL.replace("2, 1, 2,", "2, 1, 3,"), CREATED, CONFIRMED, FOUND]],

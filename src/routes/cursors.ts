@@ -1,0 +1,36 @@
+/** Cursors: places in a list, in a text that clients hand back as it was. */
+import { z } from "@hono/zod-openapi";
+
+export const CURSOR = "Must be a cursor from an earlier answer, as it was";
+
+export function writeCursor(place: readonly (string | number)[]): string {
+  return btoa(JSON.stringify(place)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** The place in a cursor; null for what `writeCursor` has not written, in every character. */
+export function readCursor<Place extends readonly (string | number)[]>(
+  text: string,
+  schema: z.ZodType<Place>,
+): Place | null {
+  try {
+    const place = schema.parse(JSON.parse(atob(text.replaceAll("-", "+").replaceAll("_", "/"))));
+    return writeCursor(place) === text ? place : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A text that must be a cursor of one position.
+ *
+ * @param list what the cursors of this list are called by, so that another list's are refused
+ */
+export function positionCursor(text: z.ZodString, list: string) {
+  const place = z.tuple([z.literal(list), z.int().min(0)]);
+  return text.transform((cursor, context) => {
+    const [, position] = readCursor(cursor, place) ?? [];
+    if (position !== undefined) return position;
+    context.addIssue({ code: "custom", message: CURSOR });
+    return z.NEVER;
+  });
+}

@@ -1,0 +1,191 @@
+/** Every D1 statement about webhook endpoints. */
+import type { InferSelectModel } from "drizzle-orm";
+import { type Changed, change, UNTOLD } from "../access/trail";
+import type { Database } from "../database";
+import type { webhookEndpoints } from "../db/schema";
+import type { Idempotency } from "../idempotency";
+import type { Origin } from "../origin";
+import { type Page, pageOf, type Window } from "../page";
+import type { EventType } from "../payment/lifecycle";
+import { makeSecret } from "./signature";
+
+type EndpointRow = InferSelectModel<typeof webhookEndpoints>;
+
+/** An endpoint; times in milliseconds. */
+export interface Endpoint extends Omit<EndpointRow, "types"> {
+  readonly types: readonly EventType[];
+}
+
+const COLUMNS: Readonly<Record<keyof EndpointRow, true>> = {
+  id: true,
+  merchant_id: true,
+  url: true,
+  types: true,
+  secret: true,
+  previous_secret: true,
+  previous_secret_ends_at: true,
+  failing_since: true,
+  disabled_at: true,
+  disabled_reason: true,
+  deleted_at: true,
+  created_at: true,
+  updated_at: true,
+};
+const ENDPOINT = Object.keys(COLUMNS).join(", ");
+
+/** How many endpoints a merchant may have: each is a row more for every event. */
+export const MOST_ENDPOINTS = 20;
+
+function readRow(row: EndpointRow): Endpoint {
+  return { ...row, types: JSON.parse(row.types) };
+}
+
+/** The secrets that sign at a time. */
+export function secretsOf(
+  {
+    secret,
+    previous_secret,
+    previous_secret_ends_at,
+  }: Pick<EndpointRow, "secret" | "previous_secret" | "previous_secret_ends_at">,
+  now: number,
+): string[] {
+  const isValid = previous_secret !== null && previous_secret_ends_at !== null && now < previous_secret_ends_at;
+  return isValid ? [secret, previous_secret] : [secret];
+}
+
+/** Reads an endpoint of a merchant; null when there is none, or, unless it is asked for, a deleted one. One round trip. */
+export async function findEndpoint(
+  db: Database,
+  merchantId: number,
+  id: number,
+  { deleted = false }: { deleted?: boolean } = {},
+): Promise<Endpoint | null> {
+  const sql = `SELECT ${ENDPOINT} FROM webhook_endpoints WHERE id = ? AND merchant_id = ?`;
+  const [row] = await db.all<EndpointRow>(db.prepare(sql).bind(id, merchantId));
+  return row && (deleted || row.deleted_at === null) ? readRow(row) : null;
+}
+
+/** A page of a merchant's endpoints, newest first. One round trip. */
+export async function listEndpoints(db: Database, merchantId: number, window: Window): Promise<Page<Endpoint>> {
+  const { position, backward, limit } = window;
+  const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
+  const where = position ? `AND id ${compare} ?3` : "";
+  const sql = `
+  SELECT ${ENDPOINT} FROM webhook_endpoints WHERE merchant_id = ?1 AND deleted_at IS NULL ${where}
+  ORDER BY id ${order} LIMIT ?2`;
+  const place = position ? [position.id] : [];
+  const found = await db.all<EndpointRow>(db.prepare(sql).bind(merchantId, limit + 1, ...place));
+  return pageOf(window, found.map(readRow), ({ id, created_at }) => ({ at: created_at, id }));
+}
+
+const SUBJECT = "SELECT merchant_id, CAST(id AS TEXT) FROM webhook_endpoints WHERE id =";
+
+/** An endpoint's own condition: the merchant's, and there. */
+const ITS_OWN = (id: string) => `id = ${id} AND merchant_id = ?2 AND deleted_at IS NULL`;
+
+export type MadeSecret =
+  /** The secret itself is known to this request alone. */
+  { tag: "made"; id: number; secret: string } | Exclude<Changed, { tag: "changed" }>;
+
+function madeBy(changed: Changed, secret: string): MadeSecret {
+  return changed.tag === "changed" ? { tag: "made", id: Number(changed.subject), secret } : changed;
+}
+
+export interface NewEndpoint {
+  readonly url: string;
+  readonly types: readonly EventType[];
+}
+
+/** Creates an endpoint; `unchanged` when the merchant has as many as it may. One round trip. */
+export async function createEndpoint(
+  db: Database,
+  origin: Origin,
+  idempotency: Idempotency | null,
+  { url, types }: NewEndpoint,
+): Promise<MadeSecret> {
+  const secret = makeSecret();
+  const changed = await change(db, origin, idempotency, {
+    type: "webhook_endpoint.created",
+    first: {
+      sql: `
+  INSERT INTO webhook_endpoints (merchant_id, url, types, secret, created_at, updated_at)
+  SELECT ?2, ?4, ?5, ?6, ?7, ?7 WHERE ${UNTOLD}
+  AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ?2 AND deleted_at IS NULL) < ${MOST_ENDPOINTS}`,
+      values: [url, JSON.stringify(types), secret, origin.now],
+    },
+    subject: { sql: `${SUBJECT} last_insert_rowid()`, values: [] },
+    data: { url, types },
+  });
+  return madeBy(changed, secret);
+}
+
+export interface EndpointChange {
+  readonly url?: string | undefined;
+  readonly types?: readonly EventType[] | undefined;
+  readonly enabled?: boolean | undefined;
+}
+
+/** Changes an endpoint; `unchanged` when there is none, or that is how it is. One round trip. */
+export function updateEndpoint(
+  db: Database,
+  origin: Origin,
+  id: number,
+  { url, types, enabled }: EndpointChange,
+): Promise<Changed> {
+  const wanted = types ? JSON.stringify(types) : null;
+  return change(db, origin, null, {
+    type: "webhook_endpoint.updated",
+    first: {
+      sql: `
+  UPDATE webhook_endpoints SET url = coalesce(?5, url), types = coalesce(?6, types), updated_at = max(updated_at, ?8),
+    disabled_at = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, ?8) ELSE disabled_at END,
+    disabled_reason = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_reason, 'requested') ELSE disabled_reason END,
+    failing_since = iif(?7 = 1 AND disabled_at IS NOT NULL, NULL, failing_since)
+  WHERE ${ITS_OWN("?4")} AND ${UNTOLD}
+  AND (url IS NOT coalesce(?5, url) OR types IS NOT coalesce(?6, types) OR (disabled_at IS NULL) IS NOT coalesce(?7, disabled_at IS NULL))`,
+      values: [id, url ?? null, wanted, enabled === undefined ? null : Number(enabled), origin.now],
+    },
+    subject: { sql: `${SUBJECT} ?10`, values: [id] },
+    data: { url, types, enabled },
+  });
+}
+
+/** Deletes an endpoint; `unchanged` when there is none. Its deliveries stay. One round trip. */
+export function deleteEndpoint(db: Database, origin: Origin, id: number): Promise<Changed> {
+  return change(db, origin, null, {
+    type: "webhook_endpoint.deleted",
+    first: {
+      sql: `UPDATE webhook_endpoints SET deleted_at = ?5, updated_at = max(updated_at, ?5) WHERE ${ITS_OWN("?4")} AND ${UNTOLD}`,
+      values: [id, origin.now],
+    },
+    subject: { sql: `${SUBJECT} ?10`, values: [id] },
+    data: {},
+  });
+}
+
+/**
+ * Gives an endpoint a new secret, beside which the old one signs for `overlap` more milliseconds; one that was
+ * rolled before that signs no more. `unchanged` when there is no such endpoint. One round trip.
+ */
+export async function rollSecret(
+  db: Database,
+  origin: Origin,
+  idempotency: Idempotency | null,
+  { id, overlap }: { id: number; overlap: number },
+): Promise<MadeSecret> {
+  const secret = makeSecret();
+  const end = origin.now + overlap;
+  const changed = await change(db, origin, idempotency, {
+    type: "webhook_endpoint.rolled",
+    first: {
+      sql: `
+  UPDATE webhook_endpoints SET secret = ?5, previous_secret = secret, previous_secret_ends_at = ?6,
+    updated_at = max(updated_at, ?7)
+  WHERE ${ITS_OWN("?4")} AND ${UNTOLD}`,
+      values: [id, secret, end, origin.now],
+    },
+    subject: { sql: `${SUBJECT} ?10`, values: [id] },
+    data: { previous_secret_ends_at: end },
+  });
+  return madeBy(changed, secret);
+}

@@ -1,0 +1,92 @@
+/** One attempt to tell an endpoint of something. */
+import { readRetryAfter } from "./schedule";
+import { signedHeaders } from "./signature";
+import { readUrl } from "./url";
+
+/** In milliseconds, for the whole answer. */
+export const TIMEOUT = 15_000;
+/** In bytes: what is kept of an answer. */
+export const KEPT_OF_ANSWER = 2_048;
+
+export interface Message {
+  /** The same on every attempt. */
+  readonly id: string;
+  readonly body: string;
+}
+
+export interface Target {
+  readonly url: string;
+  /** All that are valid. */
+  readonly secrets: readonly string[];
+  /** Whether a server on this machine may be told: on one's own machine only. */
+  readonly allowLoopback: boolean;
+}
+
+/** What came of an attempt, as it is kept. */
+export interface Attempt {
+  /** When it began, in milliseconds. */
+  readonly at: number;
+  readonly duration_ms: number;
+  /** The HTTP status; null when there was no answer. */
+  readonly status: number | null;
+  /** Why there was none. */
+  readonly error: string | null;
+  /** The beginning of the answer's body. */
+  readonly answer: string;
+}
+
+export interface Sent {
+  readonly attempt: Attempt;
+  readonly succeeded: boolean;
+  /** How long the endpoint asked to be left alone, in milliseconds. */
+  readonly retryAfter: number | null;
+}
+
+/** Sends a message once. Never throws: whatever goes wrong is what came of it. */
+export async function send({ url, secrets, allowLoopback }: Target, { id, body }: Message): Promise<Sent> {
+  const at = Date.now();
+  const sent = (status: number | null, error: string | null, answer: string, retryAfter: number | null = null) => ({
+    attempt: { at, duration_ms: Math.max(Date.now() - at, 0), status, error, answer },
+    succeeded: status !== null && status >= 200 && status < 300,
+    retryAfter,
+  });
+  // It was judged when it was set; the rules may be stricter where it is used.
+  const judged = readUrl(url, { allowLoopback });
+  if (!judged.ok) return sent(null, `The URL is not allowed: ${judged.detail}`, "");
+  try {
+    const response = await fetch(judged.url, {
+      method: "POST",
+      headers: {
+        "Content-Type": "application/json",
+        "User-Agent": "payment-service-webhooks",
+        ...(await signedHeaders(secrets, id, at, body)),
+      },
+      body,
+      // A redirect is no success: it would take the message to where nobody has said it may go.
+      redirect: "manual",
+      signal: AbortSignal.timeout(TIMEOUT),
+    });
+    const retryAfter = readRetryAfter(response.headers.get("Retry-After"), at);
+    return sent(response.status, null, await beginningOf(response), retryAfter);
+  } catch (error) {
+    const isTimeout = error instanceof Error && error.name === "TimeoutError";
+    return sent(null, isTimeout ? `No answer within ${TIMEOUT / 1000} seconds` : "No connection", "");
+  }
+}
+
+/** The beginning of a body; what breaks off later than the status has arrived does not matter. */
+async function beginningOf({ body }: Response): Promise<string> {
+  if (!body) return "";
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body as ReadableStream<Uint8Array>) {
+      chunks.push(chunk.subarray(0, KEPT_OF_ANSWER - length));
+      length += chunk.byteLength;
+      if (length >= KEPT_OF_ANSWER) break;
+    }
+  } catch {
+    // What has come is kept.
+  }
+  return new TextDecoder().decode(await new Blob(chunks).arrayBuffer());
+}

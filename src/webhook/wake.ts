@@ -1,0 +1,59 @@
+/** What sets deliveries going: the queue, right after a commit, and a sweep for what the queue was not told. */
+import { Database } from "../database";
+import { cancelOpen, findOverdue } from "./deliveries";
+import type { EndpointObject } from "./object";
+import type { DeliveryMessage } from "./outbox";
+
+/** How long a delivery may be due before the sweep takes it for forgotten, in milliseconds. */
+const FORGOTTEN_AFTER = 30_000;
+/** Endpoints that one sweep wakes, within what a Worker may ask for in one run; the next one wakes the rest. */
+const SWEPT_AT_ONCE = 500;
+
+/** Wakes an endpoint; whether that has worked. */
+async function wake(objects: DurableObjectNamespace<EndpointObject>, endpointId: number): Promise<boolean> {
+  try {
+    await objects.getByName(String(endpointId)).wake();
+    return true;
+  } catch (error) {
+    console.error(JSON.stringify({ message: "endpoint not woken", endpoint_id: endpointId, cause: String(error) }));
+    return false;
+  }
+}
+
+/** Wakes the endpoints that a batch of messages is about, each once; who cannot be woken is asked again later. */
+export async function wakeEndpoints(
+  { messages }: MessageBatch<DeliveryMessage>,
+  objects: DurableObjectNamespace<EndpointObject>,
+): Promise<void> {
+  const endpointIds = new Set(messages.flatMap(({ body }) => body.deliveries.map(({ endpoint_id }) => endpoint_id)));
+  const failed = new Set<number>();
+  await Promise.all(
+    [...endpointIds].map(async (endpointId) => {
+      if (!(await wake(objects, endpointId))) failed.add(endpointId);
+    }),
+  );
+  for (const message of messages) {
+    if (message.body.deliveries.some(({ endpoint_id }) => failed.has(endpoint_id))) message.retry();
+    else message.ack();
+  }
+}
+
+export interface Swept {
+  woken: number;
+  /** Deliveries of endpoints that are disabled or deleted. */
+  cancelled: number;
+}
+
+/** Wakes every endpoint with a delivery that should have been sent by now, and cancels what is left of those that are no more. */
+export async function sweepDeliveries(
+  d1: D1Database,
+  objects: DurableObjectNamespace<EndpointObject>,
+  now: number,
+): Promise<Swept> {
+  const db = new Database(d1);
+  const swept: Swept = { woken: 0, cancelled: 0 };
+  const overdue = await findOverdue(db, now - FORGOTTEN_AFTER, SWEPT_AT_ONCE);
+  for (const { endpoint_id, told } of overdue) if (told && (await wake(objects, endpoint_id))) swept.woken++;
+  for (const { endpoint_id, told } of overdue) if (!told) swept.cancelled += await cancelOpen(db, endpoint_id);
+  return swept;
+}

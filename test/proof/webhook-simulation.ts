@@ -1,0 +1,417 @@
+import { createHmac } from "node:crypto";
+import { ACTIONS, EVENT_TYPES } from "../../src/payment/lifecycle";
+import { EndpointObject } from "../../src/webhook/object";
+import type { DeliveryMessage } from "../../src/webhook/outbox";
+import { sweepDeliveries, wakeEndpoints } from "../../src/webhook/wake";
+import { VIOLATIONS } from "../invariants";
+import type { SimulatedD1 } from "./d1";
+import { Platform } from "./platform";
+import { derived, World } from "./world";
+
+/** What can go wrong between a commit and the record of its delivery. */
+export const WEBHOOK_FAULTS = [
+  "queue: lost before it is told",
+  "queue: lost after it was told",
+  "queue: doubled",
+  "queue: late",
+  "endpoint's object: out of reach",
+  "endpoint's object: killed in the middle",
+  "endpoint's object: two live instances",
+  "receiver: answers an error",
+  "receiver: asks to be left alone",
+  "receiver: redirects",
+  "receiver: drops the connection",
+  "receiver: takes it, and its answer is lost",
+  "receiver: hangs",
+  "receiver: slow",
+] as const;
+export type WebhookFault = (typeof WEBHOOK_FAULTS)[number];
+
+const RECEIVER_FAULTS = WEBHOOK_FAULTS.filter((fault) => fault.startsWith("receiver"));
+const QUEUE_FAULTS = WEBHOOK_FAULTS.filter((fault) => fault.startsWith("queue"));
+const OBJECT_FAULTS = WEBHOOK_FAULTS.filter((fault) => fault.startsWith("endpoint's object"));
+
+const MINUTE = 60_000;
+/** With receivers that take what they are sent, each sweep that is needed sends something. */
+const MOST_SWEEPS = 100;
+
+/** One request as a receiver got it, and whether it was told of as a success. */
+interface Received {
+  readonly host: string;
+  readonly id: string;
+  readonly body: string;
+  /** In the order of arrival, on the clock that begins and ends share. */
+  readonly began: number;
+  ended: number;
+  taken: boolean;
+}
+
+export interface WebhookRun {
+  readonly struck: ReadonlyMap<WebhookFault, number>;
+  readonly events: number;
+  readonly deliveries: number;
+  readonly requests: number;
+  /** What is wrong, or null. */
+  readonly violation: string | null;
+}
+
+interface Host {
+  alarmAt: number | null;
+  isRunning: boolean;
+  instances: { object: EndpointObject; killed: boolean; kill: () => void }[];
+}
+
+const NEVER = new Promise<never>(() => {});
+
+/** The platform with a queue, endpoint objects with their alarms, and receivers; all with faults. */
+class WebhookPlatform {
+  faultRate: number;
+  readonly struck = new Map<WebhookFault, number>();
+  readonly received: Received[] = [];
+  readonly env: Env;
+  readonly #hosts = new Map<string, Host>();
+  #clock = 0;
+
+  constructor(
+    readonly world: World,
+    readonly platform: Platform,
+    readonly d1: SimulatedD1,
+    faultRate: number,
+  ) {
+    this.faultRate = faultRate;
+    this.env = Object.assign(platform.env, {
+      ENDPOINT: { getByName: (name: string) => ({ wake: () => this.#wake(name) }) },
+      DELIVERIES: { send: (message: DeliveryMessage) => this.#queue(message) },
+    });
+  }
+
+  #strike(classes: readonly WebhookFault[]): WebhookFault | undefined {
+    if (this.faultRate === 0 || this.world.random() >= this.faultRate) return undefined;
+    const fault = this.world.pick(classes);
+    this.struck.set(fault, (this.struck.get(fault) ?? 0) + 1);
+    return fault;
+  }
+
+  async #queue(message: DeliveryMessage): Promise<void> {
+    await this.world.turn();
+    const fault = this.#strike(QUEUE_FAULTS);
+    if (fault === "queue: lost before it is told") throw new Error("The queue is out of reach");
+    if (fault === "queue: lost after it was told") return;
+    const copies = fault === "queue: doubled" ? 2 : 1;
+    for (let n = 0; n < copies; n++)
+      void this.#consume(message, fault === "queue: late" ? this.world.below(10 * MINUTE) : 0);
+  }
+
+  async #consume(body: DeliveryMessage, after: number): Promise<void> {
+    if (after > 0) await this.world.wait(after);
+    await this.world.turn();
+    let again = false;
+    const retry = () => {
+      again = true;
+    };
+    const batch = { messages: [{ body, ack() {}, retry }] } as unknown as MessageBatch<DeliveryMessage>;
+    await wakeEndpoints(batch, this.env.ENDPOINT);
+    if (again) await this.#consume(body, 1_000);
+  }
+
+  async #wake(name: string): Promise<void> {
+    await this.world.turn();
+    switch (this.#strike(OBJECT_FAULTS)) {
+      case "endpoint's object: out of reach":
+        throw new Error("The object is out of reach");
+      case "endpoint's object: killed in the middle":
+        for (const { kill } of this.#host(name).instances) kill();
+        break;
+      case "endpoint's object: two live instances":
+        this.#host(name).instances.push(this.#create(name));
+        break;
+    }
+    await this.world.pick(this.#alive(name)).object.wake();
+  }
+
+  #host(name: string): Host {
+    const host = this.#hosts.get(name) ?? { alarmAt: null, isRunning: false, instances: [] };
+    this.#hosts.set(name, host);
+    return host;
+  }
+
+  #alive(name: string): Host["instances"] {
+    const host = this.#host(name);
+    host.instances = host.instances.filter(({ killed }) => !killed);
+    if (host.instances.length === 0) host.instances.push(this.#create(name));
+    return host.instances;
+  }
+
+  /** An instance that is killed gets no further: nothing that it asks for is done, or answered. */
+  #create(name: string): Host["instances"][number] {
+    const instance = { killed: false, kill: () => {}, object: undefined as unknown as EndpointObject };
+    const alive = <T>(ask: () => Promise<T>): Promise<T> => (instance.killed ? NEVER : ask());
+    const { DB } = this.env;
+    const db = {
+      prepare: (sql: string) => guard(DB.prepare(sql)),
+      batch: (statements: D1PreparedStatement[]) => alive(() => DB.batch(statements)),
+    };
+    const guard = (statement: D1PreparedStatement): D1PreparedStatement =>
+      Object.assign(Object.create(statement), {
+        ...statement,
+        bind: (...values: unknown[]) => guard(statement.bind(...values)),
+        all: () => alive(() => statement.all()),
+      });
+    const setAlarm = async (at: number) => {
+      if (instance.killed) return NEVER;
+      this.#setAlarm(name, at);
+    };
+    const state = { id: { name }, storage: { setAlarm } } as unknown as DurableObjectState;
+    instance.object = new EndpointObject(state, { ...this.env, DB: db } as unknown as Env);
+    instance.kill = () => {
+      instance.killed = true;
+    };
+    return instance;
+  }
+
+  #setAlarm(name: string, at: number): void {
+    const host = this.#host(name);
+    host.alarmAt = at;
+    void this.#fire(name, at);
+  }
+
+  /** As the runtime does: one alarm at a time, and again when what ran it was killed or failed. */
+  async #fire(name: string, at: number): Promise<void> {
+    const host = this.#host(name);
+    const now = this.world.now;
+    if (at > now) await this.world.wait(at - now);
+    else await this.world.turn();
+    if (host.isRunning || host.alarmAt !== at) return;
+    host.alarmAt = null;
+    host.isRunning = true;
+    const instance = this.world.pick(this.#alive(name));
+    const killed = new Promise<"killed">((resolve) => {
+      const { kill } = instance;
+      instance.kill = () => {
+        kill();
+        resolve("killed");
+      };
+    });
+    const ended = await Promise.race([
+      killed,
+      instance.object.alarm().then(
+        () => "done" as const,
+        () => "failed" as const,
+      ),
+    ]);
+    host.isRunning = false;
+    if (ended !== "done") this.#setAlarm(name, this.world.now + 2_000);
+    else if (host.alarmAt !== null) void this.#fire(name, host.alarmAt);
+  }
+
+  /** What receivers do with a request. */
+  readonly fetch = async (url: string, init: RequestInit): Promise<Response> => {
+    const headers = new Headers(init.headers);
+    const body = String(init.body);
+    const { host } = new URL(url);
+    const id = headers.get("webhook-id") ?? "";
+    const received: Received = { host, id, body, began: this.#clock++, ended: Number.POSITIVE_INFINITY, taken: false };
+    const text = `${id}.${headers.get("webhook-timestamp")}.${body}`;
+    const secret = this.d1.rows<{ secret: string }>(`SELECT secret FROM webhook_endpoints WHERE url = '${url}'`)[0]
+      ?.secret;
+    const key = Buffer.from(secret?.slice("whsec_".length) ?? "", "base64");
+    if (headers.get("webhook-signature") !== `v1,${createHmac("sha256", key).update(text).digest("base64")}`) {
+      throw new TypeError("A wrong signature");
+    }
+    await this.world.turn();
+    this.received.push(received);
+    const answer = (status: number, more: Record<string, string> = {}) => {
+      received.taken = status < 300;
+      received.ended = this.#clock++;
+      return new Response(null, { status, headers: more });
+    };
+    switch (this.#strike(RECEIVER_FAULTS)) {
+      case "receiver: answers an error":
+        return answer(this.world.pick([400, 404, 409, 429, 500, 502, 503]));
+      case "receiver: asks to be left alone":
+        return answer(429, { "Retry-After": String(this.world.below(900)) });
+      case "receiver: redirects":
+        return answer(this.world.pick([301, 302, 307, 308]), { Location: "https://elsewhere.example.com/" });
+      case "receiver: drops the connection":
+        received.ended = this.#clock++;
+        throw new TypeError("The connection is gone");
+      case "receiver: takes it, and its answer is lost":
+        received.taken = true;
+        received.ended = this.#clock++;
+        throw new TypeError("The connection is gone");
+      case "receiver: hangs":
+        await this.world.wait(15_000);
+        received.ended = this.#clock++;
+        throw new DOMException("The operation timed out", "TimeoutError");
+      case "receiver: slow":
+        await this.world.wait(this.world.below(14_000));
+        break;
+    }
+    await this.world.turn();
+    return answer(this.world.pick([200, 201, 202, 204]));
+  };
+}
+
+/** The world's chance in place of the runtime's secrets, and a digest that takes no time. */
+function takeCrypto(world: World): void {
+  const subtle = {
+    ...crypto.subtle,
+    digest: crypto.subtle.digest,
+    timingSafeEqual: crypto.subtle.timingSafeEqual,
+    importKey: async (_: string, raw: Uint8Array) => raw,
+    sign: async (_: string, key: Uint8Array, data: Uint8Array) => createHmac("sha256", key).update(data).digest(),
+  };
+  const getRandomValues = (bytes: Uint8Array) => {
+    for (let n = 0; n < bytes.length; n++) bytes[n] = world.below(256);
+    return bytes;
+  };
+  Object.assign(crypto, { getRandomValues });
+  Object.defineProperty(crypto, "subtle", { value: subtle, configurable: true });
+}
+
+const AUTHORIZED = (key: string) => ({ Authorization: `Bearer ${key}`, "Content-Type": "application/json" });
+
+/**
+ * Clients write payments while endpoints are told of them, under faults; then the faults are switched off and
+ * time goes on until nothing is left to send. Every event must have arrived at every endpoint that wants it, a
+ * payment's in order, each as the API tells it.
+ */
+export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate: number): Promise<WebhookRun> {
+  d1.clear();
+  const world = new World(derived(seed, "webhooks"));
+  const platform = new Platform(world, d1);
+  const webhooks = new WebhookPlatform(world, platform, d1, 0);
+  const { service, env } = platform;
+  const [fetchBefore, timeoutBefore] = [globalThis.fetch, AbortSignal.timeout];
+  const endpoints: { host: string; types: readonly string[] }[] = [];
+  const told: unknown[] = [];
+
+  const ask = async (method: string, path: string, body?: unknown, key?: string) => {
+    await world.turn();
+    const headers = { ...AUTHORIZED(service.key), ...(key !== undefined && { "Idempotency-Key": key }) };
+    return service.send(
+      new Request(`http://test/api/v1${path}`, {
+        method,
+        headers,
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      }),
+    );
+  };
+  /** Asks until there is an answer, as a client does that has a key. */
+  const insist = async (method: string, path: string, body: unknown, key: string) => {
+    for (;;) {
+      const response = await ask(method, path, body, key);
+      if (response.status < 500) return response;
+      await world.wait(500);
+    }
+  };
+
+  try {
+    await world.run(async () => {
+      takeCrypto(world);
+      globalThis.fetch = webhooks.fetch as typeof fetch;
+      AbortSignal.timeout = () => new AbortController().signal;
+      for (let n = 0; n < 1 + world.below(3); n++) {
+        const types = world.random() < 0.6 ? EVENT_TYPES : EVENT_TYPES.filter(() => world.random() < 0.6);
+        if (types.length === 0) continue;
+        const host = `endpoint-${n}.example.com`;
+        await ask("POST", "/webhook-endpoints", { url: `https://${host}/`, types });
+        endpoints.push({ host, types });
+      }
+      platform.faultRate = faultRate / 2;
+      webhooks.faultRate = faultRate;
+      let writing = true;
+      const sweeping = (async () => {
+        while (writing) {
+          await world.wait(MINUTE);
+          await sweepDeliveries(env.DB, env.ENDPOINT, Date.now()).catch(() => {});
+        }
+      })();
+      await Promise.all(
+        Array.from({ length: 2 + world.below(3) }, async (_, client) => {
+          for (let n = 0; n < 1 + world.below(3); n++) {
+            const key = `${client}-${n}`;
+            const created = await insist("POST", "/payments", { order_id: 1 + n, amount: 1 }, key);
+            const { id } = (await created.json()) as { id: number };
+            for (const action of ACTIONS) {
+              if (world.random() < 0.3) await world.wait(world.below(3 * MINUTE));
+              if (world.random() < 0.7)
+                await insist("POST", `/payments/${id}/${action}`, undefined, `${key}-${action}`);
+            }
+          }
+        }),
+      );
+      await world.wait(world.below(10 * MINUTE));
+      platform.faultRate = 0;
+      webhooks.faultRate = 0;
+      writing = false;
+      await sweeping;
+      // A sweep finds what nobody has been told of, once it is due on a clock that may have jumped.
+      for (let sweeps = 0; sweeps < MOST_SWEEPS; sweeps++) {
+        const [{ at } = { at: null }] = d1.rows<{ at: number | null }>(
+          "SELECT min(next_attempt_at) AS at FROM webhook_deliveries",
+        );
+        if (at === null) break;
+        await world.wait(Math.max(at - Date.now(), 0) + 2 * MINUTE);
+        await sweepDeliveries(env.DB, env.ENDPOINT, Date.now());
+      }
+    });
+    await world.run(async () => {
+      for (let path: string | null = "/events?limit=100"; path !== null; ) {
+        const page = (await (await ask("GET", path)).json()) as {
+          data: unknown[];
+          has_more: boolean;
+          next_cursor: string;
+        };
+        told.push(...page.data);
+        path = page.has_more ? `/events?limit=100&cursor=${page.next_cursor}` : null;
+      }
+    });
+  } catch (error) {
+    return result(`${error}\n${world.errors.join("\n")}`);
+  } finally {
+    globalThis.fetch = fetchBefore;
+    AbortSignal.timeout = timeoutBefore;
+  }
+  return result(judge());
+
+  function result(violation: string | null): WebhookRun {
+    const [{ n = 0 } = {}] = d1.rows<{ n: number }>("SELECT count(*) AS n FROM webhook_deliveries");
+    return {
+      struck: webhooks.struck,
+      events: told.length,
+      deliveries: n,
+      requests: webhooks.received.length,
+      violation,
+    };
+  }
+
+  function judge(): string | null {
+    const broken = d1.rows(VIOLATIONS);
+    if (broken.length > 0) return `The invariants do not hold: ${JSON.stringify(broken)}`;
+    const open = d1.rows("SELECT * FROM webhook_deliveries WHERE state <> 'succeeded'");
+    if (open.length > 0) return `Not delivered: ${JSON.stringify(open)}`;
+    const events = told as { id: string; type: string; sequence: number; data: { id: number } }[];
+    for (const { host, types } of endpoints) {
+      const arrived = webhooks.received.filter((request) => request.host === host);
+      const wanted = events.filter(({ type }) => types.includes(type));
+      const strange = arrived.find(({ id }) => !wanted.some((event) => event.id === id));
+      if (strange) return `${host} was told what it did not ask for: ${strange.body}`;
+      for (const event of wanted) {
+        const requests = arrived.filter(({ id }) => id === event.id);
+        if (!requests.some(({ taken }) => taken)) return `${host} was never told of ${event.id}`;
+        const changed = requests.find(({ body }) => body !== JSON.stringify(event));
+        if (changed) return `${host} was told ${changed.body} and not ${JSON.stringify(event)}`;
+        const first = Math.min(...requests.map(({ began }) => began));
+        const early = wanted.find(
+          (before) =>
+            before.data.id === event.data.id &&
+            before.sequence < event.sequence &&
+            !arrived.some(({ id, taken, ended }) => id === before.id && taken && ended < first),
+        );
+        if (early) return `${host} was told of ${event.id} before it had taken ${early.id}`;
+      }
+    }
+    return null;
+  }
+}
