@@ -7,8 +7,8 @@ const migrations = await readD1Migrations(path.join(import.meta.dirname, "migrat
 
 export default defineConfig({
   test: {
-    // The log has a line for every request.
-    onConsoleLog: (log) => !log.includes('"message":"request"'),
+    // The log has a line for every request, and every delivery.
+    onConsoleLog: (log) => !/"message":"(request|delivery)"/.test(log),
     reporters: ["default", "./test/count-reporter.ts"],
     projects: [
       // Pure modules, on Node.
