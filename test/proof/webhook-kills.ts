@@ -100,9 +100,12 @@ class Receiver {
   readonly arrivals: Arrival[] = [];
   readonly secrets = new Map<string, string>();
   readonly wrong: string[] = [];
+  readonly random: Random;
   #clock = 0;
 
-  constructor(readonly random: Random) {}
+  constructor(random: Random) {
+    this.random = random;
+  }
 
   async answer(request: Request): Promise<Response> {
     const { host } = new URL(request.url);
