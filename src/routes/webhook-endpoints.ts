@@ -24,6 +24,7 @@ import { OVERLAP, Overlap } from "./api-key-schemas";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "./idempotency-header";
 import { NOT_AN_OBJECT } from "./merchant-schemas";
 import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "./page-parameters";
+import { TEST_TYPE } from "./webhook-messages";
 import {
   EndpointChanges,
   EndpointPath,
@@ -253,7 +254,7 @@ endpoint(webhookEndpoints, test, async (c, { params: { endpoint_id: id } }) => {
   const now = Date.now();
   const event = {
     id: `evt_test_${crypto.randomUUID()}`,
-    type: "webhook_endpoint.test",
+    type: TEST_TYPE,
     timestamp: new Date(now).toISOString(),
     data: { webhook_endpoint_id: id },
   };

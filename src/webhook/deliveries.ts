@@ -43,8 +43,9 @@ export async function nextDue(db: Database, endpointId: number): Promise<number 
 }
 
 /**
- * Endpoints with deliveries that have been due since before a time, and whether they are told at all. One round
- * trip; it reads a row or two for each endpoint that has open deliveries, however many those are.
+ * Endpoints with deliveries that have been due since before a time, and those that are not told any more and have
+ * some left; in no order, so that nobody comes last each time. One round trip; it reads a few rows for each endpoint
+ * that has open deliveries, however many those are.
  */
 export function findOverdue(
   db: Database,
@@ -61,9 +62,9 @@ export function findOverdue(
   )
   SELECT endpoint_id, disabled_at IS NULL AND deleted_at IS NULL AS told
   FROM open JOIN webhook_endpoints ON webhook_endpoints.id = endpoint_id
-  WHERE (SELECT min(next_attempt_at) FROM webhook_deliveries AS due
+  WHERE NOT told OR (SELECT min(next_attempt_at) FROM webhook_deliveries AS due
     WHERE due.endpoint_id = open.endpoint_id AND next_attempt_at IS NOT NULL) < ?1
-  LIMIT ?2`;
+  ORDER BY random() LIMIT ?2`;
   return db.all(db.prepare(sql).bind(before, limit));
 }
 
@@ -92,12 +93,15 @@ const LET_NEXT_GO = `
   UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ?3
   WHERE endpoint_id = ?1 AND state = 'waiting' AND position = (SELECT min(position) FROM (${OPEN_OF_PAYMENT}))`;
 
-const BEGIN_TO_FAIL = "UPDATE webhook_endpoints SET failing_since = ?2 WHERE id = ?1 AND failing_since IS NULL";
+// What came of an attempt says nothing of another URL that the endpoint has been given since.
+const BEGIN_TO_FAIL =
+  "UPDATE webhook_endpoints SET failing_since = ?2 WHERE id = ?1 AND url = ?3 AND failing_since IS NULL";
 const FAIL_NO_MORE = "UPDATE webhook_endpoints SET failing_since = NULL WHERE id = ?1 AND failing_since IS NOT NULL";
 
 const DISABLE = `
   UPDATE webhook_endpoints SET disabled_at = ?2, disabled_reason = ?3, updated_at = max(updated_at, ?2)
-  WHERE id = ?1 AND disabled_at IS NULL AND deleted_at IS NULL AND (?3 = 'gone' OR failing_since <= ?2 - ${FAILING_FOR})`;
+  WHERE id = ?1 AND url = ?4 AND disabled_at IS NULL AND deleted_at IS NULL
+  AND (?3 = 'gone' OR failing_since <= ?2 - ${FAILING_FOR})`;
 
 const TELL_OF_DISABLING = `
   INSERT INTO account_events
@@ -140,8 +144,8 @@ export async function recordAttempt(
       : [
           own,
           letNextGo,
-          db.prepare(BEGIN_TO_FAIL).bind(endpointId, now),
-          db.prepare(DISABLE).bind(endpointId, now, reason),
+          db.prepare(BEGIN_TO_FAIL).bind(endpointId, now, due.url),
+          db.prepare(DISABLE).bind(endpointId, now, reason, due.url),
           db.prepare(TELL_OF_DISABLING).bind(endpointId, reason, commitId, now),
         ],
   );
@@ -271,14 +275,29 @@ export async function findDelivery(
   return row ? readDelivery(row) : null;
 }
 
-/** Makes a delivery due now, with all its tries; not while an earlier event of its payment is open. One round trip. */
+/** Has later events of a payment wait for an earlier one that is sent again. ?1 is the endpoint. */
+const putBack = (positions: string) => `
+  UPDATE webhook_deliveries SET state = 'waiting', next_attempt_at = NULL
+  WHERE endpoint_id = ?1 AND state = 'pending' AND position IN (${positions})`;
+
+/**
+ * Makes a delivery due now, with all its tries, before the payment's later events that are open; not while an earlier
+ * one is. One round trip.
+ */
 export async function retryDelivery(db: Database, endpointId: number, position: number, now: number): Promise<boolean> {
   const sql = `
   UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ?3, failures = 0
   WHERE endpoint_id = ?1 AND position = ?2 AND NOT EXISTS (SELECT 1 FROM (${OPEN_OF_PAYMENT}) WHERE position < ?2)
   AND EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = ?1 AND disabled_at IS NULL AND deleted_at IS NULL)
   RETURNING position`;
-  return (await db.all(db.prepare(sql).bind(endpointId, position, now))).length > 0;
+  const later = putBack(`
+    SELECT position FROM (${OPEN_OF_PAYMENT}) WHERE position > ?2 AND EXISTS (
+      SELECT 1 FROM webhook_deliveries WHERE endpoint_id = ?1 AND position = ?2 AND state = 'pending')`);
+  const { rows } = await db.batch<object>([
+    db.prepare(sql).bind(endpointId, position, now),
+    db.prepare(later).bind(endpointId, position),
+  ]);
+  return (rows[0] ?? []).length > 0;
 }
 
 /** The position of a merchant's first event that is not before a time, or of the next one: found by halving. */
@@ -305,8 +324,8 @@ export interface Range {
 }
 
 /**
- * Delivers the events of a time range again, also those that had no delivery; what is still open stays as it is.
- * Each payment's go in their order. One round trip, which reads a few rows for each event of the range.
+ * Delivers the events of a time range again, also those that had no delivery; what is still open keeps its tries.
+ * Each payment's go in their order, before its later ones that are open. One round trip, which reads a few rows for each event of the range.
  *
  * @returns what is delivered again, and the position to go on after; null at the end of the range
  */
@@ -341,11 +360,20 @@ export async function replayRange(
   ON CONFLICT (endpoint_id, position) DO UPDATE SET state = excluded.state, next_attempt_at = excluded.next_attempt_at,
     failures = 0 WHERE webhook_deliveries.state NOT IN ('waiting', 'pending')
   RETURNING endpoint_id, position`;
+  const later = putBack(`
+    SELECT place.value FROM (${range}) AS range
+    CROSS JOIN events AS event ON event.merchant_id = ?2 AND event.position >= range.first AND event.position < range.last
+    CROSS JOIN payments ON payments.id = event.payment_id
+    CROSS JOIN json_each(event_positions) AS place
+    WHERE EXISTS (SELECT 1 FROM json_each(event_positions) AS before
+      CROSS JOIN webhook_deliveries AS open ON open.endpoint_id = ?1 AND open.position = before.value
+      WHERE before.value < place.value AND open.state IN ('waiting', 'pending'))`);
   const { rows } = await db.batch<DeliveryId | { last: number; beyond: number }>([
     db.prepare(sql).bind(endpointId, merchantId, after, from, to, now),
+    db.prepare(later).bind(endpointId, merchantId, after, from, to),
     db.prepare(range).bind(endpointId, merchantId, after, from, to),
   ]);
-  const ends = rows[1]?.find((row) => "beyond" in row);
+  const ends = rows[2]?.find((row) => "beyond" in row);
   const replayed = (rows[0] ?? []).filter(isDeliveryId);
   return { replayed, end: ends && ends.last < ends.beyond ? ends.last - 1 : null };
 }

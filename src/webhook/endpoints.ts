@@ -140,7 +140,7 @@ export function updateEndpoint(
   UPDATE webhook_endpoints SET url = coalesce(?5, url), types = coalesce(?6, types), updated_at = max(updated_at, ?8),
     disabled_at = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, ?8) ELSE disabled_at END,
     disabled_reason = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_reason, 'requested') ELSE disabled_reason END,
-    failing_since = iif(?7 = 1 AND disabled_at IS NOT NULL, NULL, failing_since)
+    failing_since = iif((?7 = 1 AND disabled_at IS NOT NULL) OR url <> coalesce(?5, url), NULL, failing_since)
   WHERE ${ITS_OWN("?4")} AND ${UNTOLD}
   AND (url IS NOT coalesce(?5, url) OR types IS NOT coalesce(?6, types) OR (disabled_at IS NULL) IS NOT coalesce(?7, disabled_at IS NULL))`,
       values: [id, url ?? null, wanted, enabled === undefined ? null : Number(enabled), origin.now],

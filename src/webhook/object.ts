@@ -13,8 +13,13 @@ import { send } from "./send";
 export const AT_ONCE = 5;
 /** How long one run goes on, in milliseconds; another takes over from it, before the runtime would end it. */
 const RUN_FOR = 10 * 60_000;
-/** Deliveries that one run begins, within what an invocation may ask for; another takes over from it. */
-export const BEGUN_IN_A_RUN = 500;
+/**
+ * Deliveries that one run begins; another takes over from it. An invocation may ask D1 for 1,000 statements, and each
+ * delivery takes up to eight.
+ */
+export const BEGUN_IN_A_RUN = 100;
+/** While something is on its way, how long not to look for what has become due, in milliseconds. */
+const LOOK_AGAIN_AFTER = 1_000;
 /** How long to leave D1 alone when it is out of reach, in milliseconds. */
 const PAUSE_AFTER_OUTAGE = 30_000;
 
@@ -84,7 +89,7 @@ export class EndpointObject extends DurableObject<Env> {
           begun++;
         }
         if (onTheirWay.size === 0) return await nextDue(db, endpointId);
-        await told;
+        await Promise.race([told, pause(LOOK_AGAIN_AFTER, told)]);
       }
     } finally {
       // Also when D1 is out of reach: another run would send again what is still on its way.
@@ -119,6 +124,13 @@ export class EndpointObject extends DurableObject<Env> {
     );
     if (disabled) await cancelOpen(db, endpointId);
   }
+}
+
+/** A pause that is over early when `ended` is: a timer that nobody waits for would keep the object in memory. */
+async function pause(milliseconds: number, ended: Promise<void>): Promise<void> {
+  const end = new AbortController();
+  void ended.then(() => end.abort());
+  await scheduler.wait(milliseconds, { signal: end.signal }).catch(() => {});
 }
 
 interface Outgoing {

@@ -745,6 +745,21 @@ describe("a retry", () => {
     expect(receiver.ids).toEqual([events[0], events[0], events[1]]);
   });
 
+  it("of an earlier event goes before a later one that is open", async () => {
+    const { id, receiver } = await newEndpoint();
+    const payment = await newPayment();
+    await put(id, "exhausted");
+    await api.act(payment.id, "confirm");
+    expect((await retry(id, payment.events[0])).status).toBe(200);
+    expect(await states(id)).toEqual([
+      [payment.events[1], "waiting"],
+      [payment.events[0], "pending"],
+    ]);
+    await sendDue(id);
+    expect(receiver.ids).toEqual([payment.events[0], payment.events[1]]);
+    expect(await counts(id)).toEqual({ succeeded: 2 });
+  });
+
   it("does not let an event that was cancelled overtake an earlier one that is sent again", async () => {
     const { id, receiver } = await newEndpoint(EVENT_TYPES, receiverThat(fails));
     const { id: payment, events } = await newPayment();
@@ -942,6 +957,25 @@ describe("a replay", () => {
     // So does what happens meanwhile.
     await api.act(payment, "refund");
     expect((await states(id))[0]).toEqual([events[2], "waiting"]);
+  });
+
+  it("goes before a payment's later event that is open", async () => {
+    const { id, receiver } = await newEndpoint();
+    const payment = await newPayment();
+    await patch(id, { enabled: false });
+    await patch(id, { enabled: true });
+    await api.act(payment.id, "confirm");
+    expect(await states(id)).toEqual([
+      [payment.events[1], "pending"],
+      [payment.events[0], "cancelled"],
+    ]);
+    await replay(id, FOR_EVER);
+    expect(await states(id)).toEqual([
+      [payment.events[1], "waiting"],
+      [payment.events[0], "pending"],
+    ]);
+    await sendDue(id);
+    expect(receiver.ids).toEqual([payment.events[0], payment.events[1]]);
   });
 
   it("leaves what is open as it is, and gives what was given up all its tries", async () => {

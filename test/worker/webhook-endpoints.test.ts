@@ -435,10 +435,20 @@ describe("update", () => {
     await env.DB.prepare(disable).bind(Date.now(), reason, since, id).run();
     const { body: stays } = await patch(id, { enabled: false });
     expect(stays).toMatchObject({ disabled_reason: reason, failing_since: new Date(since).toISOString() });
-    const { url } = new Receiver();
-    expect((await patch(id, { enabled: false, url })).body).toEqual({ ...stays, url, updated_at: expect.any(String) });
+    expect((await patch(id, { enabled: false, types: ["payment.created"] })).body).toEqual({
+      ...stays,
+      types: ["payment.created"],
+      updated_at: expect.any(String),
+    });
     const { body } = await patch(id, { enabled: true });
     expect(body).toMatchObject({ enabled: true, disabled_at: null, disabled_reason: null, failing_since: null });
+  });
+
+  it("of the URL is a new start: the failures of the old one say nothing of it", async () => {
+    const { id } = await made();
+    const age = env.DB.prepare("UPDATE webhook_endpoints SET failing_since = ? WHERE id = ?");
+    await age.bind(Date.now() - 6 * DAY, id).run();
+    expect((await patch(id, { url: new Receiver().url })).body).toMatchObject({ failing_since: null });
   });
 
   it("of the URL is where the next event goes", async () => {
