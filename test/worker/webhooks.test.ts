@@ -524,6 +524,22 @@ describe("what has failed", () => {
 });
 
 describe("an endpoint", () => {
+  it("that hangs on one payment is told of another's next try all the same, when that is due", async () => {
+    const shop = await aShop();
+    const endpoint = await anEndpoint(shop);
+    const hanging = held();
+    endpoint.receiver.next(hanging, answers(500));
+    const now = stopClock();
+    const [one, two] = [await aPayment(shop), await aPayment(shop)];
+    const running = run(endpoint);
+    await until(async () => (await endpoint.delivery(`evt_${two}_1`)).attempt_count).toBe(1);
+    vi.setSystemTime(now + MINUTE);
+    await until(() => endpoint.receiver.ids).toEqual([`evt_${one}_1`, `evt_${two}_1`, `evt_${two}_1`]);
+    hanging.letGo();
+    await running;
+    expect(await endpoint.statuses()).toEqual(["succeeded", "succeeded"]);
+  });
+
   it("that has moved is not disabled for what its old URL answers, late", async () => {
     const shop = await aShop();
     const [endpoint, next] = [await anEndpoint(shop), new Receiver()];
