@@ -75,12 +75,14 @@ afterAll(async () => {
   if (directory) await rm(directory, { recursive: true, force: true });
 }, 30_000);
 
-test("the page shows every operation of the document", async () => {
+test("the page shows every operation of the document, and every webhook", async () => {
   const response = await fetch(`${server.url}/openapi.json`);
-  const document = (await response.json()) as { paths: Record<string, Record<string, unknown>> };
-  const operations = Object.entries(document.paths).flatMap(([route, methods]) =>
+  type Paths = Record<string, Record<string, unknown>>;
+  const { paths, webhooks } = (await response.json()) as { paths: Paths; webhooks: Paths };
+  const operations = Object.entries({ ...paths, ...webhooks }).flatMap(([route, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${route}`),
   );
+  expect(operations).toContain("POST payment.refunded");
   expect(operations).toContain("POST /api/v1/payments/{payment_id}/refund");
 
   await page
