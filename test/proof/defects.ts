@@ -526,8 +526,15 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "an event is told to the merchant's own endpoints only",
     noticedBy: "webhook-deliveries.test.ts",
     file: "src/webhook/outbox.ts",
-    find: "AND payments.merchant_id = endpoint.merchant_id",
-    replace: "",
+    // Both, for each of the two conditions makes up for the other.
+    find: `AND payments.merchant_id = endpoint.merchant_id
+    CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id
+      AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2
+    WHERE endpoint.merchant_id = ?1 AND`,
+    replace: `
+    CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id
+      AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2
+    WHERE ?1 = ?1 AND`,
   },
   {
     breaks: "an event is told to whoever wants its type only",
