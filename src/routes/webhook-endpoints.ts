@@ -91,7 +91,7 @@ endpoint(webhookEndpoints, create, async (c, { body: { url: text, types } }) => 
   const idempotency = await readIdempotency(c, "create_webhook_endpoint", null, { url, types });
   if (idempotency instanceof Response) return idempotency;
   const made = await createEndpoint(c.get("db"), originOf(c), idempotency, { url, types });
-  return made.tag === "unchanged" ? problem(c, "too_many_webhook_endpoints") : answerMade(c, made, 201);
+  return made.tag === "unchanged" ? problem(c, "too_many_webhook_endpoints") : answerMade(c, made);
 });
 
 const list = createRoute({
@@ -229,7 +229,7 @@ endpoint(webhookEndpoints, roll, async (c, { params: { endpoint_id: id }, body }
   if (idempotency instanceof Response) return idempotency;
   const rolling = { id, overlap: body.overlap_seconds * 1000 };
   const made = await rollSecret(c.get("db"), originOf(c), idempotency, rolling);
-  return made.tag === "unchanged" ? problem(c, "webhook_endpoint_not_found") : answerMade(c, made, 201);
+  return made.tag === "unchanged" ? problem(c, "webhook_endpoint_not_found") : answerMade(c, made);
 });
 
 const test = createRoute({
@@ -282,17 +282,13 @@ async function answerEndpoint(c: Context<App>, id: number, headers = {}): Promis
 }
 
 /** The endpoint whose secret was made: with the secret itself when this request made it. */
-async function answerMade(
-  c: Context<App>,
-  made: Exclude<MadeSecret, { tag: "unchanged" }>,
-  status: number,
-): Promise<Response> {
+async function answerMade(c: Context<App>, made: Exclude<MadeSecret, { tag: "unchanged" }>): Promise<Response> {
   if (made.tag === "key_reused") return problem(c, "idempotency_key_reused");
   const id = made.tag === "made" ? made.id : Number(made.subject);
   const location = { Location: `/api/v1/webhook-endpoints/${id}` };
   if (made.tag === "replayed") return answerEndpoint(c, id, { ...location, ...REPLAY });
   const found = await findEndpoint(c.get("db"), c.get("principal").merchantId, id);
   return found
-    ? json(c, status, { ...presentEndpoint(found, Date.now()), secret: made.secret }, location)
+    ? json(c, 201, { ...presentEndpoint(found, Date.now()), secret: made.secret }, location)
     : problem(c, "webhook_endpoint_not_found");
 }

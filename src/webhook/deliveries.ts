@@ -192,7 +192,7 @@ export interface Delivery extends Omit<DeliveryRow, "attempts" | "endpoint_id" |
 const DELIVERY = `
   delivery.position, delivery.state, delivery.next_attempt_at, delivery.attempted, delivery.attempts, delivery.created_at,
   event.payment_id, event.sequence, event.type`;
-const ITS_EVENT = "JOIN events AS event ON event.merchant_id = ?1 AND event.position = delivery.position";
+const ITS_EVENT = "events AS event ON event.merchant_id = ?1 AND event.position = delivery.position";
 
 type FoundDelivery = Omit<Delivery, "attempts"> & { attempts: string };
 
@@ -231,10 +231,10 @@ export async function listDeliveries(
   const seen = `
     SELECT * FROM webhook_deliveries WHERE endpoint_id = ?2 AND position < ?3 ORDER BY position DESC LIMIT ${looked}`;
   const found = `
-  SELECT ${DELIVERY} FROM (${seen}) AS delivery CROSS JOIN ${ITS_EVENT.slice("JOIN ".length)}
+  SELECT ${DELIVERY} FROM (${seen}) AS delivery CROSS JOIN ${ITS_EVENT}
   ${filters.length > 0 ? `WHERE ${filters.join(" AND ")}` : ""} ORDER BY delivery.position DESC LIMIT ?4`;
   const last = `
-  SELECT min(position) AS last, count(*) AS looked, (SELECT min(position) FROM webhook_deliveries WHERE endpoint_id = ?1) AS oldest
+  SELECT min(position) AS last, (SELECT min(position) FROM webhook_deliveries WHERE endpoint_id = ?1) AS oldest
   FROM (SELECT position FROM webhook_deliveries WHERE endpoint_id = ?1 AND position < ?2 ORDER BY position DESC LIMIT ${looked})`;
   const from = before ?? Number.MAX_SAFE_INTEGER;
   const values = [
@@ -268,7 +268,7 @@ export async function findDelivery(
   SELECT ${DELIVERY} FROM payments
   JOIN webhook_deliveries AS delivery
     ON delivery.endpoint_id = ?2 AND delivery.position = event_positions ->> ?4
-  ${ITS_EVENT} WHERE payments.id = ?3 AND payments.merchant_id = ?1`;
+  JOIN ${ITS_EVENT} WHERE payments.id = ?3 AND payments.merchant_id = ?1`;
   const [row] = await db.all<FoundDelivery>(
     db.prepare(sql).bind(merchantId, endpointId, paymentId, `$[${sequence - 1}]`),
   );
@@ -325,7 +325,8 @@ export interface Range {
 
 /**
  * Delivers the events of a time range again, also those that had no delivery; what is still open keeps its tries.
- * Each payment's go in their order, before its later ones that are open. One round trip, which reads a few rows for each event of the range.
+ * Each payment's go in their order, before its later ones that are open. One round trip, which reads a few rows for
+ * each event of the range.
  *
  * @returns what is delivered again, and the position to go on after; null at the end of the range
  */

@@ -89,7 +89,7 @@ export class EndpointObject extends DurableObject<Env> {
           begun++;
         }
         if (onTheirWay.size === 0) return await nextDue(db, endpointId);
-        await Promise.race([told, pause(LOOK_AGAIN_AFTER, told)]);
+        await atMost(LOOK_AGAIN_AFTER, told);
       }
     } finally {
       // Also when D1 is out of reach: another run would send again what is still on its way.
@@ -126,11 +126,11 @@ export class EndpointObject extends DurableObject<Env> {
   }
 }
 
-/** A pause that is over early when `ended` is: a timer that nobody waits for would keep the object in memory. */
-async function pause(milliseconds: number, ended: Promise<void>): Promise<void> {
+/** Waits for a promise, for so many milliseconds at most; a timer that went on would keep the object in memory. */
+async function atMost(milliseconds: number, told: Promise<void>): Promise<void> {
   const end = new AbortController();
-  void ended.then(() => end.abort());
-  await scheduler.wait(milliseconds, { signal: end.signal }).catch(() => {});
+  await Promise.race([told, scheduler.wait(milliseconds, { signal: end.signal }).catch(() => {})]);
+  end.abort();
 }
 
 interface Outgoing {
