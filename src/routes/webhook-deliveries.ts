@@ -6,14 +6,8 @@ import type { App } from "../context";
 import { demands, endpoint, newApp } from "../endpoint";
 import { problem, problemResponses } from "../problem";
 import { SECURED, WRONG_BODY } from "../problem-kinds";
-import {
-  DELIVERIES_LOOKED_AT_PER_ROW,
-  findDelivery,
-  listDeliveries,
-  REPLAYED_AT_ONCE,
-  replayRange,
-  retryDelivery,
-} from "../webhook/deliveries";
+import { REPLAYED_AT_ONCE, replayRange, retryDelivery } from "../webhook/again";
+import { DELIVERIES_LOOKED_AT_PER_ROW, findDelivery, listDeliveries } from "../webhook/delivery-log";
 import { type Endpoint, findEndpoint } from "../webhook/endpoints";
 import { announce } from "../webhook/outbox";
 import { DELIVERY_STATE_NAMES } from "../webhook/states";

@@ -2,7 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import { EVENT_TYPES } from "../payment/lifecycle";
 import { eventId } from "../payment/presentation";
-import { ATTEMPTS_KEPT, type Delivery } from "../webhook/deliveries";
+import { ATTEMPTS_KEPT } from "../webhook/deliveries";
+import type { Delivery } from "../webhook/delivery-log";
 import type { Endpoint } from "../webhook/endpoints";
 import type { Attempt } from "../webhook/send";
 import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../webhook/states";

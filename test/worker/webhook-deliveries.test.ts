@@ -5,7 +5,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vite
 import type { z } from "zod";
 import { EVENT_TYPES, type EventType } from "../../src/payment/lifecycle";
 import type { DeliverySchema, EndpointSchema } from "../../src/routes/webhook-schemas";
-import { ATTEMPTS_KEPT, DELIVERIES_LOOKED_AT_PER_ROW, REPLAYED_AT_ONCE } from "../../src/webhook/deliveries";
+import { REPLAYED_AT_ONCE } from "../../src/webhook/again";
+import { ATTEMPTS_KEPT } from "../../src/webhook/deliveries";
+import { DELIVERIES_LOOKED_AT_PER_ROW } from "../../src/webhook/delivery-log";
 import { EndpointObject } from "../../src/webhook/object";
 import type { DeliveryMessage } from "../../src/webhook/outbox";
 import { PAUSES } from "../../src/webhook/schedule";
