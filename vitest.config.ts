@@ -1,7 +1,7 @@
 import path from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
-import { makeKey } from "./src/access/key.ts";
+import { makeKey } from "./src/auth/key.ts";
 
 const migrations = await readD1Migrations(path.join(import.meta.dirname, "migrations"));
 

@@ -2,10 +2,10 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { makeKey, publicId } from "../src/access/key.ts";
-import { SCOPE_NAMES } from "../src/access/scopes.ts";
-import { sha256 } from "../src/digest.ts";
-import { fingerprint } from "../src/idempotency.ts";
+import { makeKey, publicId } from "../src/auth/key.ts";
+import { SCOPE_NAMES } from "../src/scopes.ts";
+import { sha256 } from "../src/storage/digest.ts";
+import { fingerprint } from "../src/storage/idempotency.ts";
 
 /** The API key that every request brings; a process that this one starts takes it from the environment. */
 process.env.BENCH_API_KEY ??= makeKey().key;

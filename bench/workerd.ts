@@ -5,8 +5,8 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as miniflareOptions } from "wrangler";
-import { makeKey } from "../src/access/key.ts";
-import { SCOPE_NAMES } from "../src/access/scopes.ts";
+import { makeKey } from "../src/auth/key.ts";
+import { SCOPE_NAMES } from "../src/scopes.ts";
 
 export const PROJECT = path.join(import.meta.dirname, "..");
 

@@ -1,4 +1,4 @@
--- The base tables. src/db/schema.ts mirrors them for TypeScript; test/worker/schema.test.ts holds the
+-- The base tables. src/db/schema.ts mirrors them for TypeScript; test/worker/storage/schema.test.ts holds the
 -- two together. Times are milliseconds since 1970 in UTC, amounts are minor units of their currency.
 
 CREATE TABLE merchants (

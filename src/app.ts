@@ -1,26 +1,26 @@
 /** The HTTP app: what happens to every request, the routes, and the API document made from them. */
 import type { Context } from "hono";
 import { license, version } from "../package.json";
-import { isLocal, misconfiguration } from "./access/authorize";
-import { type Principal, SCOPES } from "./access/scopes";
-import { answer } from "./answer";
+import { apiKeys } from "./account/routes/api-keys";
+import { merchants } from "./account/routes/merchants";
+import { isLocal, misconfiguration } from "./auth/authorize";
 import type { App } from "./context";
-import { Database } from "./database";
-import { answerOtherMethods, MAX_BODY_BYTES, newApp, SECURITY_SCHEME } from "./endpoint";
-import { Outage } from "./outage";
-import { problem } from "./problem";
-import { apiKeys } from "./routes/api-keys";
-import { docs } from "./routes/docs";
-import { events } from "./routes/events";
-import { health } from "./routes/health";
-import { merchants } from "./routes/merchants";
-import { paymentEvents } from "./routes/payment-events";
-import { paymentList } from "./routes/payment-list";
-import { payments } from "./routes/payments";
-import { problems } from "./routes/problems";
-import { webhookDeliveries } from "./routes/webhook-deliveries";
-import { webhookEndpoints } from "./routes/webhook-endpoints";
-import { describeWebhooks } from "./routes/webhook-messages";
+import { answer } from "./http/answer";
+import { problem } from "./http/problem";
+import { events } from "./payment/routes/feed";
+import { paymentEvents } from "./payment/routes/history";
+import { paymentList } from "./payment/routes/list";
+import { payments } from "./payment/routes/payments";
+import { answerOtherMethods, MAX_BODY_BYTES, newApp, SECURITY_SCHEME } from "./route";
+import { type Principal, SCOPES } from "./scopes";
+import { docs } from "./service/docs";
+import { health } from "./service/health";
+import { problems } from "./service/problems";
+import { Database } from "./storage/database";
+import { Outage } from "./storage/outage";
+import { webhookDeliveries } from "./webhook/routes/deliveries";
+import { webhookEndpoints } from "./webhook/routes/endpoints";
+import { describeWebhooks } from "./webhook/routes/messages";
 
 export const app = newApp();
 

@@ -1,5 +1,5 @@
-import type { Principal } from "./access/scopes";
-import type { Database } from "./database";
+import type { Principal } from "./scopes";
+import type { Database } from "./storage/database";
 
 declare global {
   // What Env extends, here and in cloudflare:workers.

@@ -1,7 +1,7 @@
 /** What the Worker exports: the HTTP app, the queue's consumer, the jobs, and the objects. */
 import { app } from "./app";
-import { retentionDays, sweepIdempotencyKeys } from "./retention";
-import type { DeliveryMessage } from "./webhook/outbox";
+import { retentionDays, sweepIdempotencyKeys } from "./jobs/retention";
+import type { DeliveryMessage } from "./outbox/outbox";
 import { sweepDeliveries, wakeEndpoints } from "./webhook/wake";
 
 export { PaymentObject } from "./payment/object";

@@ -4,7 +4,7 @@
  * bench/equality.ts holds its statements and their parameters equal to the service's.
  */
 import { DurableObject } from "cloudflare:workers";
-import { fingerprint } from "../../src/idempotency";
+import { fingerprint } from "../../src/storage/idempotency";
 
 export interface FloorEnv {
   DB: D1Database;

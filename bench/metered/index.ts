@@ -4,7 +4,7 @@
  */
 import { app } from "../../src/app";
 import { PaymentObject } from "../../src/payment/object";
-import floor, { type FloorEnv, FloorPayment } from "../floor/index";
+import floor, { type FloorEnv, FloorPayment } from "../floor";
 import { metered } from "./d1";
 import type { Report, Trip } from "./report.ts";
 

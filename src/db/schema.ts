@@ -1,10 +1,10 @@
 /**
  * The tables of migrations/, mirrored for TypeScript: the row types that statements return are inferred
- * from here. The migrations are what runs; test/worker/schema.test.ts holds the two together.
+ * from here. The migrations are what runs; test/worker/storage/schema.test.ts holds the two together.
  */
 import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { DELIVERY_STATE_NAMES } from "../outbox/states";
 import { type EventType, STATUSES } from "../payment/lifecycle";
-import { DELIVERY_STATE_NAMES } from "../webhook/states";
 
 export const merchants = sqliteTable("merchants", {
   id: integer().primaryKey(),

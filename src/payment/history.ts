@@ -1,7 +1,7 @@
 /** What happened to payments: events as they are stored, and what each says of its payment as of then. */
 import type { InferSelectModel } from "drizzle-orm";
-import type { Database } from "../database";
 import type { events } from "../db/schema";
+import type { Database } from "../storage/database";
 import type { Payment } from "./store";
 
 type EventRow = InferSelectModel<typeof events>;

@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
-import { type Cost, Database } from "../database";
 import type { Origin } from "../origin";
-import { judgeObject, Outage, withRetries } from "../outage";
+import { type Cost, Database } from "../storage/database";
+import { judgeObject, Outage, withRetries } from "../storage/outage";
 import { type Acted, type Asked, applyAction } from "./store";
 
 /** What crosses RPC. Thrown errors lose their class on the way, so they too are tagged values. */

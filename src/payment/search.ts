@@ -2,8 +2,9 @@
  * Finding payments: the statements of the list. Each filter either has an index, or is applied to a bounded
  * number of payments: no question reads the whole table, however it is put and however much is stored.
  */
-import type { Database } from "../database";
-import { type Page, type Position, pageOf, type Window } from "../page";
+
+import { type Page, type Position, pageOf, type Window } from "../http/page";
+import type { Database } from "../storage/database";
 import type { Status } from "./lifecycle";
 import { PAYMENT, type Payment } from "./store";
 

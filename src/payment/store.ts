@@ -3,12 +3,12 @@
  * truth: what changes together is one batch, a transaction, and every answer is read from what it left.
  */
 import type { InferSelectModel } from "drizzle-orm";
-import type { Database } from "../database";
 import type { payments } from "../db/schema";
-import type { Idempotency } from "../idempotency";
 import type { Origin } from "../origin";
-import { Outage } from "../outage";
-import { type DeliveryId, insertDeliveries, isDeliveryId } from "../webhook/outbox";
+import { type DeliveryId, insertDeliveries, isDeliveryId } from "../outbox/outbox";
+import type { Database } from "../storage/database";
+import type { Idempotency } from "../storage/idempotency";
+import { Outage } from "../storage/outage";
 import { type Action, eventType, INITIAL_STATUS, LIFECYCLE, outcome, type Status } from "./lifecycle";
 
 /** A payment as its row has it: the amount in minor units, times in milliseconds. Where its events are is no part of it. */

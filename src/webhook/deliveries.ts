@@ -1,10 +1,10 @@
 /** The D1 statements of sending: what is due, what came of it, and what is cancelled. */
 import type { InferSelectModel } from "drizzle-orm";
-import type { Database } from "../database";
 import type { webhookDeliveries, webhookEndpoints } from "../db/schema";
+import type { DeliveryState } from "../outbox/states";
+import type { Database } from "../storage/database";
 import { FAILING_FOR, nextAttempt } from "./schedule";
 import type { Sent } from "./send";
-import type { DeliveryState } from "./states";
 
 type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;
 

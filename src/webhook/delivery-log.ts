@@ -1,10 +1,10 @@
 /** The log of an endpoint's deliveries: the statements that read it. */
 import type { InferSelectModel } from "drizzle-orm";
-import type { Database } from "../database";
 import type { webhookDeliveries } from "../db/schema";
+import type { DeliveryState } from "../outbox/states";
 import type { EventType } from "../payment/lifecycle";
+import type { Database } from "../storage/database";
 import type { Attempt } from "./send";
-import type { DeliveryState } from "./states";
 
 type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;
 

@@ -1,12 +1,12 @@
 /** Every D1 statement about webhook endpoints. */
 import type { InferSelectModel } from "drizzle-orm";
-import { type Changed, change, UNTOLD } from "../access/trail";
-import type { Database } from "../database";
+import { type Changed, change, UNTOLD } from "../account/trail";
 import type { webhookEndpoints } from "../db/schema";
-import type { Idempotency } from "../idempotency";
+import { type Page, pageOf, type Window } from "../http/page";
 import type { Origin } from "../origin";
-import { type Page, pageOf, type Window } from "../page";
 import type { EventType } from "../payment/lifecycle";
+import type { Database } from "../storage/database";
+import type { Idempotency } from "../storage/idempotency";
 import { makeSecret } from "./signature";
 
 type EndpointRow = InferSelectModel<typeof webhookEndpoints>;

@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
-import { Database } from "../database";
 import { findEventsAt } from "../payment/history";
 import { presentEvent } from "../payment/presentation";
+import { Database } from "../storage/database";
 import { cancelOpen, type Due, findDue, nextDue, recordAttempt } from "./deliveries";
 import { secretsOf } from "./endpoints";
 import { send } from "./send";

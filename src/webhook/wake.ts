@@ -1,8 +1,9 @@
 /** What sets deliveries going: the queue, right after a commit, and a sweep for what the queue was not told. */
-import { Database } from "../database";
+
+import type { DeliveryMessage } from "../outbox/outbox";
+import { Database } from "../storage/database";
 import { cancelOpen, findOverdue } from "./deliveries";
 import type { EndpointObject } from "./object";
-import type { DeliveryMessage } from "./outbox";
 
 /** How long a delivery may be due before the sweep takes it for forgotten, in milliseconds. */
 const FORGOTTEN_AFTER = 30_000;

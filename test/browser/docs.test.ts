@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { makeKey } from "../../src/access/key.ts";
+import { makeKey } from "../../src/auth/key.ts";
 import { PROJECT, type Server, startServer } from "../system/server";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { makeKey } from "../../src/access/key";
-import { SCOPE_NAMES } from "../../src/access/scopes";
+import { makeKey } from "../../src/auth/key";
+import { SCOPE_NAMES } from "../../src/scopes";
 
 const MIGRATIONS = path.join(import.meta.dirname, "../../migrations");
 

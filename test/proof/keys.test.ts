@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { REMEMBERED_FOR } from "../../src/access/authorize";
+import { REMEMBERED_FOR } from "../../src/auth/authorize";
 import { SimulatedD1 } from "./d1";
 import { Platform } from "./platform";
 import { World } from "./world";

@@ -1,5 +1,5 @@
-import { makeKey } from "../../src/access/key";
 import { app } from "../../src/app";
+import { makeKey } from "../../src/auth/key";
 import { PaymentObject, type Reply } from "../../src/payment/object";
 import type { SimulatedD1 } from "./d1";
 import type { Service } from "./history";

@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
+import type { DeliveryMessage } from "../../src/outbox/outbox";
 import { ACTIONS, EVENT_TYPES } from "../../src/payment/lifecycle";
 import { EndpointObject } from "../../src/webhook/object";
-import type { DeliveryMessage } from "../../src/webhook/outbox";
 import { sweepDeliveries, wakeEndpoints } from "../../src/webhook/wake";
 import { VIOLATIONS } from "../invariants";
 import type { SimulatedD1 } from "./d1";

@@ -55,7 +55,7 @@ it("asks the service's own files, and the URLs of webhook endpoints in one place
       return (text.match(/[\w.]*\bfetch\(.*/g) ?? []).map((call) => [file, call]);
     });
   expect(calls.sort()).toEqual([
-    ["routes/docs.ts", expect.stringContaining("c.env.ASSETS.fetch(")],
+    ["service/docs.ts", expect.stringContaining("c.env.ASSETS.fetch(")],
     ["webhook/send.ts", "fetch(judged.url, {"],
   ]);
 });

@@ -1,9 +1,9 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env as bindings, exports } from "cloudflare:workers";
 import { expect } from "vitest";
-import { SCOPE_NAMES, type Scope } from "../../src/access/scopes";
 import { app } from "../../src/app";
 import type { Action, Status } from "../../src/payment/lifecycle";
+import { SCOPE_NAMES, type Scope } from "../../src/scopes";
 import { expectDocumented } from "./contract";
 
 /** A payment, or a problem: what the fields of an answer may be. */

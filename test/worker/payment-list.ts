@@ -1,8 +1,8 @@
 import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import type { z } from "zod";
-import { pageSchema } from "../../src/routes/page-parameters";
-import { PaymentSchema } from "../../src/routes/payment-schemas";
+import { pageSchema } from "../../src/http/page-parameters";
+import { PaymentSchema } from "../../src/payment/routes/payment-schemas";
 import { type Answer, type Client, client, newKey } from "./client";
 
 export const PAYMENTS = "/api/v1/payments";

@@ -1,0 +1,189 @@
+/** Every D1 statement about API keys. */
+import type { InferSelectModel } from "drizzle-orm";
+import { makeKey } from "../auth/key";
+import type { apiKeys } from "../db/schema";
+import { type Page, pageOf, type Window } from "../http/page";
+import type { Origin } from "../origin";
+import { isScope, type Scope } from "../scopes";
+import type { Database } from "../storage/database";
+import { sha256 } from "../storage/digest";
+import type { Idempotency } from "../storage/idempotency";
+import { type Changed, change, UNTOLD } from "./trail";
+
+type KeyRow = InferSelectModel<typeof apiKeys>;
+
+/** What is stored of a key; times in milliseconds. */
+export interface KeyRecord extends Omit<KeyRow, "scopes"> {
+  readonly scopes: readonly Scope[];
+}
+
+/** Whose keys are meant: one merchant's, or, for an administrator, any merchant's. */
+export type Whose = number | "any merchant";
+
+const COLUMNS: Readonly<Record<keyof KeyRow, true>> = {
+  id: true,
+  merchant_id: true,
+  name: true,
+  scopes: true,
+  digest: true,
+  created_at: true,
+  expires_at: true,
+  revoked_at: true,
+  last_used_at: true,
+};
+const KEY = Object.keys(COLUMNS).join(", ");
+
+/** A scope that this version does not know, as after a rollback, allows nothing. */
+function readRow(row: KeyRow): KeyRecord {
+  const scopes: unknown = JSON.parse(row.scopes);
+  return { ...row, scopes: Array.isArray(scopes) ? scopes.filter(isScope) : [] };
+}
+
+/** The key with this public id: how a merchant is found out in the first place. One round trip. */
+export async function keyById(db: Database, id: string): Promise<KeyRecord | null> {
+  const [row] = await db.all<KeyRow>(db.prepare(`SELECT ${KEY} FROM api_keys WHERE id = ?`).bind(id));
+  return row ? readRow(row) : null;
+}
+
+/** Reads a key; null when they have none of this id. One round trip. */
+export async function findKey(db: Database, whose: Whose, id: string): Promise<KeyRecord | null> {
+  const key = await keyById(db, id);
+  return key && (whose === "any merchant" || key.merchant_id === whose) ? key : null;
+}
+
+/** A page of a merchant's keys, newest first. One round trip. */
+export async function listKeys(db: Database, merchantId: number, window: Window): Promise<Page<KeyRecord>> {
+  const { position, backward, limit } = window;
+  const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
+  const where = position ? `AND (created_at, id) ${compare} (?3, ?4)` : "";
+  const sql = `
+  SELECT ${KEY} FROM api_keys WHERE merchant_id = ?1 ${where} ORDER BY created_at ${order}, id ${order} LIMIT ?2`;
+  const place = position ? [position.at, String(position.id)] : [];
+  const found = await db.all<KeyRow>(db.prepare(sql).bind(merchantId, limit + 1, ...place));
+  return pageOf(window, found.map(readRow), ({ id, created_at }) => ({ at: created_at, id }));
+}
+
+export interface NewKey {
+  readonly merchantId: number;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  /** In milliseconds; null for never. */
+  readonly expiresAt: number | null;
+}
+
+export type Made =
+  /** The key itself is known to this request alone. */
+  { tag: "made"; record: KeyRecord; key: string } | Exclude<Changed, { tag: "changed" }>;
+
+const isKeyRow = (row: object): row is KeyRow => "digest" in row;
+
+/** What a change has made, read again only if its answer was lost. */
+async function madeBy(db: Database, changed: Changed, key: string): Promise<Made> {
+  if (changed.tag !== "changed") return changed;
+  const row = changed.rows.find(isKeyRow);
+  const record = row ? readRow(row) : await keyById(db, changed.subject);
+  if (!record) throw new Error("A key that was made is not there");
+  return { tag: "made", record, key };
+}
+
+const SUBJECT = "SELECT merchant_id, id FROM api_keys WHERE id = ?10";
+
+/** Creates a key; `unchanged` when there is no such merchant. One round trip. */
+export async function createKey(
+  db: Database,
+  origin: Origin,
+  idempotency: Idempotency | null,
+  { merchantId, name, scopes, expiresAt }: NewKey,
+): Promise<Made> {
+  const { id, key } = makeKey();
+  const changed = await change(db, origin, idempotency, {
+    type: "api_key.created",
+    first: {
+      sql: `
+  INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at, expires_at)
+  SELECT ?4, id, ?6, ?7, ?8, ?9, ?10 FROM merchants WHERE id = ?5 AND ${UNTOLD} RETURNING ${KEY}`,
+      values: [id, merchantId, name, JSON.stringify(scopes), await sha256(key), origin.now, expiresAt],
+    },
+    subject: { sql: SUBJECT, values: [id] },
+    data: { name, scopes, expires_at: expiresAt },
+  });
+  return madeBy(db, changed, key);
+}
+
+/** Renames a key; `unchanged` when they have none of this id, or that is its name. One round trip. */
+export function renameKey(db: Database, origin: Origin, whose: Whose, id: string, name: string): Promise<Changed> {
+  return change(db, origin, null, {
+    type: "api_key.renamed",
+    first: {
+      sql: `UPDATE api_keys SET name = ?4 WHERE id = ?5 AND merchant_id = coalesce(?6, merchant_id) AND name <> ?4 AND ${UNTOLD}`,
+      values: [name, id, merchantOf(whose)],
+    },
+    subject: { sql: SUBJECT, values: [id] },
+    data: { name },
+  });
+}
+
+/** Revokes a key for good; `unchanged` when they have none of this id, or it is revoked. One round trip. */
+export function revokeKey(
+  db: Database,
+  origin: Origin,
+  idempotency: Idempotency | null,
+  whose: Whose,
+  id: string,
+): Promise<Changed> {
+  return change(db, origin, idempotency, {
+    type: "api_key.revoked",
+    first: {
+      sql: `
+  UPDATE api_keys SET revoked_at = ?4
+  WHERE id = ?5 AND merchant_id = coalesce(?6, merchant_id) AND revoked_at IS NULL AND ${UNTOLD}`,
+      values: [origin.now, id, merchantOf(whose)],
+    },
+    subject: { sql: SUBJECT, values: [id] },
+    data: {},
+  });
+}
+
+/**
+ * Makes a key that takes the place of another, which stays valid for `overlap` more milliseconds, or less
+ * if it expires before that. `unchanged` when they have no valid key of this id. One round trip.
+ */
+export async function rollKey(
+  db: Database,
+  origin: Origin,
+  idempotency: Idempotency | null,
+  whose: Whose,
+  { id, overlap, expiresAt }: { id: string; overlap: number; expiresAt: number | null },
+): Promise<Made> {
+  const made = makeKey();
+  const end = origin.now + overlap;
+  const changed = await change(db, origin, idempotency, {
+    type: "api_key.rolled",
+    first: {
+      sql: `
+  INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at, expires_at)
+  SELECT ?4, merchant_id, name, scopes, ?5, ?6, ?7 FROM api_keys
+  WHERE id = ?8 AND merchant_id = coalesce(?9, merchant_id) AND revoked_at IS NULL
+  AND (expires_at IS NULL OR expires_at > ?6) AND ${UNTOLD} RETURNING ${KEY}`,
+      values: [made.id, await sha256(made.key), origin.now, expiresAt, id, merchantOf(whose)],
+    },
+    next: [
+      {
+        sql: "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1) WHERE id = ?2 AND changes() = 1",
+        values: [end, id],
+      },
+    ],
+    subject: { sql: SUBJECT, values: [made.id] },
+    data: { rolled: id, rolled_expires_at: end, expires_at: expiresAt },
+  });
+  return madeBy(db, changed, made.key);
+}
+
+function merchantOf(whose: Whose): number | null {
+  return whose === "any merchant" ? null : whose;
+}
+
+/** Notes that a key was used. */
+export async function noteUse(db: D1Database, id: string, now: number): Promise<void> {
+  await db.prepare("UPDATE api_keys SET last_used_at = ? WHERE id = ?").bind(now, id).run();
+}

@@ -1,0 +1,141 @@
+/** What API keys look like from outside: the schemas of requests and responses, and their mapping. */
+import { z } from "@hono/zod-openapi";
+import { PUBLIC_ID } from "../../auth/key";
+import { isTime } from "../../http/page-parameters";
+import { SCOPE_NAMES } from "../../scopes";
+import type { KeyRecord } from "../api-keys";
+import { MerchantId, Name, NOT_AN_OBJECT } from "./merchant-schemas";
+
+const KEY_ID = "Must be a key's public id: the 12 characters after pay_";
+export const KeyPath = z.object({
+  key_id: z
+    .string()
+    .regex(PUBLIC_ID, { error: KEY_ID })
+    .openapi({ param: { name: "key_id", in: "path" }, description: "The key's public id", example: "4fT9bQ2sXk7L" }),
+});
+export const WRONG_KEY_ID = { validation_failed: { errors: [{ detail: KEY_ID, parameter: "key_id" }] } };
+
+const Time = z.iso.datetime().nullable();
+
+const KEY_EXAMPLE = {
+  id: "4fT9bQ2sXk7L",
+  merchant_id: 2,
+  name: "Order service",
+  scopes: ["payments:read" as const, "payments:write" as const],
+  status: "active" as const,
+  created_at: "2026-01-16T16:57:41.614Z",
+  expires_at: null,
+  revoked_at: null,
+  last_used_at: null,
+};
+
+export const ApiKeySchema = z
+  .object({
+    id: z.string().openapi({ description: "The key's public id, which also stands in the key" }),
+    merchant_id: z.int().openapi({ description: "Whose key it is" }),
+    name: z.string().openapi({ description: "The key's name" }),
+    scopes: z.array(z.enum(SCOPE_NAMES)).openapi({ description: "What the key may do" }),
+    status: z.enum(["active", "expired", "revoked"]).openapi({ description: "Only an active key is let in" }),
+    created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
+    expires_at: Time.openapi({ description: "When the key ends; null for never" }),
+    revoked_at: Time.openapi({ description: "When the key was revoked; null if it was not" }),
+    last_used_at: Time.openapi({ description: "When the key was last used, to within an hour; null for never" }),
+  })
+  .openapi("ApiKey", {
+    description: "What is known of an API key; the key itself is shown once, when it is made",
+    example: KEY_EXAMPLE,
+  });
+
+const KEY = "The key, as `Authorization: Bearer` takes it. It is shown this once, and stored nowhere.";
+
+export const NewApiKeySchema = z
+  .object({ ...ApiKeySchema.shape, key: z.string().openapi({ description: KEY }) })
+  .openapi("NewApiKey", {
+    description: "An API key, just made",
+    example: { ...KEY_EXAMPLE, key: "pay_4fT9bQ2sXk7L_0123456789ABCDEFGHIJKLMNOPQRSTUV0Wxyz1" },
+  });
+
+/** A key as the API shows it at a time. */
+export function presentKey(key: KeyRecord, now: number): z.output<typeof ApiKeySchema> {
+  const time = (milliseconds: number | null) => (milliseconds === null ? null : new Date(milliseconds).toISOString());
+  const isExpired = key.expires_at !== null && key.expires_at <= now;
+  return {
+    id: key.id,
+    merchant_id: key.merchant_id,
+    name: key.name,
+    scopes: [...key.scopes],
+    status: key.revoked_at !== null ? "revoked" : isExpired ? "expired" : "active",
+    created_at: new Date(key.created_at).toISOString(),
+    expires_at: time(key.expires_at),
+    revoked_at: time(key.revoked_at),
+    last_used_at: time(key.last_used_at),
+  };
+}
+
+export const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
+const FUTURE = "Must be an RFC 3339 time in the future";
+
+/** The last that RFC 3339 has a year for. */
+const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** When a key ends; null for never. */
+const ExpiresAt = z
+  .string({ error: FUTURE })
+  .refine((text) => isTime(text) && Date.parse(text) > Date.now() && Date.parse(text) <= LAST_TIME, { error: FUTURE })
+  .transform((text) => Date.parse(text))
+  .nullish()
+  .openapi({
+    type: ["string", "null"],
+    format: "date-time",
+    description: "When the key ends; null for never. Left out, a new key never ends, and a rolled one with its old key",
+    example: "2100-01-01T00:00:00Z",
+  });
+
+export const NewKey = z
+  .strictObject(
+    {
+      name: Name,
+      scopes: z
+        .array(z.enum(SCOPE_NAMES, { error: SCOPES }), {
+          error: (issue) => (issue.input === undefined ? "Field required" : SCOPES),
+        })
+        .min(1, { error: SCOPES })
+        .transform((scopes) => SCOPE_NAMES.filter((scope) => scopes.includes(scope)))
+        .openapi({
+          description: "What the key may do: nothing that the key that creates it may not, unless that has `admin`",
+        }),
+      expires_at: ExpiresAt,
+      merchant_id: MerchantId.optional().openapi({
+        description: "Whose key it will be: your own merchant's, unless your key has the scope `admin`",
+      }),
+    },
+    NOT_AN_OBJECT,
+  )
+  .openapi("ApiKeyToCreate", {
+    description: "What an API key is made of",
+    example: { name: "Order service", scopes: ["payments:read", "payments:write"] },
+  });
+
+const MOST_OVERLAP = 7 * 24 * 3600;
+export const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
+
+/** How long what is rolled stays valid beside what takes its place. */
+export const Overlap = z
+  .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
+  .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
+  .openapi({
+    type: "integer",
+    minimum: 0,
+    maximum: MOST_OVERLAP,
+    description: "How long the old one stays valid: 0 ends it now, 604800 after seven days",
+  });
+
+export const Rolling = z
+  .strictObject(
+    {
+      overlap_seconds: Overlap,
+      expires_at: ExpiresAt,
+    },
+    NOT_AN_OBJECT,
+  )
+  .openapi("ApiKeyRoll", { description: "How an API key is rolled", example: { overlap_seconds: 86400 } });

@@ -1,0 +1,287 @@
+/** The API of API keys: each route with its handler. */
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { forget, scopeMissing } from "../../auth/authorize";
+import type { App } from "../../context";
+import { json } from "../../http/answer";
+import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
+import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/page-parameters";
+import { problem, problemResponses } from "../../http/problem";
+import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
+import { demands, endpoint, newApp, originOf } from "../../route";
+import type { Scope } from "../../scopes";
+import { createKey, findKey, listKeys, type Made, renameKey, revokeKey, rollKey, type Whose } from "../api-keys";
+import {
+  ApiKeySchema,
+  KeyPath,
+  NewApiKeySchema,
+  NewKey,
+  OVERLAP,
+  presentKey,
+  Rolling,
+  SCOPES,
+  WRONG_KEY_ID,
+} from "./api-key-schemas";
+import { MerchantParameter, Renaming } from "./merchant-schemas";
+
+export const apiKeys = newApp();
+
+const TAGS = { tags: ["API keys"], ...demands("keys:manage") };
+const KEY = { "application/json": { schema: ApiKeySchema } };
+const NEW_KEY = { "application/json": { schema: NewApiKeySchema } };
+const LOCATION = {
+  Location: {
+    description: "The path of the key",
+    schema: { type: "string" as const, example: "/api/v1/api-keys/4fT9bQ2sXk7L" },
+  },
+};
+const create = createRoute({
+  method: "post",
+  path: "/api/v1/api-keys",
+  operationId: "createApiKey",
+  summary: "Create an API key",
+  description:
+    "The answer to the request that makes the key shows it; nobody can read it again. A retry with the same " +
+    "`Idempotency-Key` finds what was made, without the key itself: if that was lost, roll it.",
+  ...TAGS,
+  request: {
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
+    body: { required: true, content: { "application/json": { schema: NewKey } } },
+  },
+  responses: {
+    201: { description: "The key was created", headers: LOCATION, content: NEW_KEY },
+    200: {
+      description: "The idempotency key has created this API key before; here is what is known of it",
+      headers: { ...LOCATION, ...REPLAYED },
+      content: KEY,
+    },
+    ...problemResponses([...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
+      ...WRONG_KEY,
+      validation_failed: { errors: [{ detail: SCOPES, pointer: "#/scopes" }] },
+    }),
+  },
+});
+
+endpoint(apiKeys, create, async (c, { body }) => {
+  const { name, scopes, expires_at = null } = body;
+  const missing = ungranted(c, scopes);
+  if (missing.length > 0) return scopeMissing(c, missing);
+  const merchantId = merchantMeant(c, body.merchant_id);
+  if (merchantId instanceof Response) return merchantId;
+  const outlives = refuseOutliving(c, expires_at);
+  if (outlives) return outlives;
+  const idempotency = await readIdempotency(c, "create_api_key", null, {
+    name,
+    scopes,
+    expires_at,
+    merchant_id: merchantId,
+  });
+  if (idempotency instanceof Response) return idempotency;
+  const made = await createKey(c.get("db"), originOf(c), idempotency, {
+    merchantId,
+    name,
+    scopes,
+    expiresAt: expires_at,
+  });
+  if (made.tag === "unchanged") {
+    return problem(c, "validation_failed", {
+      errors: [{ detail: "There is no such merchant", pointer: "#/merchant_id" }],
+    });
+  }
+  return answerMade(c, made);
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/api/v1/api-keys",
+  operationId: "listApiKeys",
+  summary: "List API keys",
+  description: "A merchant's keys, newest first, with those that are revoked or expired.",
+  ...TAGS,
+  request: { query: z.strictObject({ ...pageParameters("string"), merchant_id: MerchantParameter.optional() }) },
+  responses: {
+    200: {
+      description: "A page of keys",
+      headers: LINK,
+      content: { "application/json": { schema: pageSchema(ApiKeySchema) } },
+    },
+    ...problemResponses(["body_too_large", "validation_failed", ...SECURED]),
+  },
+});
+
+endpoint(apiKeys, list, async (c, { query }) => {
+  const merchantId = merchantMeant(c, query.merchant_id);
+  if (merchantId instanceof Response) return merchantId;
+  const page = await listKeys(c.get("db"), merchantId, windowOf(query));
+  const now = Date.now();
+  const { body, headers } = presentPage(c.req.url, page, (key) => presentKey(key, now));
+  return json(c, 200, body, headers);
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/api/v1/api-keys/{key_id}",
+  operationId: "getApiKey",
+  summary: "Get an API key",
+  description: "Reads what is known of a key, by its public id.",
+  ...TAGS,
+  request: { params: KeyPath },
+  responses: {
+    200: { description: "What is known of the key", content: KEY },
+    ...problemResponses(["api_key_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_KEY_ID),
+  },
+});
+
+endpoint(apiKeys, get, (c, { params }) => answerKey(c, params.key_id));
+
+const rename = createRoute({
+  method: "patch",
+  path: "/api/v1/api-keys/{key_id}",
+  operationId: "renameApiKey",
+  summary: "Rename an API key",
+  description: "Gives a key another name.",
+  ...TAGS,
+  request: { params: KeyPath, body: { required: true, content: { "application/json": { schema: Renaming } } } },
+  responses: {
+    200: { description: "The key, which has this name now", content: KEY },
+    ...problemResponses([...WRONG_BODY, "api_key_not_found", ...SECURED], WRONG_KEY_ID),
+  },
+});
+
+endpoint(apiKeys, rename, async (c, { params, body }) => {
+  await renameKey(c.get("db"), originOf(c), whose(c), params.key_id, body.name);
+  return answerKey(c, params.key_id);
+});
+
+const revoke = createRoute({
+  method: "post",
+  path: "/api/v1/api-keys/{key_id}/revoke",
+  operationId: "revokeApiKey",
+  summary: "Revoke an API key",
+  description:
+    "Ends a key, for good; within 30 seconds it is refused everywhere. Takes no body. Asked again, it answers 200 and " +
+    "changes nothing.",
+  ...TAGS,
+  request: {
+    params: KeyPath,
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
+  },
+  responses: {
+    200: { description: "The key, which is revoked", headers: REPLAYED, content: KEY },
+    ...problemResponses(
+      [...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", ...SECURED],
+      { ...WRONG_KEY, ...WRONG_KEY_ID },
+    ),
+  },
+});
+
+endpoint(apiKeys, revoke, async (c, { params }) => {
+  const idempotency = await readIdempotency(c, "revoke_api_key", params.key_id, {});
+  if (idempotency instanceof Response) return idempotency;
+  const revoked = await revokeKey(c.get("db"), originOf(c), idempotency, whose(c), params.key_id);
+  if (revoked.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  if (revoked.tag === "changed") forget(c.env, params.key_id);
+  return answerKey(c, params.key_id, revoked.tag === "replayed" ? REPLAY : {});
+});
+
+const roll = createRoute({
+  method: "post",
+  path: "/api/v1/api-keys/{key_id}/roll",
+  operationId: "rollApiKey",
+  summary: "Roll an API key",
+  description:
+    "Makes a new key with the name, the scopes and the merchant of an old one, which stays valid for as long as " +
+    "`overlap_seconds` says. The answer shows the new key, this once.",
+  ...TAGS,
+  request: {
+    params: KeyPath,
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
+    body: { required: true, content: { "application/json": { schema: Rolling } } },
+  },
+  responses: {
+    201: { description: "The new key", headers: LOCATION, content: NEW_KEY },
+    200: {
+      description: "The idempotency key has made this API key before; here is what is known of it",
+      headers: { ...LOCATION, ...REPLAYED },
+      content: KEY,
+    },
+    ...problemResponses(
+      [
+        ...WRONG_BODY,
+        "idempotency_key_invalid",
+        "idempotency_key_reused",
+        "api_key_not_found",
+        "api_key_not_active",
+        ...SECURED,
+      ],
+      { ...WRONG_KEY, validation_failed: { errors: [{ detail: OVERLAP, pointer: "#/overlap_seconds" }] } },
+    ),
+  },
+});
+
+endpoint(apiKeys, roll, async (c, { params, body }) => {
+  const old = await findKey(c.get("db"), whose(c), params.key_id);
+  if (!old) return problem(c, "api_key_not_found");
+  const missing = ungranted(c, old.scopes);
+  if (missing.length > 0) return scopeMissing(c, missing);
+  // Left out, it is the old key's, which the roll itself may change: so a retry is told by what was sent.
+  const { overlap_seconds, expires_at = old.expires_at } = body;
+  const outlives = refuseOutliving(c, expires_at);
+  if (outlives) return outlives;
+  const idempotency = await readIdempotency(c, "roll_api_key", old.id, body);
+  if (idempotency instanceof Response) return idempotency;
+  const rolling = { id: old.id, overlap: overlap_seconds * 1000, expiresAt: expires_at };
+  const made = await rollKey(c.get("db"), originOf(c), idempotency, whose(c), rolling);
+  if (made.tag === "unchanged") return problem(c, "api_key_not_active");
+  if (made.tag === "made") forget(c.env, old.id);
+  return answerMade(c, made);
+});
+
+/** Whose keys the request may be about. */
+function whose(c: Context<App>): Whose {
+  const { scopes, merchantId } = c.get("principal");
+  return scopes.has("admin") ? "any merchant" : merchantId;
+}
+
+/** The merchant that is named, or else the caller's own; only an administrator may name another. */
+function merchantMeant(c: Context<App>, named: number | undefined): number | Response {
+  const { scopes, merchantId } = c.get("principal");
+  return named === undefined || named === merchantId || scopes.has("admin")
+    ? (named ?? merchantId)
+    : scopeMissing(c, ["admin"]);
+}
+
+/** The scopes that the caller may not hand on: a key is never given more than who gives it has. */
+function ungranted(c: Context<App>, scopes: readonly Scope[]): Scope[] {
+  const own = c.get("principal").scopes;
+  return own.has("admin") ? [] : scopes.filter((scope) => !own.has(scope));
+}
+
+/** Refuses a key that would outlive the one that makes it: an end would be no end. */
+function refuseOutliving(c: Context<App>, expiresAt: number | null): Response | null {
+  const { scopes, expiresAt: own } = c.get("principal");
+  if (own === null || scopes.has("admin") || (expiresAt !== null && expiresAt <= own)) return null;
+  const detail = `Must be no later than ${new Date(own).toISOString()}, when the key that asks ends`;
+  return problem(c, "validation_failed", { errors: [{ detail, pointer: "#/expires_at" }] });
+}
+
+async function answerKey(c: Context<App>, id: string, headers = {}): Promise<Response> {
+  const key = await findKey(c.get("db"), whose(c), id);
+  return key ? json(c, 200, presentKey(key, Date.now()), headers) : problem(c, "api_key_not_found");
+}
+
+/** The key that was made: with the key itself when this request made it. */
+async function answerMade(c: Context<App>, made: Exclude<Made, { tag: "unchanged" }>): Promise<Response> {
+  switch (made.tag) {
+    case "key_reused":
+      return problem(c, "idempotency_key_reused");
+    case "made":
+      return json(c, 201, { ...presentKey(made.record, Date.now()), key: made.key }, locationOf(made.record.id));
+    case "replayed":
+      return answerKey(c, made.subject, { ...locationOf(made.subject), ...REPLAY });
+  }
+}
+
+function locationOf(id: string): { Location: string } {
+  return { Location: `/api/v1/api-keys/${id}` };
+}

@@ -1,0 +1,49 @@
+/** What merchants look like from outside: schemas and their mapping. */
+import { z } from "@hono/zod-openapi";
+import { integerParameter, PositiveInteger } from "../../http/integers";
+import type { Merchant } from "../merchants";
+
+const MAX_NAME_LENGTH = 100;
+const NAME = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
+
+const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
+const CONTROL = /\p{Cc}/u;
+
+export const Name = z
+  .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME) })
+  .refine(
+    (text) => VISIBLE.test(text) && !CONTROL.test(text) && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed(),
+    { error: NAME },
+  )
+  .openapi({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "A name of your own, for people" });
+
+export const NOT_AN_OBJECT = { error: "Must be a JSON object" };
+export const Renaming = z.strictObject({ name: Name }, NOT_AN_OBJECT).openapi({ example: { name: "Shop" } });
+
+export const MerchantPath = z.object({
+  merchant_id: integerParameter("merchant_id", "path", "The merchant's id").openapi({ example: 1 }),
+});
+/** Without an example, which the Swagger page would send. */
+export const MerchantParameter = integerParameter(
+  "merchant_id",
+  "query",
+  "The merchant whose keys are meant: your own, unless your key has the scope `admin`",
+);
+
+/** A merchant's id in a body. */
+export const MerchantId = PositiveInteger;
+
+export const MerchantSchema = z
+  .object({
+    id: z.int().openapi({ description: "The merchant's id" }),
+    name: z.string().openapi({ description: "The merchant's name" }),
+    created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
+  })
+  .openapi("Merchant", {
+    description: "An account that owns payments and API keys",
+    example: { id: 2, name: "Shop", created_at: "2026-01-16T16:57:41.614Z" },
+  });
+
+export function presentMerchant({ id, name, created_at }: Merchant): z.output<typeof MerchantSchema> {
+  return { id, name, created_at: new Date(created_at).toISOString() };
+}

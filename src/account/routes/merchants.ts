@@ -1,0 +1,131 @@
+/** The merchants API: each route with its handler. */
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { App } from "../../context";
+import { json } from "../../http/answer";
+import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
+import { POSITIVE_INTEGER } from "../../http/integers";
+import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/page-parameters";
+import { problem, problemResponses } from "../../http/problem";
+import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
+import { demands, endpoint, newApp, originOf } from "../../route";
+import { createMerchant, findMerchant, listMerchants, renameMerchant } from "../merchants";
+import { MerchantPath, MerchantSchema, presentMerchant, Renaming } from "./merchant-schemas";
+
+export const merchants = newApp();
+
+const TAGS = { tags: ["Merchants"], ...demands("admin") };
+const MERCHANT = { "application/json": { schema: MerchantSchema } };
+const WRONG_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "merchant_id" }] } };
+const WRONG_NAME = { validation_failed: { errors: [{ detail: "Field required", pointer: "#/name" }] } };
+const LOCATION = {
+  Location: {
+    description: "The path of the merchant",
+    schema: { type: "string" as const, example: "/api/v1/merchants/2" },
+  },
+};
+
+const create = createRoute({
+  method: "post",
+  path: "/api/v1/merchants",
+  operationId: "createMerchant",
+  summary: "Create a merchant",
+  description: "Creates an account. Give it API keys next: `POST /api/v1/api-keys` with its `merchant_id`.",
+  ...TAGS,
+  request: {
+    headers: z.object({ "idempotency-key": keyHeader().optional() }),
+    body: { required: true, content: { "application/json": { schema: Renaming } } },
+  },
+  responses: {
+    201: { description: "The merchant was created", headers: LOCATION, content: MERCHANT },
+    200: {
+      description: "The key has created this merchant before; here it is as it is now",
+      headers: { ...LOCATION, ...REPLAYED },
+      content: MERCHANT,
+    },
+    ...problemResponses([...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
+      ...WRONG_KEY,
+      ...WRONG_NAME,
+    }),
+  },
+});
+
+endpoint(merchants, create, async (c, { body }) => {
+  const idempotency = await readIdempotency(c, "create_merchant", null, body);
+  if (idempotency instanceof Response) return idempotency;
+  const created = await createMerchant(c.get("db"), originOf(c), idempotency, body.name);
+  if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  if (created.tag === "unchanged") throw new Error("A merchant was neither created nor found");
+  const headers = { Location: `/api/v1/merchants/${created.subject}` };
+  return created.tag === "changed"
+    ? answerMerchant(c, Number(created.subject), 201, headers)
+    : answerMerchant(c, Number(created.subject), 200, { ...headers, ...REPLAY });
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/api/v1/merchants",
+  operationId: "listMerchants",
+  summary: "List merchants",
+  description: "All merchants, newest first.",
+  ...TAGS,
+  request: { query: z.strictObject(pageParameters("number")) },
+  responses: {
+    200: {
+      description: "A page of merchants",
+      headers: LINK,
+      content: { "application/json": { schema: pageSchema(MerchantSchema) } },
+    },
+    ...problemResponses(["body_too_large", "validation_failed", ...SECURED]),
+  },
+});
+
+endpoint(merchants, list, async (c, { query }) => {
+  const page = await listMerchants(c.get("db"), windowOf(query));
+  const { body, headers } = presentPage(c.req.url, page, presentMerchant);
+  return json(c, 200, body, headers);
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/api/v1/merchants/{merchant_id}",
+  operationId: "getMerchant",
+  summary: "Get a merchant",
+  description: "Reads a merchant.",
+  ...TAGS,
+  request: { params: MerchantPath },
+  responses: {
+    200: { description: "The merchant", content: MERCHANT },
+    ...problemResponses(["merchant_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_ID),
+  },
+});
+
+endpoint(merchants, get, (c, { params }) => answerMerchant(c, params.merchant_id, 200));
+
+const rename = createRoute({
+  method: "patch",
+  path: "/api/v1/merchants/{merchant_id}",
+  operationId: "renameMerchant",
+  summary: "Rename a merchant",
+  description: "Gives a merchant another name.",
+  ...TAGS,
+  request: {
+    params: MerchantPath,
+    body: { required: true, content: { "application/json": { schema: Renaming } } },
+  },
+  responses: {
+    200: { description: "The merchant, which has this name now", content: MERCHANT },
+    ...problemResponses([...WRONG_BODY, "merchant_not_found", ...SECURED], WRONG_NAME),
+  },
+});
+
+endpoint(merchants, rename, async (c, { params, body }) => {
+  await renameMerchant(c.get("db"), originOf(c), params.merchant_id, body.name);
+  return answerMerchant(c, params.merchant_id, 200);
+});
+
+/** The merchant as it is now, or that there is none. */
+async function answerMerchant(c: Context<App>, id: number, status: number, headers = {}): Promise<Response> {
+  const merchant = await findMerchant(c.get("db"), id);
+  return merchant ? json(c, status, presentMerchant(merchant), headers) : problem(c, "merchant_not_found");
+}

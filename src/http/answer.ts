@@ -1,0 +1,35 @@
+/** How every answer is made: its body, and the headers that all of them have. */
+import type { Context } from "hono";
+import type { App } from "../context";
+
+export const STRICT_TRANSPORT_SECURITY = "max-age=31536000";
+
+/** The API answers programs: nothing of it is to be kept, framed, guessed at or run by a browser. */
+const COMMON = {
+  "Cache-Control": "no-store",
+  "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+  "Referrer-Policy": "no-referrer",
+  "Strict-Transport-Security": STRICT_TRANSPORT_SECURITY,
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "DENY",
+};
+
+/** An answer with its headers set in one go: each later change of a response's headers is a call into the runtime. */
+export function answer(
+  c: Context<App>,
+  status: number,
+  body: BodyInit | null,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return new Response(body, { status, headers: { ...COMMON, "X-Request-Id": c.get("requestId"), ...headers } });
+}
+
+/** An answer in JSON. */
+export function json(
+  c: Context<App>,
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return answer(c, status, JSON.stringify(value), { "Content-Type": "application/json", ...headers });
+}

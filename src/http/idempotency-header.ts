@@ -1,0 +1,62 @@
+/** The Idempotency-Key header: how it is documented and read, and how a replay says that it is one. */
+import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { App } from "../context";
+import { fingerprint, type Idempotency, MAX_KEY_LENGTH, readKey } from "../storage/idempotency";
+import { problem } from "./problem";
+
+/**
+ * The key's header in the document.
+ *
+ * @param example what the Swagger page sends at first; none where a key is optional, for it would be sent twice
+ */
+export function keyHeader(example?: string) {
+  return (
+    z
+      .string()
+      .min(1)
+      // Between quotes, each character may take a backslash.
+      .max(2 * MAX_KEY_LENGTH + 2)
+      .openapi({
+        pattern: "^[!-~]+$",
+        description:
+          "Your name for this one intended success, for example a UUID: 1 to 255 visible ASCII characters, or the same " +
+          'as a quoted string ("abc" is the key abc). A retry with the same key is answered with what it has led to, as ' +
+          "that is then; nothing happens twice.",
+        ...(example !== undefined && { example }),
+      })
+  );
+}
+
+export const REPLAYED = {
+  "Idempotent-Replayed": {
+    description: "`true` when the key had led to this success before",
+    schema: { type: "string" as const, enum: ["true"] },
+  },
+};
+
+/** The header of an answer that is a replay. */
+export const REPLAY = { "Idempotent-Replayed": "true" };
+
+/** What the example of a request with a wrong key is answered. */
+export const WRONG_KEY = {
+  idempotency_key_invalid: { errors: [{ detail: "Must not be empty", header: "Idempotency-Key" }] },
+};
+
+/**
+ * Judges the key and fingerprints the request, once its other parts are known to be valid; null without a key.
+ *
+ * @param subject the id of what the request is about, null when it makes one
+ */
+export async function readIdempotency(
+  c: Context<App>,
+  operation: string,
+  subject: number | string | null,
+  body: object,
+): Promise<Idempotency | null | Response> {
+  const header = c.req.header("Idempotency-Key");
+  if (header === undefined) return null;
+  const read = readKey(header);
+  if (read.ok) return { key: read.key, fingerprint: await fingerprint(operation, subject, body) };
+  return problem(c, "idempotency_key_invalid", { errors: [{ detail: read.detail, header: "Idempotency-Key" }] });
+}

@@ -1,0 +1,144 @@
+/** Every error the API answers with, as an RFC 9457 problem, and its place in the API document. */
+import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { App } from "../context";
+import { answer } from "./answer";
+import { KINDS, type Kind, type ProblemKind, typeUri } from "./problem-kinds";
+
+/** How long a client waits before it asks an unavailable service again, in seconds. */
+const RETRY_AFTER = "1";
+
+/** One violation: where it is (`pointer` into the body, or a `parameter` or `header`) and what it is. */
+export type Violation = { detail: string } & ({ pointer: string } | { parameter: string } | { header: string });
+
+const ViolationSchema = z
+  .object({
+    detail: z.string().openapi({ description: "What is wrong", example: "Must be greater than zero" }),
+    pointer: z.string().optional().openapi({
+      description: "The place in the request body, as a JSON Pointer in a URI fragment",
+      example: "#/amount",
+    }),
+    parameter: z.string().optional().openapi({ description: "The path or query parameter" }),
+    header: z.string().optional().openapi({ description: "The request header" }),
+  })
+  .openapi("Violation", { description: "One thing wrong with a request, and where it is" });
+
+export const ProblemSchema = z
+  .object({
+    type: z.string().openapi({
+      format: "uri-reference",
+      description: "Names the kind of problem, and never changes. It leads to the kind's description.",
+      example: typeUri("payment_not_found"),
+    }),
+    title: z.string().openapi({ description: "The kind in words", example: "Payment not found" }),
+    status: z.int().openapi({ description: "The HTTP status", example: 404 }),
+    detail: z.string().openapi({ description: "What went wrong this time", example: "Payment not found" }),
+    instance: z.string().openapi({
+      format: "uri-reference",
+      description: "The request id, as in the X-Request-Id header; name it when you report a problem",
+      example: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
+    }),
+    errors: z.array(ViolationSchema).optional().openapi({
+      description: "Every violation, where the request's fields, parameters or headers are at fault",
+    }),
+  })
+  .openapi("Problem", { description: "An RFC 9457 problem" });
+
+/** What the page behind a kind's type URI says. */
+export function describeKind(kind: ProblemKind) {
+  const { status, title, remedy } = KINDS[kind];
+  return { type: typeUri(kind), title, status, remedy };
+}
+
+/** A problem as the answer to a request. */
+export function problem(
+  c: Context<App>,
+  kind: ProblemKind,
+  more: { detail?: string; errors?: Violation[]; headers?: Record<string, string> } = {},
+): Response {
+  const { status, title, detail } = KINDS[kind];
+  const body = {
+    type: typeUri(kind),
+    title,
+    status,
+    detail: more.detail ?? detail,
+    // A URI reference, whatever the caller calls its request.
+    instance: encodeURIComponent(c.get("requestId")),
+    ...(more.errors && { errors: more.errors }),
+  };
+  return answer(c, status, JSON.stringify(body), {
+    "Content-Type": "application/problem+json",
+    ...(kind === "unavailable" && { "Retry-After": RETRY_AFTER }),
+    ...more.headers,
+  });
+}
+
+type Said = { readonly detail?: string; readonly errors?: readonly Violation[] };
+
+/**
+ * The responses of a route that may answer with these kinds, for the API document.
+ *
+ * @param said what the route says in the examples, where that is not what the kind says by itself
+ */
+export function problemResponses(kinds: readonly ProblemKind[], said: Partial<Record<ProblemKind, Said>> = {}) {
+  const statuses = [...new Set(kinds.map((kind) => KINDS[kind].status))];
+  return Object.fromEntries(
+    statuses.map((status) => {
+      const answering = kinds.filter((kind) => KINDS[kind].status === status);
+      return [
+        status,
+        {
+          description: answering.map((kind) => `${KINDS[kind].title}: ${KINDS[kind].remedy}`).join(" "),
+          content: {
+            "application/problem+json": {
+              schema: ProblemSchema.extend({ type: z.enum(answering.map(typeUri)), status: z.literal(status) }),
+              examples: Object.fromEntries(
+                answering.map((kind) => [kind, { summary: KINDS[kind].title, value: example(kind, said[kind]) }]),
+              ),
+            },
+          },
+          ...(status in HEADERS && { headers: HEADERS[status] }),
+        },
+      ];
+    }),
+  );
+}
+
+function header(description: string, example: string) {
+  return { description, schema: { type: "string" as const, example } };
+}
+
+function retryAfter(seconds: number) {
+  return {
+    description: "How many seconds to wait before the next try",
+    schema: { type: "integer" as const, minimum: 1, example: seconds },
+  };
+}
+
+const CHALLENGED = {
+  "WWW-Authenticate": header(
+    "How to authenticate (RFC 6750), and what was wrong with how the request did",
+    'Bearer realm="payments"',
+  ),
+};
+
+/** The headers that problems of a status come with. */
+const HEADERS: Partial<Record<Kind["status"], Record<string, ReturnType<typeof header | typeof retryAfter>>>> = {
+  401: CHALLENGED,
+  403: CHALLENGED,
+  412: { ETag: header("The payment's version as it is now", '"2"') },
+  429: {
+    "Retry-After": retryAfter(10),
+    "RateLimit-Policy": header(
+      "The quota `q` of requests in `w` seconds, of the key or the address",
+      '"key";q=1000;w=10',
+    ),
+    RateLimit: header("The requests `r` that are left for the next `t` seconds", '"key";r=0;t=10'),
+  },
+  503: { "Retry-After": retryAfter(Number(RETRY_AFTER)) },
+};
+
+function example(kind: ProblemKind, said: Said = {}) {
+  const { status, title, detail } = KINDS[kind];
+  return { type: typeUri(kind), title, status, detail, instance: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e", ...said };
+}

@@ -1,0 +1,65 @@
+/** What events look like from outside: schemas and parameters. */
+import { z } from "@hono/zod-openapi";
+import { integerParameter } from "../../http/integers";
+import { choiceOf } from "../../http/page-parameters";
+import { EVENT_TYPES } from "../lifecycle";
+import { readEventId, type ShownEvent } from "../presentation";
+import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";
+
+export const EVENT_EXAMPLE = {
+  id: "evt_1_2",
+  type: "payment.confirmed",
+  timestamp: "2026-01-16T16:58:02.107Z",
+  sequence: 2,
+  data: { ...PAYMENT_EXAMPLE, status: "confirmed" as const, updated_at: "2026-01-16T16:58:02.107Z" },
+  previous: { status: "pending", updated_at: PAYMENT_EXAMPLE.updated_at },
+  request_id: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
+  key_id: "4fT9bQ2sXk7L",
+  idempotency_key: "confirm-order-42",
+};
+
+export const EventSchema = z
+  .object({
+    id: z.string().openapi({ description: "Names the event, and never changes" }),
+    type: z.enum(EVENT_TYPES).openapi({ description: "What happened" }),
+    timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
+    sequence: z.int().min(1).openapi({ description: "1, 2, 3 … for each payment, without gaps" }),
+    data: PaymentSchema.openapi({ description: "The payment as it was then" }),
+    previous: z.record(z.string(), z.unknown()).openapi({ description: "What it changed, as that was before" }),
+    request_id: z.string().openapi({ description: "The request that did it" }),
+    key_id: z.string().nullable().openapi({ description: "The API key that did it; null where none was asked for" }),
+    idempotency_key: z.string().nullable().openapi({
+      description:
+        "The Idempotency-Key of the request that did it; null where it had none, and of events that are older than this field",
+    }),
+  })
+  .openapi("PaymentEvent", {
+    description: "That something happened to a payment",
+    example: EVENT_EXAMPLE,
+  }) satisfies z.ZodType<ShownEvent>;
+
+/** The query parameters that choose events, in the feed and in the log of deliveries. */
+export const EventFilters = {
+  type: choiceOf("type", EVENT_TYPES).optional(),
+  payment_id: integerParameter("payment_id", "query", "The payment whose events are meant").optional(),
+};
+
+export const EVENT_ID = "Must be an event's id, such as evt_1_2";
+
+export const EventPath = z.object({
+  event_id: z
+    .string()
+    .transform((text, context) => {
+      const read = readEventId(text);
+      if (read) return read;
+      context.addIssue({ code: "custom", message: EVENT_ID });
+      return z.NEVER;
+    })
+    .openapi({
+      param: { name: "event_id", in: "path" },
+      type: "string",
+      pattern: "^evt_[1-9][0-9]*_[1-9][0-9]*$",
+      description: "The event's id",
+      example: "evt_1_2",
+    }),
+});

@@ -1,0 +1,94 @@
+/** The feed: what happened to a merchant's payments, for programs that follow it. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { json } from "../../http/answer";
+import { CURSOR, positionCursor, writeCursor } from "../../http/cursors";
+import { DEFAULT_LIMIT, limitParameter, single } from "../../http/page-parameters";
+import { problem, problemResponses } from "../../http/problem";
+import { SECURED } from "../../http/problem-kinds";
+import { demands, endpoint, newApp } from "../../route";
+import { EVENTS_LOOKED_AT_PER_ROW, findEvents, readFeed } from "../history";
+import { presentEvent } from "../presentation";
+import { EVENT_ID, EventFilters, EventPath, EventSchema } from "./event-schemas";
+
+export const events = newApp();
+
+const TAGS = { tags: ["Events"], ...demands("events:read") };
+
+const WRONG_CURSOR = { detail: CURSOR, parameter: "cursor" };
+
+const list = createRoute({
+  method: "get",
+  path: "/api/v1/events",
+  operationId: "listEvents",
+  summary: "Follow the events",
+  description:
+    "Everything that has happened to the merchant's payments, oldest first, in the order in which it was committed, which " +
+    "never changes. Keep `next_cursor`, and ask with it for what comes after: each event comes exactly once, also while " +
+    "others are being written. While `has_more` is true, ask again at once. Where `type` is given, at most " +
+    `${EVENTS_LOOKED_AT_PER_ROW} events for each one that \`limit\` allows are looked at: a page may then hold fewer than ` +
+    "`limit`, even none, while `has_more` is true.",
+  ...TAGS,
+  request: {
+    query: z.strictObject({
+      limit: limitParameter(),
+      cursor: positionCursor(single(CURSOR), "after")
+        .optional()
+        .openapi({
+          param: { name: "cursor", in: "query" },
+          type: "string",
+          description: "`next_cursor` of an earlier answer; without it, the feed begins with the first event",
+        }),
+      ...EventFilters,
+    }),
+  },
+  responses: {
+    200: {
+      description: "A page of events",
+      content: {
+        "application/json": {
+          schema: z.object({
+            data: z.array(EventSchema).openapi({ description: "Oldest first" }),
+            has_more: z.boolean().openapi({ description: "Whether to ask again at once" }),
+            next_cursor: z.string().openapi({ description: "Leads to what comes after, now or later" }),
+          }),
+        },
+      },
+    },
+    ...problemResponses(["body_too_large", "validation_failed", ...SECURED], {
+      validation_failed: { errors: [WRONG_CURSOR] },
+    }),
+  },
+});
+
+endpoint(events, list, async (c, { query }) => {
+  const { limit = DEFAULT_LIMIT, cursor: after = 0, type: types, payment_id: paymentId } = query;
+  const feed = await readFeed(c.get("db"), c.get("principal").merchantId, { after, limit, types, paymentId });
+  if (feed === null) return problem(c, "validation_failed", { errors: [WRONG_CURSOR] });
+  return json(c, 200, {
+    data: feed.events.map(presentEvent),
+    has_more: feed.hasMore,
+    next_cursor: writeCursor(["after", feed.end]),
+  });
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/api/v1/events/{event_id}",
+  operationId: "getEvent",
+  summary: "Get an event",
+  description: "Reads one event, as it was told and will ever be.",
+  ...TAGS,
+  request: { params: EventPath },
+  responses: {
+    200: { description: "The event", content: { "application/json": { schema: EventSchema } } },
+    ...problemResponses(["event_not_found", "body_too_large", "validation_failed", ...SECURED], {
+      validation_failed: { errors: [{ detail: EVENT_ID, parameter: "event_id" }] },
+    }),
+  },
+});
+
+endpoint(events, get, async (c, { params: { event_id } }) => {
+  const found = await findEvents(c.get("db"), c.get("principal").merchantId, event_id.paymentId);
+  const event = found.find(({ sequence }) => sequence === event_id.sequence);
+  return event ? json(c, 200, presentEvent(event)) : problem(c, "event_not_found");
+});

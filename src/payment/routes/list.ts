@@ -1,0 +1,170 @@
+/** Finding payments: the list. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { json } from "../../http/answer";
+import { integerParameter } from "../../http/integers";
+import {
+  choiceOf,
+  isTime,
+  LINK,
+  oneOrSeveralOf,
+  pageParameters,
+  pageSchema,
+  presentPage,
+  single,
+  TIME,
+  windowOf,
+} from "../../http/page-parameters";
+import { problemResponses } from "../../http/problem";
+import { SECURED } from "../../http/problem-kinds";
+import { demands, endpoint, newApp } from "../../route";
+import { currencyExponent, MAX_EXPONENT } from "../currency";
+import { STATUSES } from "../lifecycle";
+import { DECIMAL_PATTERN, type ReadAmount, toMinor } from "../money";
+import { present } from "../presentation";
+import { LOOKED_AT_PER_ROW, searchPayments } from "../search";
+import { CSV, exportAll, exportPage, VARY, wantsCsv } from "./export";
+import { currencyCode, PaymentSchema } from "./payment-schemas";
+
+export const paymentList = newApp();
+
+const PAIR = "Must be name=value";
+/** How many metadata pairs a question may have. */
+const MOST_PAIRS = 5;
+
+/** RFC 3339, in milliseconds: what is finer is rounded into the range. */
+const Time = single(TIME).refine(isTime, { error: TIME });
+const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
+
+const Amount = single("Must be a decimal number").optional();
+const AMOUNTS = ["amount_min", "amount_max"] as const;
+
+/** A bound of the amount in minor units, or what is wrong with it; undefined without one that could be read. */
+function readBound(
+  query: { currency?: string | undefined } & { [name in (typeof AMOUNTS)[number]]?: string | undefined },
+  name: (typeof AMOUNTS)[number],
+): ReadAmount | undefined {
+  const text = query[name];
+  if (typeof text !== "string") return undefined;
+  // No payment is of nothing, but from nothing is where a range may begin.
+  if (/^0+(\.0+)?$/.test(text)) return { ok: true, minor: 0 };
+  // A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency.
+  return toMinor(text, currencyExponent(query.currency ?? "") ?? MAX_EXPONENT);
+}
+
+const ListQuery = z
+  .strictObject({
+    ...pageParameters("number"),
+    status: choiceOf("status", STATUSES).optional(),
+    order_id: integerParameter("order_id", "query", "The order that is paid for").optional(),
+    currency: currencyCode(single("Must be a string"))
+      .optional()
+      .openapi({ param: { name: "currency", in: "query" } }),
+    created_from: Time.transform((text) => Date.parse(text) + (FINER_THAN_MILLISECONDS.test(text) ? 1 : 0))
+      .optional()
+      .openapi({
+        param: { name: "created_from", in: "query" },
+        type: "string",
+        format: "date-time",
+        description: "Created at this time, or later; the + of an offset is written %2B",
+      }),
+    created_to: Time.transform((text) => Date.parse(text))
+      .optional()
+      .openapi({
+        param: { name: "created_to", in: "query" },
+        type: "string",
+        format: "date-time",
+        description: "Created at this time, or earlier; the + of an offset is written %2B",
+      }),
+    amount_min: Amount.openapi({
+      param: { name: "amount_min", in: "query" },
+      type: "string",
+      pattern: DECIMAL_PATTERN,
+      description: "Of this amount, or more, in major units of `currency`, which is then required",
+    }),
+    amount_max: Amount.openapi({
+      param: { name: "amount_max", in: "query" },
+      type: "string",
+      pattern: DECIMAL_PATTERN,
+      description: "Of this amount, or less, in major units of `currency`, which is then required",
+    }),
+    metadata: z
+      .union([z.string(), z.array(z.string())])
+      .transform((given, context) => {
+        const pairs = [given].flat().map((text): [string, string] => {
+          const at = text.indexOf("=");
+          return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
+        });
+        if (pairs.length <= MOST_PAIRS && pairs.every(([name]) => name !== "")) return pairs;
+        context.addIssue({ code: "custom", message: pairs.length > MOST_PAIRS ? `At most ${MOST_PAIRS} pairs` : PAIR });
+        return z.NEVER;
+      })
+      .optional()
+      .openapi({
+        param: { name: "metadata", in: "query", style: "form", explode: true },
+        type: "array",
+        items: { type: "string", pattern: "^[^=]+=" },
+        maxItems: MOST_PAIRS,
+        description: "With this pair, as `name=value`; repeated, with all of these pairs",
+      }),
+  })
+  .superRefine(
+    (query, context) => {
+      const bounds = AMOUNTS.filter((name) => query[name] !== undefined);
+      if (bounds.length > 0 && query.currency === undefined) {
+        context.addIssue({ code: "custom", path: ["currency"], message: `Required with ${bounds.join(" and ")}` });
+      }
+      for (const name of AMOUNTS) {
+        const read = readBound(query, name);
+        if (read?.ok === false) context.addIssue({ code: "custom", path: [name], message: read.detail });
+      }
+    },
+    // Whatever else is wrong, so that one answer lists all of it.
+    { when: () => true },
+  )
+  .transform((query) => {
+    const bound = (name: (typeof AMOUNTS)[number]) => {
+      const read = readBound(query, name);
+      return read?.ok ? read.minor : undefined;
+    };
+    return { ...query, amount_min: bound("amount_min"), amount_max: bound("amount_max") };
+  });
+
+const list = createRoute({
+  method: "get",
+  path: "/api/v1/payments",
+  operationId: "listPayments",
+  summary: "Find payments",
+  description:
+    "The merchant's payments, newest first; all filters must match. Follow `next_cursor` for older ones: none is " +
+    "skipped or repeated, however many are created meanwhile. `created_from`, `created_to` and `order_id`, or without " +
+    "it the first `metadata` pair, are looked up in an index. Every other filter is applied to the payments that these " +
+    `leave, ${LOOKED_AT_PER_ROW} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
+    "while `has_more` is true. With `Accept: text/csv` all that match come as one CSV file, or, with `limit` or `cursor`, " +
+    "one page; a transfer that breaks off is not complete.",
+  tags: ["Payments"],
+  ...demands("payments:read"),
+  request: { query: ListQuery },
+  responses: {
+    200: {
+      description: "A page of payments; or a CSV file",
+      headers: LINK,
+      content: {
+        "application/json": { schema: pageSchema(PaymentSchema) },
+        [CSV]: { schema: z.string().openapi({ description: "A line of names, then a line for each payment" }) },
+      },
+    },
+    ...problemResponses(["body_too_large", "validation_failed", ...SECURED], {
+      validation_failed: { errors: [{ detail: oneOrSeveralOf(STATUSES), parameter: "status" }] },
+    }),
+  },
+});
+
+endpoint(paymentList, list, async (c, { query }) => {
+  const { limit, cursor, ...filters } = query;
+  const isExport = wantsCsv(c);
+  if (isExport && limit === undefined && cursor === undefined) return exportAll(c, filters);
+  const window = windowOf({ limit, cursor });
+  const page = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
+  const { body, headers } = presentPage(c.req.url, page, present);
+  return isExport ? exportPage(c, page.rows, headers) : json(c, 200, body, { ...headers, ...VARY });
+});

@@ -1,0 +1,153 @@
+/** What payments look like from outside: the schemas of requests and responses, and their mapping. */
+import { z } from "@hono/zod-openapi";
+import { integerParameter, POSITIVE_INTEGER, PositiveInteger } from "../../http/integers";
+import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../currency";
+import { STATUSES } from "../lifecycle";
+import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../money";
+import type { ShownPayment } from "../presentation";
+import type { NewPayment, Payment } from "../store";
+
+export const PAYMENT_EXAMPLE = {
+  id: 1,
+  order_id: 42,
+  amount: 99.99,
+  currency: "USD",
+  status: "pending" as const,
+  provider: "internal",
+  created_at: "2026-01-16T16:57:41.614Z",
+  updated_at: "2026-01-16T16:57:41.614Z",
+  metadata: { cart: "c-7" },
+};
+
+export const PaymentSchema = z
+  .object({
+    id: PositiveInteger.openapi({ description: "The payment's id" }),
+    order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
+    amount: z.number().openapi({ description: "In major units: 99.99 is 99 dollars and 99 cents" }),
+    currency: z
+      .string()
+      .regex(/^[A-Z]{3}$/)
+      .openapi({ description: "The ISO 4217 code" }),
+    status: z.enum(STATUSES).openapi({ description: "Where the payment is in its lifecycle" }),
+    provider: z.string().openapi({ description: "What moves the money; `internal` settles at once" }),
+    created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
+    updated_at: z.iso.datetime().openapi({ description: "When the status last changed; RFC 3339, in UTC" }),
+    metadata: z.record(z.string(), z.string()).openapi({ description: "The pairs that the payment was created with" }),
+  })
+  .openapi("Payment", {
+    description: "An intent to move an amount of one currency for one order",
+    example: PAYMENT_EXAMPLE,
+  }) satisfies z.ZodType<ShownPayment>;
+
+/** The version as a strong entity tag: it changes whenever the payment does. */
+export function etagOf({ version }: Pick<Payment, "version">): string {
+  return `"${version}"`;
+}
+
+/** A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency. */
+function readAmount({ amount, currency }: { amount: number | string; currency: string }) {
+  return toMinor(amount, currencyExponent(currency) ?? MAX_EXPONENT);
+}
+
+const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
+
+export const METADATA = { pairs: 20, name: 40, value: 500 };
+
+/** What is wrong with a text of metadata, or null. Lengths are in characters, as Unicode counts them. */
+function textFault(text: unknown, most: number, least = 0): string | null {
+  if (typeof text !== "string") return "Must be a string";
+  const length = [...text].length;
+  if (length < least || length > most) return `Must be ${least ? `${least} to` : "at most"} ${most} characters long`;
+  return text.isWellFormed() && !text.includes("\0") ? null : "Must be Unicode text without NUL";
+}
+
+/** Pairs of strings. Their order does not matter: they are kept in the order of their names. */
+const Metadata = z
+  .unknown()
+  .transform((given, context): Readonly<Record<string, string>> => {
+    // A pointer is a URI, which can hold no half of a surrogate pair.
+    const refuse = (message: string, ...path: string[]) =>
+      context.addIssue({ code: "custom", path: path.map((name) => name.toWellFormed()), message });
+    if (typeof given !== "object" || given === null || Array.isArray(given)) {
+      refuse("Must be a JSON object of strings");
+      return z.NEVER;
+    }
+    const pairs = Object.entries(given).sort(([a], [b]) => (a < b ? -1 : 1));
+    if (pairs.length > METADATA.pairs) refuse(`Must have at most ${METADATA.pairs} pairs`);
+    for (const [name, value] of pairs.slice(0, METADATA.pairs)) {
+      const nameFault = textFault(name, METADATA.name, 1) ?? (name.includes("=") ? "Must not contain =" : null);
+      if (nameFault) refuse(`The name: ${nameFault}`, name);
+      const fault = textFault(value, METADATA.value);
+      if (fault) refuse(fault, name);
+    }
+    return Object.fromEntries(pairs);
+  })
+  .openapi({
+    type: "object" as const,
+    maxProperties: METADATA.pairs,
+    additionalProperties: { type: "string" as const, maxLength: METADATA.value },
+    description:
+      `Pairs of your own, to find the payment by: at most ${METADATA.pairs}, with names of 1 to ${METADATA.name} ` +
+      `characters other than = and values of at most ${METADATA.value}.`,
+    example: { cart: "c-7" },
+  });
+
+/** A text that must be the code of a currency. */
+export function currencyCode(text: z.ZodString) {
+  return text
+    .refine((code) => /^[A-Za-z]{3}$/.test(code) && currencyExponent(code.toUpperCase()) !== undefined, {
+      error: "Must be the ISO 4217 code of a currency in use",
+    })
+    .toUpperCase()
+    .openapi({
+      pattern: "^[A-Za-z]{3}$",
+      description: `An ISO 4217 code; lower case is read as upper case. One of ${CURRENCIES.join(", ")}.`,
+    });
+}
+
+export const NewPaymentSchema = z
+  .strictObject(
+    {
+      order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
+      amount: z
+        .union(
+          [
+            z.number().openapi({ exclusiveMinimum: 0, maximum: Number(MAX_AMOUNT) }),
+            z.string().openapi({ pattern: DECIMAL_PATTERN }),
+          ],
+          { error: (issue) => (issue.input === undefined ? "Field required" : "Must be a number or a decimal string") },
+        )
+        .openapi({
+          description:
+            "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
+            `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
+        }),
+      currency: currencyCode(z.string({ error: "Must be a string" })).default(DEFAULT_CURRENCY),
+      metadata: Metadata.optional(),
+    },
+    { error: "Must be a JSON object" },
+  )
+  .superRefine(
+    (body, context) => {
+      const read = readAmount(body);
+      if (!read.ok) context.addIssue({ code: "custom", path: ["amount"], message: read.detail });
+    },
+    { when: ({ value }) => isAmount((value as { amount?: unknown } | null)?.amount) },
+  )
+  .transform((body): NewPayment => {
+    const read = readAmount(body);
+    if (!read.ok) return z.NEVER;
+    const { order_id, currency, metadata = {} } = body;
+    return { order_id, amount_minor: read.minor, currency, metadata };
+  })
+  .openapi("NewPayment", {
+    description: "What a payment is made of",
+    example: { order_id: 42, amount: 99.99, currency: "USD" },
+  });
+
+export const PaymentPath = z.object({
+  payment_id: integerParameter("payment_id", "path", "The payment's id").openapi({ example: 1 }),
+});
+
+/** What the example of a request with a wrong id is answered. */
+export const WRONG_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "payment_id" }] } };

@@ -1,0 +1,242 @@
+/** The payments API: each route with its handler. */
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { App } from "../../context";
+import { answer, json } from "../../http/answer";
+import { expectedVersions, isAmong, readTags, type Tags } from "../../http/etag";
+import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
+import { problem, problemResponses } from "../../http/problem";
+import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
+import { announce } from "../../outbox/outbox";
+import { demands, endpoint, newApp, originOf } from "../../route";
+import type { Scope } from "../../scopes";
+import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../lifecycle";
+import { askPayment } from "../object";
+import { present } from "../presentation";
+import { createPayment, findPayment } from "../store";
+import { etagOf, NewPaymentSchema, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema, WRONG_ID } from "./payment-schemas";
+
+export const payments = newApp();
+
+/** What a key must be allowed for each action. */
+const ACTION_SCOPES: Readonly<Record<Action, Scope>> = {
+  confirm: "payments:write",
+  fail: "payments:write",
+  refund: "refunds:write",
+};
+
+const LOCATION = {
+  Location: {
+    description: "The path of the payment",
+    schema: { type: "string" as const, example: "/api/v1/payments/1" },
+  },
+};
+
+const ETAG = {
+  ETag: {
+    description: "The payment's version, for If-Match and If-None-Match",
+    schema: { type: "string" as const, example: '"1"' },
+  },
+};
+
+/** The header of a condition in the document; without an example, which the Swagger page would send. */
+function tagsHeader(description: string) {
+  return z.string().optional().openapi({ description });
+}
+
+const create = createRoute({
+  method: "post",
+  path: "/api/v1/payments",
+  operationId: "createPayment",
+  summary: "Create a payment",
+  description:
+    "Creates a payment in status `pending`. However often, and however concurrently, a request is repeated with its " +
+    "key: one answer is 201, all others are 200 with the same payment as it is then.",
+  tags: ["Payments"],
+  ...demands("payments:write"),
+  request: {
+    headers: z.object({ "idempotency-key": keyHeader("order-42") }),
+    body: {
+      required: true,
+      content: {
+        "application/json": {
+          schema: NewPaymentSchema,
+          examples: {
+            dollars: { summary: "99.99 US dollars", value: { order_id: 42, amount: 99.99, currency: "USD" } },
+            yen: {
+              summary: "5000 yen, which have no decimals",
+              value: { order_id: 43, amount: 5000, currency: "JPY" },
+            },
+            text: { summary: "A decimal string, in the default currency", value: { order_id: 44, amount: "10.00" } },
+          },
+        },
+      },
+    },
+  },
+  responses: {
+    201: {
+      description: "The payment was created",
+      headers: { ...LOCATION, ...ETAG },
+      content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
+    },
+    200: {
+      description: "The key has created this payment before; here it is as it is now",
+      headers: { ...LOCATION, ...ETAG, ...REPLAYED },
+      content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
+    },
+    ...problemResponses(
+      [...WRONG_BODY, "idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused", ...SECURED],
+      {
+        ...WRONG_KEY,
+        validation_failed: {
+          errors: [
+            { detail: "Field required", pointer: "#/order_id" },
+            { detail: "Must be greater than zero", pointer: "#/amount" },
+          ],
+        },
+      },
+    ),
+  },
+});
+
+endpoint(payments, create, async (c, { body }) => {
+  const { metadata, ...plain } = body;
+  // Without pairs the fingerprint is that of the time before there were any.
+  const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
+  const idempotency = await readIdempotency(c, "create", null, fields);
+  if (idempotency === null) return problem(c, "idempotency_key_missing");
+  if (idempotency instanceof Response) return idempotency;
+
+  const created = await createPayment(c.get("db"), originOf(c), idempotency, body);
+  if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  const headers = { Location: `/api/v1/payments/${created.payment.id}`, ETag: etagOf(created.payment) };
+  if (created.tag === "created") {
+    announce(c, created.deliveries);
+    return json(c, 201, present(created.payment), headers);
+  }
+  return json(c, 200, present(created.payment), { ...headers, ...REPLAY });
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/api/v1/payments/{payment_id}",
+  operationId: "getPayment",
+  summary: "Get a payment",
+  description: "Reads a payment as it is now. With `If-None-Match`, one that has not changed is a 304 without a body.",
+  tags: ["Payments"],
+  ...demands("payments:read"),
+  request: {
+    params: PaymentPath,
+    headers: z.object({
+      "if-none-match": tagsHeader('Entity tags of what you have, as in `ETag` of an earlier answer: `"1"`'),
+    }),
+  },
+  responses: {
+    200: {
+      description: "The payment",
+      headers: ETAG,
+      content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
+    },
+    304: { description: "The payment is still the one that If-None-Match names", headers: ETAG },
+    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_ID),
+  },
+});
+
+endpoint(payments, get, async (c, { params }) => {
+  const tags = readCondition(c, "If-None-Match");
+  if (tags instanceof Response) return tags;
+  const payment = await findPayment(c.get("db"), c.get("principal").merchantId, params.payment_id);
+  if (!payment) return problem(c, "payment_not_found");
+  const headers = { ETag: etagOf(payment) };
+  return tags && isAmong(tags, headers.ETag) ? answer(c, 304, null, headers) : json(c, 200, present(payment), headers);
+});
+
+function actionRoute(action: Action) {
+  const { from, to, repeatable } = LIFECYCLE[action];
+  const refusedFrom = STATUSES.find((status) => outcome(status, action) === "refused") ?? to;
+  return createRoute({
+    method: "post",
+    path: `/api/v1/payments/{payment_id}/${action}`,
+    operationId: `${action}Payment`,
+    summary: `${action.charAt(0).toUpperCase()}${action.slice(1)} a payment`,
+    description:
+      `Moves a payment from status ${from.map((status) => `\`${status}\``).join(" or ")} to \`${to}\`. ` +
+      (repeatable ? `Asked again, it answers 200 and changes nothing. ` : "") +
+      "Takes no body. With an `Idempotency-Key`, a retry after a lost answer gets 200 and the payment as it is then. " +
+      "With `If-Match`, it is refused with 412 when somebody else has changed the payment first.",
+    tags: ["Payments"],
+    ...demands(ACTION_SCOPES[action]),
+    request: {
+      params: PaymentPath,
+      headers: z.object({
+        "idempotency-key": keyHeader().optional(),
+        "if-match": tagsHeader('Entity tags of the payment as you know it, as in `ETag` of an earlier answer: `"1"`'),
+      }),
+    },
+    responses: {
+      200: {
+        description: repeatable
+          ? `The payment, which is now \`${to}\`, or was so before`
+          : `The payment, which is now \`${to}\`; on a retry with its key, the payment as it is now`,
+        headers: { ...ETAG, ...REPLAYED },
+        content: {
+          "application/json": { schema: PaymentSchema, example: { ...PAYMENT_EXAMPLE, status: to } },
+        },
+      },
+      ...problemResponses(
+        [
+          ...WRONG_BODY,
+          "idempotency_key_invalid",
+          "payment_not_found",
+          "action_not_allowed",
+          "idempotency_key_reused",
+          "precondition_failed",
+          ...SECURED,
+        ],
+        { ...WRONG_KEY, ...WRONG_ID, action_not_allowed: { detail: refusal(refusedFrom, action) } },
+      ),
+    },
+  });
+}
+
+for (const action of ACTIONS) {
+  endpoint(payments, actionRoute(action), async (c, { params }) => {
+    const id = params.payment_id;
+    const idempotency = await readIdempotency(c, action, id, {});
+    if (idempotency instanceof Response) return idempotency;
+
+    const tags = readCondition(c, "If-Match");
+    if (tags instanceof Response) return tags;
+
+    const asked = { action, idempotency, expected: tags && expectedVersions(tags) };
+    const acted = await askPayment(c.env.PAYMENT, c.get("db"), id, originOf(c), asked);
+    switch (acted.tag) {
+      case "not_found":
+        return problem(c, "payment_not_found");
+      case "key_reused":
+        return problem(c, "idempotency_key_reused");
+      case "refused":
+        return problem(c, "action_not_allowed", { detail: refusal(acted.status, action) });
+      case "outdated":
+        return problem(c, "precondition_failed", {
+          detail: `The payment has changed: its ETag is ${etagOf(acted)} now`,
+          headers: { ETag: etagOf(acted) },
+        });
+      case "replayed":
+        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment), ...REPLAY });
+      case "changed":
+        announce(c, acted.deliveries);
+        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment) });
+      case "unchanged":
+        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment) });
+    }
+  });
+}
+
+/** The tags of a condition, null without one, or the refusal of what is no list of tags. */
+function readCondition(c: Context<App>, header: "If-Match" | "If-None-Match"): Tags | null | Response {
+  const value = c.req.header(header);
+  if (value === undefined) return null;
+  const detail = 'Must be * or a list of entity tags, such as "1"';
+  return readTags(value) ?? problem(c, "validation_failed", { errors: [{ detail, header }] });
+}

@@ -1,0 +1,238 @@
+/**
+ * What every endpoint is made with: its registration, the reading and judging of its request, and the
+ * answers to methods it does not have.
+ */
+import { type createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { authorize } from "./auth/authorize";
+import type { App } from "./context";
+import { answer } from "./http/answer";
+import { problem } from "./http/problem";
+import type { Origin } from "./origin";
+import { isScope, type Scope } from "./scopes";
+
+export const MAX_BODY_BYTES = 64 * 1024;
+
+/** An app whose paths answer with and without their trailing slash. */
+export function newApp(): OpenAPIHono<App> {
+  return new OpenAPIHono<App>({ strict: false });
+}
+
+type Route = ReturnType<typeof createRoute>;
+
+/** The validated and normalised parts of a request, as the schemas of its route make them. */
+export interface Input<R extends Route> {
+  query: R["request"] extends { query: infer Query extends z.ZodType } ? z.output<Query> : unknown;
+  params: R["request"] extends { params: infer Params extends z.ZodType } ? z.output<Params> : unknown;
+  body: R["request"] extends { body: { content: { "application/json": { schema: infer Body extends z.ZodType } } } }
+    ? z.output<Body>
+    : unknown;
+}
+
+/** The origin of what a request that was let in changes. */
+export function originOf(c: Context<App>): Origin {
+  const { merchantId, keyId } = c.get("principal");
+  return { merchantId, keyId, requestId: c.get("requestId"), commitId: c.get("commitId"), now: Date.now() };
+}
+
+/** How the API document calls what a request is authorised by. */
+export const SECURITY_SCHEME = "apiKey";
+
+/** The security of a route in the API document, and what its requests are let in by. */
+export function demands(scope: Scope): { security: { [SECURITY_SCHEME]: Scope[] }[] } {
+  return { security: [{ [SECURITY_SCHEME]: [scope] }] };
+}
+
+/** The security of a route that anybody may ask. */
+export const PUBLIC = { security: [] };
+
+/** The scope that a route demands, null when it is public; it says one of the two. */
+function scopeOf({ method, path, security }: Route): Scope | null {
+  const [requirement] = security ?? [];
+  if (security?.length === 0) return null;
+  const [scope, ...others] = requirement?.[SECURITY_SCHEME] ?? [];
+  if (scope === undefined || others.length > 0 || !isScope(scope))
+    throw new Error(`${method} ${path} demands no scope`);
+  return scope;
+}
+
+/**
+ * A scope in the API document. OpenAPI 3.1 would allow it beside the scheme's name; linters do not, so it is in
+ * a field of its own, and in words.
+ */
+function documented(scope: Scope, description = "") {
+  return {
+    security: [{ [SECURITY_SCHEME]: [] }],
+    "x-required-scope": scope,
+    description: `${description}\n\nNeeds the scope \`${scope}\`.`,
+  };
+}
+
+/**
+ * Adds a route to the app and to the API document. Every request is let in by the route's scope, then judged
+ * by its schemas, before the handler sees it; one that is not valid is answered 400, 413, 415 or 422.
+ */
+export function endpoint<R extends Route>(
+  app: OpenAPIHono<App>,
+  route: R,
+  handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
+): void {
+  const scope = scopeOf(route);
+  const responses = withRequestId(route.responses);
+  app.openAPIRegistry.registerPath({ ...route, responses, ...(scope && documented(scope, route.description)) });
+  const schemas: Schemas = {
+    query: route.request?.query instanceof z.ZodType ? route.request.query : undefined,
+    params: route.request?.params instanceof z.ZodType ? route.request.params : undefined,
+    body: route.method === "get" ? undefined : bodySchema(route),
+  };
+  app.on(route.method.toUpperCase(), route.getRoutingPath(), async (c) => {
+    c.set("route", route.path);
+    const refused = scope && (await authorize(c, scope));
+    if (refused) return refused;
+    const input = await readRequest(c, schemas);
+    // The schemas are the route's own, so what they make is what its type says.
+    return input instanceof Response ? input : handler(c, input as Input<R>);
+  });
+}
+
+/** Answers OPTIONS, and refuses every other method that a path does not have. Call it after all routes. */
+export function answerOtherMethods(app: OpenAPIHono<App>): void {
+  const allowed = new Map<string, Set<string>>();
+  for (const { method, path } of app.routes) {
+    if (method === "ALL") continue;
+    const methods = allowed.get(path) ?? ["OPTIONS"];
+    allowed.set(path, new Set([...methods, method, ...(method === "GET" ? ["HEAD"] : [])]));
+  }
+  for (const [path, methods] of allowed) {
+    const headers = { Allow: [...methods].sort().join(", ") };
+    app.all(path, (c) =>
+      c.req.method === "OPTIONS" ? answer(c, 204, null, headers) : problem(c, "method_not_allowed", { headers }),
+    );
+  }
+}
+
+/** The responses with the header that all of them have. */
+function withRequestId(responses: Route["responses"]): Route["responses"] {
+  const header = {
+    "X-Request-Id": {
+      description:
+        "Names this request, in the service's log too: the request's own X-Request-Id, or else one made for it",
+      schema: { type: "string" as const, example: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e" },
+    },
+  };
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, response]) => [
+      status,
+      "$ref" in response ? response : { ...response, headers: { ...response.headers, ...header } },
+    ]),
+  );
+}
+
+interface Schemas {
+  /** Undefined where no query means anything, and none is read. */
+  query: z.ZodType | undefined;
+  params: z.ZodType | undefined;
+  /** Undefined where bodies mean nothing, and are not read. */
+  body: z.ZodType | undefined;
+}
+
+/** A body that says nothing: none at all, `{}` or `null`. Anything more was meant, and is refused. */
+const EmptyBody = z.strictObject({}, { error: "Must be empty" }).nullish();
+
+function bodySchema(route: Route): z.ZodType {
+  const content = route.request?.body?.content["application/json"];
+  return content && "schema" in content && content.schema instanceof z.ZodType ? content.schema : EmptyBody;
+}
+
+interface Parts {
+  query: unknown;
+  params: unknown;
+  body: unknown;
+}
+
+/** Reads a request and judges all of it, so that the answer to an invalid one lists every violation. */
+async function readRequest(c: Context<App>, schemas: Schemas): Promise<Parts | Response> {
+  const json = schemas.body && (await readJson(c));
+  if (json instanceof Response) return json;
+  const body = schemas.body?.safeParse(json);
+  if (json === undefined && body?.success === false) {
+    return problem(c, "invalid_json", { detail: "The request body is empty; send a JSON object" });
+  }
+  const params = schemas.params?.safeParse(c.req.param());
+  const query = schemas.query?.safeParse(readQuery(c));
+  if (params?.success !== false && query?.success !== false && body?.success !== false) {
+    return { query: query?.data, params: params?.data, body: body?.data };
+  }
+  return problem(c, "validation_failed", {
+    errors: [
+      ...violations(params?.error, "Unknown parameter", (path) => ({ parameter: String(path[0]) })),
+      ...violations(query?.error, "Unknown parameter", (path) => ({ parameter: String(path[0]) })),
+      ...violations(body?.error, "Unknown field", (path) => ({ pointer: pointer(path) })),
+    ],
+  });
+}
+
+/** The query's parameters: what is given once is a string, what is given several times a list. */
+function readQuery(c: Context<App>): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(c.req.queries()).map(([name, values]) => [name, values.length === 1 ? String(values[0]) : values]),
+  );
+}
+
+const JSON_MEDIA_TYPE = /^application\/([\w!#$&^.+-]+\+)?json\s*(;|$)/i;
+
+/** The JSON value of the body, undefined when the body is empty, or the problem of one that is not JSON. */
+async function readJson(c: Context<App>): Promise<unknown> {
+  const announced = c.req.header("Content-Length");
+  // A body is a stream even when nothing is in it, and a stream costs more than the rest of the request.
+  if (announced === "0") return undefined;
+  const isJson = JSON_MEDIA_TYPE.test(c.req.header("Content-Type") ?? "");
+  let text: string | null;
+  try {
+    // The runtime holds a body to the length that it announces, and the app has judged that.
+    text = announced !== undefined && isJson ? await c.req.text() : await readLimited(c.req.raw.body ?? []);
+  } catch {
+    return problem(c, "invalid_json", { detail: "The request body ended before it was complete" });
+  }
+  if (text === null) return problem(c, "body_too_large");
+  if (text === "") return undefined;
+  if (!isJson) return problem(c, "unsupported_media_type");
+  try {
+    return JSON.parse(text);
+  } catch {
+    return problem(c, "invalid_json");
+  }
+}
+
+/** The whole body, or null as soon as it is too large. */
+async function readLimited(body: ReadableStream<Uint8Array> | []): Promise<string | null> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.byteLength;
+    if (length > MAX_BODY_BYTES) return null;
+    chunks.push(chunk);
+  }
+  return new Blob(chunks).text();
+}
+
+type Path = readonly PropertyKey[];
+
+function violations<Place extends { parameter: string } | { pointer: string }>(
+  error: z.ZodError | undefined,
+  unknown: string,
+  place: (path: Path) => Place,
+): (Place & { detail: string })[] {
+  return (error?.issues ?? []).flatMap((issue) =>
+    issue.code === "unrecognized_keys"
+      ? issue.keys.map((key) => ({ detail: unknown, ...place([...issue.path, key]) }))
+      : [{ detail: issue.message, ...place(issue.path) }],
+  );
+}
+
+/** A JSON Pointer as a URI fragment (RFC 6901, section 6). */
+function pointer(path: Path): string {
+  // A URI can hold no half of a surrogate pair, which a name in JSON can.
+  const tokens = path.map((token) => String(token).toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1"));
+  return `#${tokens.map((token) => `/${encodeURIComponent(token)}`).join("")}`;
+}

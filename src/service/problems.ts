@@ -1,0 +1,69 @@
+/** The pages behind the type URIs of problems. */
+import { createRoute, z } from "@hono/zod-openapi";
+import { json } from "../http/answer";
+import { describeKind, problem, problemResponses } from "../http/problem";
+import { PROBLEM_KINDS, typeUri, UNSECURED } from "../http/problem-kinds";
+import { endpoint, newApp, PUBLIC } from "../route";
+
+export const problems = newApp();
+
+const KindSchema = z
+  .object({
+    type: z.string().openapi({ format: "uri-reference", description: "The type URI, this page's own path" }),
+    title: z.string().openapi({ description: "The kind in words" }),
+    status: z.int().openapi({ description: "The HTTP status it comes with" }),
+    remedy: z.string().openapi({ description: "What to do about it" }),
+  })
+  .openapi("ProblemKind", { description: "A kind of problem" });
+
+const list = createRoute({
+  method: "get",
+  path: "/problems",
+  operationId: "listProblemKinds",
+  summary: "List the kinds of problem",
+  description: "Every kind of problem that the service answers with, and what to do about it.",
+  tags: ["Problems"],
+  ...PUBLIC,
+  responses: {
+    200: {
+      description: "All kinds",
+      content: {
+        "application/json": { schema: z.array(KindSchema), example: [describeKind("payment_not_found")] },
+      },
+    },
+    ...problemResponses(UNSECURED),
+  },
+});
+
+endpoint(problems, list, (c) => json(c, 200, PROBLEM_KINDS.map(describeKind)));
+
+const get = createRoute({
+  method: "get",
+  path: "/problems/{kind}",
+  operationId: "getProblemKind",
+  summary: "Describe a kind of problem",
+  description: "What a problem's `type` leads to.",
+  tags: ["Problems"],
+  ...PUBLIC,
+  request: {
+    params: z.object({
+      kind: z.string().openapi({
+        param: { name: "kind", in: "path" },
+        description: "The last segment of the problem's `type`",
+        example: "payment-not-found",
+      }),
+    }),
+  },
+  responses: {
+    200: {
+      description: "The kind",
+      content: { "application/json": { schema: KindSchema, example: describeKind("payment_not_found") } },
+    },
+    ...problemResponses(["route_not_found", ...UNSECURED]),
+  },
+});
+
+endpoint(problems, get, (c, { params }) => {
+  const kind = PROBLEM_KINDS.find((candidate) => typeUri(candidate) === `/problems/${params.kind}`);
+  return kind ? json(c, 200, describeKind(kind)) : problem(c, "route_not_found");
+});

@@ -1,0 +1,210 @@
+/** The API of deliveries: their log, and sending again. */
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { NOT_AN_OBJECT } from "../../account/routes/merchant-schemas";
+import type { App } from "../../context";
+import { json } from "../../http/answer";
+import { CURSOR, positionCursor, writeCursor } from "../../http/cursors";
+import {
+  choiceOf,
+  DEFAULT_LIMIT,
+  isTime,
+  limitParameter,
+  oneOrSeveralOf,
+  single,
+  TIME,
+} from "../../http/page-parameters";
+import { problem, problemResponses } from "../../http/problem";
+import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
+import { announce } from "../../outbox/outbox";
+import { DELIVERY_STATE_NAMES } from "../../outbox/states";
+import { EVENT_ID, EventFilters, EventPath } from "../../payment/routes/event-schemas";
+import { demands, endpoint, newApp } from "../../route";
+import { DELIVERIES_LOOKED_AT_PER_ROW, findDelivery, listDeliveries } from "../delivery-log";
+import { type Endpoint, findEndpoint } from "../endpoints";
+import { REPLAYED_AT_ONCE, replayRange, retryDelivery } from "../redelivery";
+import { DeliverySchema, EndpointPath, presentDelivery, WRONG_ENDPOINT_ID } from "./schemas";
+
+export const webhookDeliveries = newApp();
+
+const TAGS = { tags: ["Webhooks"], ...demands("webhooks:manage") };
+
+const list = createRoute({
+  method: "get",
+  path: "/api/v1/webhook-endpoints/{endpoint_id}/deliveries",
+  operationId: "listWebhookDeliveries",
+  summary: "The delivery log of a webhook endpoint",
+  description:
+    "The deliveries of events to an endpoint, newest event first, with their attempts; also those of an endpoint that is " +
+    `deleted. Where a filter is given, at most ${DELIVERIES_LOOKED_AT_PER_ROW} deliveries for each one that \`limit\` allows ` +
+    "are looked at: a page may then hold fewer, even none, while `has_more` is true.",
+  ...TAGS,
+  request: {
+    params: EndpointPath,
+    query: z.strictObject({
+      limit: limitParameter(),
+      cursor: positionCursor(single(CURSOR), "before")
+        .optional()
+        .openapi({
+          param: { name: "cursor", in: "query" },
+          type: "string",
+          description: "`next_cursor` of an earlier answer to the same query",
+        }),
+      status: choiceOf("status", DELIVERY_STATE_NAMES).optional(),
+      ...EventFilters,
+    }),
+  },
+  responses: {
+    200: {
+      description: "A page of deliveries",
+      content: {
+        "application/json": {
+          schema: z.object({
+            data: z.array(DeliverySchema).openapi({ description: "Newest event first" }),
+            has_more: z.boolean().openapi({ description: "Whether `next_cursor` leads to older ones" }),
+            next_cursor: z
+              .string()
+              .nullable()
+              .openapi({ description: "Leads to older ones; null when there are none" }),
+          }),
+        },
+      },
+    },
+    ...problemResponses(["webhook_endpoint_not_found", "body_too_large", "validation_failed", ...SECURED], {
+      validation_failed: { errors: [{ detail: oneOrSeveralOf(DELIVERY_STATE_NAMES), parameter: "status" }] },
+    }),
+  },
+});
+
+endpoint(webhookDeliveries, list, async (c, { params, query }) => {
+  const { merchantId } = c.get("principal");
+  const found = await findEndpoint(c.get("db"), merchantId, params.endpoint_id, { deleted: true });
+  if (!found) return problem(c, "webhook_endpoint_not_found");
+  const { limit = DEFAULT_LIMIT, cursor = null, status: states, type: types, payment_id: paymentId } = query;
+  const question = { before: cursor, limit, states, types, paymentId };
+  const { deliveries, end } = await listDeliveries(c.get("db"), merchantId, found.id, question);
+  return json(c, 200, {
+    data: deliveries.map(presentDelivery),
+    has_more: end !== null,
+    next_cursor: end === null ? null : writeCursor(["before", end]),
+  });
+});
+
+const retry = createRoute({
+  method: "post",
+  path: "/api/v1/webhook-endpoints/{endpoint_id}/deliveries/{event_id}/retry",
+  operationId: "retryWebhookDelivery",
+  summary: "Send an event again",
+  description:
+    "Makes a delivery due now, whatever has come of it so far, and with all its tries before it. It takes no body, and is " +
+    "refused while an earlier event of its payment is still to be taken, or while the endpoint is disabled.",
+  ...TAGS,
+  request: { params: z.object({ ...EndpointPath.shape, ...EventPath.shape }) },
+  responses: {
+    200: { description: "The delivery, which is due", content: { "application/json": { schema: DeliverySchema } } },
+    ...problemResponses(
+      [
+        ...WRONG_BODY,
+        "webhook_endpoint_not_found",
+        "webhook_delivery_not_found",
+        "webhook_endpoint_disabled",
+        "webhook_delivery_waiting",
+        ...SECURED,
+      ],
+      { validation_failed: { errors: [{ detail: EVENT_ID, parameter: "event_id" }] } },
+    ),
+  },
+});
+
+endpoint(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id } }) => {
+  const target = await findTold(c, endpoint_id);
+  if (target instanceof Response) return target;
+  const read = () => findDelivery(c.get("db"), target.merchant_id, target.id, event_id);
+  const delivery = await read();
+  if (!delivery) return problem(c, "webhook_delivery_not_found");
+  const { position } = delivery;
+  if (!(await retryDelivery(c.get("db"), target.id, position, Date.now()))) {
+    return problem(c, "webhook_delivery_waiting");
+  }
+  announce(c, [{ endpoint_id, position }]);
+  return json(c, 200, presentDelivery((await read()) ?? delivery));
+});
+
+const Time = z
+  .string({ error: (issue) => (issue.input === undefined ? "Field required" : TIME) })
+  .refine(isTime, { error: TIME })
+  .transform((text) => Date.parse(text))
+  .openapi({ type: "string", format: "date-time" });
+
+const Range = z
+  .strictObject(
+    {
+      from: Time.openapi({ description: "Events from this time on" }),
+      to: Time.openapi({ description: "Events before this time" }),
+      cursor: positionCursor(z.string({ error: CURSOR }), "replayed")
+        .optional()
+        .openapi({ type: "string", description: "`next_cursor` of an earlier answer to the same range" }),
+    },
+    NOT_AN_OBJECT,
+  )
+  .superRefine(({ from, to }, context) => {
+    if (to <= from) context.addIssue({ code: "custom", path: ["to"], message: "Must be later than from" });
+  })
+  .openapi("WebhookReplay", {
+    description: "A range of time",
+    example: { from: "2026-01-16T00:00:00Z", to: "2026-01-17T00:00:00Z" },
+  });
+
+const replay = createRoute({
+  method: "post",
+  path: "/api/v1/webhook-endpoints/{endpoint_id}/replay",
+  operationId: "replayWebhookEvents",
+  summary: "Send the events of a time range again",
+  description:
+    "Makes the events of a time range due now, of the types that the endpoint is told of, also those that were never sent " +
+    `to it. One request takes ${REPLAYED_AT_ONCE} events at most; ask again with \`next_cursor\` for the rest.`,
+  ...TAGS,
+  request: {
+    params: EndpointPath,
+    body: { required: true, content: { "application/json": { schema: Range } } },
+  },
+  responses: {
+    200: {
+      description: "The events are due",
+      content: {
+        "application/json": {
+          schema: z.object({
+            delivery_count: z.int().openapi({ description: "How many deliveries are due" }),
+            has_more: z.boolean().openapi({ description: "Whether `next_cursor` leads to the rest of the range" }),
+            next_cursor: z.string().nullable().openapi({ description: "Leads to the rest; null when there is none" }),
+          }),
+        },
+      },
+    },
+    ...problemResponses(
+      [...WRONG_BODY, "webhook_endpoint_not_found", "webhook_endpoint_disabled", ...SECURED],
+      WRONG_ENDPOINT_ID,
+    ),
+  },
+});
+
+endpoint(webhookDeliveries, replay, async (c, { params, body: { from, to, cursor: after = 0 } }) => {
+  const target = await findTold(c, params.endpoint_id);
+  if (target instanceof Response) return target;
+  const { merchant_id, id } = target;
+  const { replayed, end } = await replayRange(c.get("db"), merchant_id, id, { from, to, after }, Date.now());
+  // One will do: whoever is woken looks for all that is due.
+  announce(c, replayed.slice(0, 1));
+  return json(c, 200, {
+    delivery_count: replayed.length,
+    has_more: end !== null,
+    next_cursor: end === null ? null : writeCursor(["replayed", end]),
+  });
+});
+
+/** An endpoint that may be sent to, or the refusal. */
+async function findTold(c: Context<App>, id: number): Promise<Endpoint | Response> {
+  const found = await findEndpoint(c.get("db"), c.get("principal").merchantId, id);
+  if (!found) return problem(c, "webhook_endpoint_not_found");
+  return found.disabled_at === null ? found : problem(c, "webhook_endpoint_disabled");
+}

@@ -1,0 +1,105 @@
+/** What is sent to webhook endpoints, in the API document. */
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { App } from "../../context";
+import {
+  EVENT_TYPES,
+  type EventType,
+  eventType,
+  INITIAL_STATUS,
+  LIFECYCLE,
+  type Status,
+} from "../../payment/lifecycle";
+import type { ShownEvent } from "../../payment/presentation";
+import { EVENT_EXAMPLE, EventSchema } from "../../payment/routes/event-schemas";
+
+/** The type of what a test of an endpoint sends; it is no event of the feed. */
+export const TEST_TYPE = "webhook_endpoint.test";
+
+const Headers = z.object({
+  "webhook-id": z.string().openapi({ description: "The event's id: the same on every attempt", example: "evt_1_2" }),
+  "webhook-timestamp": z.string().openapi({
+    description: "When this attempt was made, in seconds since 1970; refuse what is older than five minutes",
+    example: "1768582682",
+  }),
+  "webhook-signature": z.string().openapi({
+    description:
+      "`v1,` and the base64 of the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` under the endpoint's " +
+      "secret, whose bytes are the base64 after `whsec_`. While a secret is rolled there are two, with a space between",
+    example: "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+  }),
+});
+
+/** What each type of event tells of, as an example. */
+function exampleOf(type: EventType): ShownEvent {
+  const { data, ...event } = EVENT_EXAMPLE;
+  const status: Status = INITIAL_STATUS;
+  const created = { ...data, status, updated_at: data.created_at };
+  const first = { id: "evt_1_1", type, timestamp: data.created_at, sequence: 1, data: created, previous: {} };
+  if (type === "payment.created") return { ...event, ...first, idempotency_key: "order-42" };
+  const [action, { from, to }] =
+    Object.entries(LIFECYCLE).find(([, rule]) => eventType(rule.to) === type) ?? never(`No action leads to ${type}`);
+  const before = from[0] ?? INITIAL_STATUS;
+  const sequence = before === INITIAL_STATUS ? 2 : 3;
+  return {
+    ...event,
+    id: `evt_1_${sequence}`,
+    type,
+    sequence,
+    data: { ...data, status: to },
+    previous: { status: before, updated_at: created.updated_at },
+    idempotency_key: `${action}-order-42`,
+  };
+}
+
+function never(what: string): never {
+  throw new Error(what);
+}
+
+const TEST_EXAMPLE = {
+  id: "evt_test_0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
+  type: TEST_TYPE,
+  timestamp: "2026-01-16T16:58:02.107Z",
+  data: { webhook_endpoint_id: 1 },
+};
+
+const TestMessage = z
+  .object({
+    id: z.string().openapi({ description: "Names the message" }),
+    type: z.literal(TEST_TYPE).openapi({ description: "Says that it is a test" }),
+    timestamp: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
+    data: z
+      .object({ webhook_endpoint_id: z.int().openapi({ description: "The endpoint that is tried" }) })
+      .openapi({ description: "What is tried" }),
+  })
+  .openapi("WebhookTestEvent", { description: "What a test of an endpoint sends", example: TEST_EXAMPLE });
+
+/** Describes what is sent to webhook endpoints: a webhook for each type of event, and for the test event. */
+export function describeWebhooks(app: OpenAPIHono<App>): void {
+  const describe = (type: string, summary: string, told: string, schema: z.ZodType, example: object) =>
+    app.openAPIRegistry.registerWebhook({
+      method: "post",
+      path: type,
+      operationId: `on_${type.replace(".", "_")}`,
+      summary,
+      description: `${told} Signed as the Standard Webhooks specification 1.0 says. Answer within 15 seconds.`,
+      tags: ["Webhooks"],
+      security: [],
+      request: { headers: Headers, body: { required: true, content: { "application/json": { schema, example } } } },
+      responses: {
+        204: { description: "Taken, as with any other 2xx: it is not sent again" },
+        410: { description: "Gone: the endpoint is disabled, and nothing is sent to it any more" },
+        "4XX": { description: "Any other status is a failure, and it is sent again later; `Retry-After` is honoured" },
+      },
+    });
+  for (const type of EVENT_TYPES) {
+    describe(
+      type,
+      `A payment is ${type.slice("payment.".length)}`,
+      "Sent to each webhook endpoint that wants this type: at least once, and a payment's events in order.",
+      EventSchema,
+      exampleOf(type),
+    );
+  }
+  const told = "Sent once, to the endpoint that is tried; whatever is answered, it is not sent again.";
+  describe(TEST_TYPE, "An endpoint is tried", told, TestMessage, TEST_EXAMPLE);
+}

@@ -1,0 +1,205 @@
+/** What webhook endpoints and their deliveries look like from outside: schemas and their mapping. */
+import { z } from "@hono/zod-openapi";
+import { NOT_AN_OBJECT } from "../../account/routes/merchant-schemas";
+import { integerParameter, POSITIVE_INTEGER } from "../../http/integers";
+import { oneOrSeveralOf } from "../../http/page-parameters";
+import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
+import { EVENT_TYPES } from "../../payment/lifecycle";
+import { eventId } from "../../payment/presentation";
+import { ATTEMPTS_KEPT } from "../deliveries";
+import type { Delivery } from "../delivery-log";
+import type { Endpoint } from "../endpoints";
+import type { Attempt } from "../send";
+import { MAX_URL_LENGTH, readUrl } from "../url";
+
+export const EndpointPath = z.object({
+  endpoint_id: integerParameter("endpoint_id", "path", "The endpoint's id").openapi({ example: 1 }),
+});
+export const WRONG_ENDPOINT_ID = {
+  validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "endpoint_id" }] },
+};
+
+const ENDPOINT_EXAMPLE = {
+  id: 1,
+  url: "https://shop.example.com/webhooks",
+  types: ["payment.confirmed" as const, "payment.refunded" as const],
+  enabled: true,
+  disabled_at: null,
+  disabled_reason: null,
+  failing_since: null,
+  previous_secret_ends_at: null,
+  created_at: "2026-01-16T16:57:41.614Z",
+  updated_at: "2026-01-16T16:57:41.614Z",
+};
+
+const Time = z.iso.datetime();
+
+export const EndpointSchema = z
+  .object({
+    id: z.int().openapi({ description: "The endpoint's id" }),
+    url: z.string().openapi({ description: "Where events are sent" }),
+    types: z.array(z.enum(EVENT_TYPES)).openapi({ description: "The types of events that are sent" }),
+    enabled: z.boolean().openapi({ description: "Whether events are sent" }),
+    disabled_at: Time.nullable().openapi({ description: "Since when they are not; null while they are" }),
+    disabled_reason: z.enum(["requested", "gone", "failing"]).nullable().openapi({
+      description: "Why they are not: it was asked for, the endpoint answered 410, or it has only failed for five days",
+    }),
+    failing_since: Time.nullable().openapi({ description: "The first failure after the last success" }),
+    previous_secret_ends_at: Time.nullable().openapi({
+      description: "Up to when the secret before this one signs too; null when there is none",
+    }),
+    created_at: Time.openapi({ description: "RFC 3339, in UTC" }),
+    updated_at: Time.openapi({ description: "RFC 3339, in UTC" }),
+  })
+  .openapi("WebhookEndpoint", {
+    description: "Where events are sent; the secret that signs them is shown once, when it is made",
+    example: ENDPOINT_EXAMPLE,
+  });
+
+export const NewEndpointSchema = z
+  .object({
+    ...EndpointSchema.shape,
+    secret: z.string().openapi({
+      description: "Signs what is sent here, as the Standard Webhooks specification says. It is shown this once.",
+    }),
+  })
+  .openapi("NewWebhookEndpoint", {
+    description: "A webhook endpoint with its new secret",
+    example: { ...ENDPOINT_EXAMPLE, secret: "whsec_bm90IGEgc2VjcmV0LCBhbiBleGFtcGxlIG9mIG9uZSE=" },
+  });
+
+/** An endpoint as the API shows it at a time. */
+export function presentEndpoint(endpoint: Endpoint, now: number): z.output<typeof EndpointSchema> {
+  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
+  const { previous_secret_ends_at: end } = endpoint;
+  return {
+    id: endpoint.id,
+    url: endpoint.url,
+    types: [...endpoint.types],
+    enabled: endpoint.disabled_at === null,
+    disabled_at: time(endpoint.disabled_at),
+    disabled_reason: endpoint.disabled_reason,
+    failing_since: time(endpoint.failing_since),
+    previous_secret_ends_at: end !== null && now < end ? time(end) : null,
+    created_at: new Date(endpoint.created_at).toISOString(),
+    updated_at: new Date(endpoint.updated_at).toISOString(),
+  };
+}
+
+/** What a URL must be anywhere; whether it may name this machine or service is judged where those are known. */
+const Url = z
+  .string({ error: (issue) => (issue.input === undefined ? "Field required" : "Must be a string") })
+  .superRefine((text, context) => {
+    const read = readUrl(text, { allowLoopback: true });
+    if (!read.ok) context.addIssue({ code: "custom", message: read.detail });
+  })
+  .openapi({
+    format: "uri",
+    maxLength: MAX_URL_LENGTH,
+    description: "Where events are sent: https, with the name of a public host, without credentials and fragment",
+  });
+
+const TYPES = oneOrSeveralOf(EVENT_TYPES);
+const Types = z
+  .array(z.enum(EVENT_TYPES, { error: TYPES }), { error: TYPES })
+  .min(1, { error: TYPES })
+  .transform((types) => EVENT_TYPES.filter((type) => types.includes(type)))
+  .openapi({ description: "The types of events that are sent; all, when left out" });
+
+export const EndpointToCreate = z
+  .strictObject({ url: Url, types: Types.default([...EVENT_TYPES]) }, NOT_AN_OBJECT)
+  .openapi("WebhookEndpointToCreate", {
+    description: "What a webhook endpoint is made of",
+    example: { url: ENDPOINT_EXAMPLE.url, types: ENDPOINT_EXAMPLE.types },
+  });
+
+export const EndpointChanges = z
+  .strictObject(
+    {
+      url: Url.optional(),
+      types: Types.optional(),
+      enabled: z.boolean({ error: "Must be true or false" }).optional().openapi({
+        description: "false cancels what is still to be sent; while it is false, events are not sent, nor later",
+      }),
+    },
+    NOT_AN_OBJECT,
+  )
+  .openapi("WebhookEndpointChanges", {
+    description: "What to change of a webhook endpoint",
+    example: { enabled: false },
+  });
+
+const ATTEMPT_EXAMPLE = {
+  at: "2026-01-16T16:58:02.460Z",
+  duration_ms: 87,
+  http_status: 204,
+  error: null,
+  answer: "",
+};
+
+const AttemptShape = {
+  at: Time.openapi({ description: "When it began; RFC 3339, in UTC" }),
+  duration_ms: z.int().openapi({ description: "How long it took, in milliseconds" }),
+  http_status: z.int().nullable().openapi({ description: "What was answered; null when nothing was" }),
+  error: z.string().nullable().openapi({ description: "Why nothing was answered" }),
+  answer: z.string().openapi({ description: "The beginning of the answer's body, up to 2 KB" }),
+};
+
+const AttemptSchema = z
+  .object(AttemptShape)
+  .openapi("DeliveryAttempt", { description: "One attempt of a delivery", example: ATTEMPT_EXAMPLE });
+
+export function presentAttempt({ at, duration_ms, status, error, answer }: Attempt): z.output<typeof AttemptSchema> {
+  return { at: new Date(at).toISOString(), duration_ms, http_status: status, error, answer };
+}
+
+export const TestSchema = z
+  .object({
+    event_id: z.string().openapi({ description: "The `webhook-id` that it was sent with" }),
+    succeeded: z.boolean().openapi({ description: "Whether the endpoint answered with a 2xx status" }),
+    ...AttemptShape,
+  })
+  .openapi("WebhookTest", {
+    description: "What came of a test event",
+    example: { event_id: "evt_test_0b96e0f7", succeeded: true, ...ATTEMPT_EXAMPLE },
+  });
+
+export const DeliverySchema = z
+  .object({
+    event_id: z.string().openapi({ description: "The event that is delivered; names the delivery, too" }),
+    event_type: z.enum(EVENT_TYPES).openapi({ description: "What happened" }),
+    status: z.enum(DELIVERY_STATE_NAMES).openapi({
+      description: Object.entries(DELIVERY_STATES)
+        .map(([state, meaning]) => `\`${state}\`: ${meaning}`)
+        .join("; "),
+    }),
+    next_attempt_at: Time.nullable().openapi({ description: "When it is sent next; null when it is not" }),
+    attempt_count: z.int().openapi({ description: "How often it was sent" }),
+    attempts: z.array(AttemptSchema).openapi({ description: `The newest ${ATTEMPTS_KEPT}, oldest first` }),
+    created_at: Time.openapi({ description: "RFC 3339, in UTC" }),
+  })
+  .openapi("WebhookDelivery", {
+    description: "What has come of telling an endpoint of an event",
+    example: {
+      event_id: "evt_1_2",
+      event_type: "payment.confirmed",
+      status: "succeeded",
+      next_attempt_at: null,
+      attempt_count: 1,
+      attempts: [ATTEMPT_EXAMPLE],
+      created_at: "2026-01-16T16:58:02.107Z",
+    },
+  });
+
+export function presentDelivery(delivery: Delivery): z.output<typeof DeliverySchema> {
+  const { next_attempt_at: next } = delivery;
+  return {
+    event_id: eventId(delivery.payment_id, delivery.sequence),
+    event_type: delivery.type,
+    status: delivery.state,
+    next_attempt_at: next === null ? null : new Date(next).toISOString(),
+    attempt_count: delivery.attempted,
+    attempts: delivery.attempts.map(presentAttempt),
+    created_at: new Date(delivery.created_at).toISOString(),
+  };
+}

@@ -1,0 +1,137 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { pageOf, type Window } from "../../../src/http/page";
+import { pageParameters, presentPage, windowOf } from "../../../src/http/page-parameters";
+
+interface Row {
+  at: number;
+  id: number;
+}
+
+const positionOf = ({ at, id }: Row) => ({ at, id });
+const LINKS = /^<([^>]*)>; rel="first"(?:, <([^>]*)>; rel="prev")?(?:, <([^>]*)>; rel="next")?$/;
+
+/** A store of rows in memory, as the page's window asks for them. */
+function find(rows: readonly Row[], { position, backward, limit }: Window): Row[] {
+  const isNewer = (row: Row) => position !== null && (row.at - position.at || row.id - Number(position.id)) > 0;
+  const isIt = (row: Row) => row.at === position?.at && row.id === position.id;
+  const beyond = position === null ? [...rows] : rows.filter((row) => !isIt(row) && isNewer(row) === backward);
+  beyond.sort((a, b) => (b.at - a.at || b.id - a.id) * (backward ? -1 : 1));
+  return beyond.slice(0, limit + 1);
+}
+
+describe("pages", () => {
+  const rows = fc.uniqueArray(fc.record({ at: fc.nat({ max: 5 }), id: fc.integer({ min: 1, max: 50 }) }), {
+    selector: ({ id }) => id,
+    maxLength: 20,
+  });
+
+  it("give every row once, newest first, in both directions", () => {
+    fc.assert(
+      fc.property(rows, fc.integer({ min: 1, max: 6 }), (all, limit) => {
+        const newestFirst = all.toSorted((a, b) => b.at - a.at || b.id - a.id);
+        const forward: Row[] = [];
+        let window: Window | null = { position: null, backward: false, limit };
+        let last = pageOf(window, find(all, window), positionOf);
+        while (window !== null) {
+          last = pageOf(window, find(all, window), positionOf);
+          expect(last.rows.length).toBeLessThanOrEqual(limit);
+          forward.push(...last.rows);
+          window = last.older && { position: last.older, backward: false, limit };
+        }
+        expect(forward).toEqual(newestFirst);
+
+        const back = [...last.rows];
+        for (let position = last.newer; position !== null; ) {
+          const page = pageOf(
+            { position, backward: true, limit },
+            find(all, { position, backward: true, limit }),
+            positionOf,
+          );
+          if (page.rows.length === 0) break;
+          back.unshift(...page.rows);
+          position = page.newer;
+        }
+        expect(back).toEqual(newestFirst);
+      }),
+    );
+  });
+});
+
+describe("cursors", () => {
+  const query = (id: "number" | "string") => z.strictObject(pageParameters(id));
+  const row = { at: 1_768_582_661_614, id: 7 };
+  const page = { rows: [row], older: row, newer: { at: row.at, id: "4fT9bQ2sXk7L" } };
+  const { body, headers } = presentPage("http://localhost/list?limit=1&cursor=x&a=b%3Ec", page, ({ id }) => id);
+
+  it("lead to the window that they were made of", () => {
+    expect(windowOf(query("number").parse({ cursor: body.next_cursor }))).toEqual({
+      position: row,
+      backward: false,
+      limit: 20,
+    });
+    expect(windowOf(query("string").parse({ cursor: body.previous_cursor, limit: "100" }))).toEqual({
+      position: { at: row.at, id: "4fT9bQ2sXk7L" },
+      backward: true,
+      limit: 100,
+    });
+  });
+
+  it("are of letters, digits, - and _, whatever the position", () => {
+    fc.assert(
+      fc.property(fc.maxSafeNat(), fc.maxSafeNat(), (at, id) => {
+        const older = { at, id };
+        const { next_cursor } = presentPage(
+          "http://localhost/",
+          { rows: [older], older, newer: null },
+          () => null,
+        ).body;
+        expect(next_cursor).toMatch(/^[\w-]+$/);
+        expect(windowOf(query("number").parse({ cursor: next_cursor })).position).toEqual(older);
+      }),
+    );
+  });
+
+  it("are refused when they are not as they were, in any character", () => {
+    const cursor = body.next_cursor ?? "";
+    fc.assert(
+      fc.property(fc.nat({ max: cursor.length }), fc.string({ minLength: 1, maxLength: 2 }), (at, text) => {
+        // One that is changed is refused, or is the cursor of another place, written as that is.
+        const tampered = cursor.slice(0, at) + text + cursor.slice(at + 1);
+        const read = query("number").safeParse({ cursor: tampered });
+        if (!read.success) return;
+        const { position } = windowOf(read.data);
+        const { next_cursor, previous_cursor } = presentPage(
+          "http://localhost/",
+          { rows: [], older: position, newer: position },
+          () => null,
+        ).body;
+        expect([next_cursor, previous_cursor]).toContain(tampered);
+      }),
+      { numRuns: 2_000 },
+    );
+    for (let length = 0; length < cursor.length; length++) {
+      expect(query("number").safeParse({ cursor: cursor.slice(0, length) }).success).toBe(false);
+    }
+  });
+
+  it("of another kind of list are refused", () => {
+    expect(query("string").safeParse({ cursor: body.next_cursor }).success).toBe(false);
+    expect(query("number").safeParse({ cursor: body.previous_cursor }).success).toBe(false);
+  });
+
+  it("stand in the links, with the question that they are of", () => {
+    expect(LINKS.exec(headers.Link)?.slice(1)).toEqual([
+      "/list?limit=1&a=b%3Ec",
+      `/list?limit=1&a=b%3Ec&cursor=${body.previous_cursor}`,
+      `/list?limit=1&a=b%3Ec&cursor=${body.next_cursor}`,
+    ]);
+  });
+
+  it("are null where a list ends, and has_more says so", () => {
+    const end = presentPage("http://localhost/list", { rows: [], older: null, newer: null }, () => null);
+    expect(end.body).toEqual({ data: [], has_more: false, next_cursor: null, previous_cursor: null });
+    expect(end.headers.Link).toBe('</list>; rel="first"');
+  });
+});

@@ -1,0 +1,488 @@
+import { createExecutionContext } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { createRoute } from "@hono/zod-openapi";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { app } from "../../../src/app";
+import { makeKey, publicId } from "../../../src/auth/key";
+import type { Action } from "../../../src/payment/lifecycle";
+import { endpoint, newApp } from "../../../src/route";
+import { isScope, SCOPE_NAMES, type Scope } from "../../../src/scopes";
+import {
+  type Answer,
+  administrator,
+  type Client,
+  client,
+  forgeKey,
+  newKey,
+  newMerchant,
+  ORDER,
+  paymentIn,
+} from "../client";
+import { apiDocument, type Operation } from "../contract";
+
+interface Route {
+  method: string;
+  path: string;
+  operation: Operation;
+  /** Null when anybody may ask. */
+  scope: Scope | null;
+}
+
+const { paths, components } = await apiDocument();
+
+/** What a scope is called by in the document; a route that says neither a scope nor [] fails here. */
+function scopeOf({ operationId, security, "x-required-scope": scope }: Operation): Scope | null {
+  if (security?.length === 0 && scope === undefined) return null;
+  expect(security, operationId).toEqual([{ apiKey: [] }]);
+  if (scope === undefined || !isScope(scope)) throw new Error(`${operationId} has no scope`);
+  return scope;
+}
+
+/** Every route of the document that the Worker serves. */
+const ROUTES = Object.entries(paths).flatMap(([path, operations]) =>
+  Object.entries(operations).map(
+    ([method, operation]): Route => ({ method: method.toUpperCase(), path, operation, scope: scopeOf(operation) }),
+  ),
+);
+type SecuredRoute = Route & { scope: Scope };
+const SECURED = ROUTES.filter((route): route is SecuredRoute => route.scope !== null);
+const PUBLIC = ROUTES.filter(({ scope }) => scope === null);
+
+const NOBODYS = {
+  payment_id: "9007199254740991",
+  key_id: "000000000000",
+  merchant_id: "9007199254740991",
+  endpoint_id: "9007199254740991",
+  event_id: "evt_9007199254740991_1",
+};
+
+/** The body that the document shows for a route. */
+function exampleBody({ operation }: Route): { scopes?: Scope[] } | undefined {
+  const media = operation.requestBody?.content["application/json"];
+  if (!media) return undefined;
+  const named = media.schema.$ref?.split("/").at(-1);
+  const schema = named === undefined ? media.schema : components.schemas[named];
+  const example = media.example ?? Object.values(media.examples ?? {})[0]?.value ?? schema?.example;
+  if (example === undefined) throw new Error(`${operation.operationId} shows no body`);
+  return example;
+}
+
+/** The path of a route with these ids, or else with the document's examples. */
+function pathOf({ path, operation }: Route, ids: Partial<Record<string, string>>): string {
+  return path.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const parameter = operation.parameters?.find((candidate) => candidate.in === "path" && candidate.name === name);
+    return ids[name] ?? String(parameter?.schema.example ?? parameter?.example);
+  });
+}
+
+/** Asks a route with the document's example and a key of its own. */
+function ask(route: Route, path: string, headers: Record<string, string>): Promise<Answer<Record<string, unknown>>> {
+  const keyed = route.operation.parameters?.some(({ name }) => name === "idempotency-key");
+  return client(undefined, { key: null }).request(route.method, path, {
+    body: exampleBody(route),
+    headers: { ...(keyed && { "Idempotency-Key": crypto.randomUUID() }), ...headers },
+  });
+}
+
+const bearer = (key: string) => ({ Authorization: `Bearer ${key}` });
+
+/** A new endpoint, in place of those that the merchant had: it may have only so many. */
+async function newEndpoint(owner: Client, merchant: number): Promise<number> {
+  await env.DB.prepare("UPDATE webhook_endpoints SET deleted_at = 1 WHERE merchant_id = ?").bind(merchant).run();
+  const { status, body } = await owner.request("POST", "/api/v1/webhook-endpoints", {
+    body: { url: "https://shop.example.com/webhooks" },
+  });
+  expect(status).toBe(201);
+  return body.id;
+}
+
+/** What a merchant of this file has, for a route to be asked about. */
+async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record<string, string>>> {
+  const owner = client(undefined, { key: await newKey(SCOPE_NAMES, merchant) });
+  const status = path.endsWith("/refund") ? "confirmed" : "pending";
+  const endpoint = path.includes("{endpoint_id}") && (await newEndpoint(owner, merchant));
+  return {
+    ...(endpoint && { endpoint_id: String(endpoint) }),
+    // After the endpoint, which is told of it.
+    ...(path.includes("{event_id}") && { event_id: `evt_${(await paymentIn("pending", owner)).id}_1` }),
+    ...(path.includes("{payment_id}") && { payment_id: String((await paymentIn(status, owner)).id) }),
+    ...(path.includes("{key_id}") && { key_id: publicId(await newKey(["keys:manage"], merchant)) ?? "" }),
+    ...(path.includes("{merchant_id}") && { merchant_id: String(merchant) }),
+  };
+}
+
+/** An answer without what differs from request to request. */
+function withoutId({ status, headers, body }: Answer<Record<string, unknown>>) {
+  const { instance, ...rest } = body;
+  expect(instance).toBe(headers.get("X-Request-Id"));
+  return { status, body: rest, headers: Object.fromEntries([...headers].filter(([name]) => name !== "x-request-id")) };
+}
+
+/** All that requests can change. */
+async function state(): Promise<unknown> {
+  return env.DB.prepare(
+    `SELECT (SELECT sum(version) FROM payments) AS payments, (SELECT count(*) FROM idempotency_keys) AS idempotency,
+       (SELECT count(*) FROM account_events) AS changes, (SELECT count(*) FROM merchants) AS merchants,
+       (SELECT json_group_array(json_array(id, url, secret, disabled_at, deleted_at)) FROM webhook_endpoints) AS endpoints,
+       (SELECT json_group_array(json_array(id, name, expires_at, revoked_at)) FROM api_keys) AS keys`,
+  ).first();
+}
+
+let merchant: number;
+let stranger: number;
+const keys = { revoked: "", expired: "", strangers: "" };
+
+beforeAll(async () => {
+  // Nothing leaves this machine; whoever is told of an event takes it.
+  vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(null, { status: 204 }));
+  [merchant, stranger] = [await newMerchant(), await newMerchant()];
+  keys.strangers = await newKey(
+    SCOPE_NAMES.filter((scope) => scope !== "admin"),
+    stranger,
+  );
+  keys.revoked = await newKey(SCOPE_NAMES, merchant);
+  const { status } = await administrator().request("POST", `/api/v1/api-keys/${publicId(keys.revoked)}/revoke`);
+  expect(status).toBe(200);
+  keys.expired = await newKey(SCOPE_NAMES, merchant);
+  const expire = env.DB.prepare("UPDATE api_keys SET expires_at = ? WHERE id = ?");
+  await expire.bind(Date.now() - 1, publicId(keys.expired)).run();
+});
+
+/** Credentials that are there and not good. */
+const INVALID: Record<string, () => Promise<string> | string> = {
+  "a malformed key": () => "Bearer secret",
+  "a key with a typing error": async () =>
+    `Bearer ${(await newKey()).replace(/.$/, (last) => (last === "0" ? "1" : "0"))}`,
+  "an unknown key": () => `Bearer ${makeKey().key}`,
+  "a wrong secret for a key that there is": async () => `Bearer ${forgeKey(publicId(await newKey()) ?? "")}`,
+  "a wrong secret for the administrator's key": () => `Bearer ${forgeKey(publicId(env.ADMIN_KEY ?? "") ?? "")}`,
+  "a revoked key": () => `Bearer ${keys.revoked}`,
+  "an expired key": () => `Bearer ${keys.expired}`,
+  "a key in the Basic scheme": async () => `Basic ${btoa(`${await newKey()}:`)}`,
+  "a key without a scheme": () => newKey(),
+  "two keys": async () => `Bearer ${await newKey()}, Bearer ${await newKey()}`,
+};
+
+const UNAUTHORISED = {
+  type: "/problems/invalid-token",
+  title: "Invalid token",
+  status: 401,
+  detail: "The API key is not valid",
+};
+
+it("knows every route, and every scope that a route has", () => {
+  expect(SECURED.map(({ operation }) => operation.operationId)).toHaveLength(29);
+  expect(new Set(SECURED.map(({ scope }) => scope))).toEqual(new Set(SCOPE_NAMES));
+});
+
+describe("no route without a scope", () => {
+  it("is served: each says its scope in the document, or that anybody may ask", () => {
+    // What the document does not describe: itself, the page about it, and the way there.
+    const undescribed = ["GET /", "GET /docs/{file}", "GET /openapi.json"];
+    const served = new Set(
+      app.routes
+        .filter(({ method }) => method !== "ALL")
+        .map(({ method, path }) => `${method} ${path.replace(/:(\w+)(\{[^}]*\})?\??/g, "{$1}").replace(/\/\?$/, "")}`),
+    );
+    const described = ROUTES.map(({ method, path }) => `${method} ${path}`);
+    const all = [...served].filter((route) => route !== "GET /docs");
+    expect(all.sort()).toEqual([...described, ...undescribed].sort());
+  });
+
+  it("can be made", () => {
+    const route = (security?: Record<string, string[]>[]) =>
+      createRoute({
+        method: "get",
+        path: "/x",
+        ...(security && { security }),
+        responses: { 200: { description: "" } },
+      });
+    const make = (security?: Record<string, string[]>[]) => () =>
+      endpoint(newApp(), route(security), (c) => c.text(""));
+    for (const security of [
+      undefined,
+      [{}],
+      [{ apiKey: [] }],
+      [{ apiKey: ["payments:raed"] }],
+      [{ other: ["admin"] }],
+    ]) {
+      expect(make(security)).toThrow("demands no scope");
+    }
+    expect(make([])).not.toThrow();
+    expect(make([{ apiKey: ["admin"] }])).not.toThrow();
+  });
+});
+
+describe.each(PUBLIC)("$method $path", (route) => {
+  it("answers anybody", async () => {
+    expect((await ask(route, pathOf(route, {}), {})).status).toBe(200);
+    expect((await ask(route, pathOf(route, {}), bearer("nonsense"))).status).toBe(200);
+  });
+});
+
+describe.each(SECURED)("$method $path", (route) => {
+  it("answers a key that has its scope, and needs no other", async () => {
+    const path = pathOf(route, await idsFor(route, merchant));
+    // Whoever makes a key must have what it grants.
+    const granted = exampleBody(route)?.scopes ?? [];
+    const { status } = await ask(route, path, bearer(await newKey([route.scope, ...granted], merchant)));
+    expect(status).toBeOneOf([200, 201, 204]);
+  });
+
+  it("refuses a key that has every other scope, and names the one it lacks", async () => {
+    const key = await newKey(
+      SCOPE_NAMES.filter((scope) => scope !== route.scope),
+      merchant,
+    );
+    const path = pathOf(route, await idsFor(route, merchant));
+    const before = await state();
+    const { status, headers, body } = await ask(route, path, bearer(key));
+    expect(body).toEqual({
+      type: "/problems/insufficient-scope",
+      title: "Insufficient scope",
+      status: 403,
+      detail: `The API key lacks the scope ${route.scope}`,
+      instance: headers.get("X-Request-Id"),
+    });
+    expect(status).toBe(403);
+    expect(headers.get("WWW-Authenticate")).toBe(
+      `Bearer realm="payments", error="insufficient_scope", scope="${route.scope}"`,
+    );
+    expect(await state()).toEqual(before);
+  });
+
+  it("asks for a key", async () => {
+    const path = pathOf(route, await idsFor(route, merchant));
+    const before = await state();
+    for (const spelling of [path, `${path}/`]) {
+      const { status, headers, body } = await ask(route, spelling, {});
+      expect(status).toBe(401);
+      expect(headers.get("WWW-Authenticate")).toBe('Bearer realm="payments"');
+      expect(body).toMatchObject({ type: "/problems/credentials-missing", detail: "An API key is required" });
+    }
+    expect(await state()).toEqual(before);
+  });
+
+  it("refuses all that is no valid key, with one and the same answer", async () => {
+    const path = pathOf(route, await idsFor(route, merchant));
+    const credentials = await Promise.all(
+      Object.entries(INVALID).map(async ([what, make]) => [what, await make()] as const),
+    );
+    const before = await state();
+    const answers = new Map<string, ReturnType<typeof withoutId>>();
+    for (const [what, Authorization] of credentials) {
+      answers.set(what, withoutId(await ask(route, path, { Authorization })));
+    }
+    const [[, first] = []] = answers;
+    expect(first).toMatchObject({
+      status: 401,
+      body: UNAUTHORISED,
+      headers: { "www-authenticate": 'Bearer realm="payments", error="invalid_token"' },
+    });
+    for (const [what, answer] of answers) expect(answer, what).toEqual(first);
+    expect(await state()).toEqual(before);
+  });
+
+  it("has nothing to say to a stranger of what is another merchant's", async () => {
+    const path = pathOf(route, await idsFor(route, merchant));
+    const before = await state();
+    const answer = await ask(route, path, bearer(keys.strangers));
+    if (route.scope === "admin") {
+      expect(answer.status).toBe(403);
+    } else if (path === route.path) {
+      expect(answer.status).toBeOneOf([200, 201]);
+    } else {
+      expect(answer.status).toBe(404);
+      expect(withoutId(answer)).toEqual(withoutId(await ask(route, pathOf(route, NOBODYS), bearer(keys.strangers))));
+    }
+    if (path !== route.path || route.method === "GET") expect(await state()).toEqual(before);
+  });
+});
+
+it.each(SECURED.filter(({ method }) => method === "GET"))("HEAD $path is as closed as GET", async (route) => {
+  const path = pathOf(route, await idsFor(route, merchant));
+  const head = (headers = {}) => client(undefined, { key: null }).request("HEAD", path, { headers });
+  expect((await head()).status).toBe(401);
+  expect((await head(bearer(keys.revoked))).status).toBe(401);
+  expect((await head(bearer(await newKey([route.scope], merchant)))).status).toBe(200);
+});
+
+describe("merchants side by side", () => {
+  const ofMerchant = async (id: number, scopes = SCOPE_NAMES) => client(undefined, { key: await newKey(scopes, id) });
+
+  it("list their own payments and keys only", async () => {
+    const [one, other] = [await newMerchant(), await newMerchant()];
+    const [mine, theirs] = [await ofMerchant(one), await ofMerchant(other)];
+    const { id } = await paymentIn("pending", mine);
+    await paymentIn("pending", theirs);
+    type List = { data: { id: number | string; merchant_id: number }[] };
+    const payments = await mine.request<List>("GET", "/api/v1/payments");
+    expect(payments.body.data.map((payment) => payment.id)).toEqual([id]);
+    const found = await mine.request<List>("GET", "/api/v1/api-keys");
+    expect(found.body.data.map((key) => key.merchant_id)).toEqual([one]);
+  });
+
+  it("make two payments of one idempotency key", async () => {
+    const [mine, theirs] = [await ofMerchant(merchant), await ofMerchant(stranger)];
+    const key = crypto.randomUUID();
+    const [one, other] = [await mine.create(ORDER, key), await theirs.create(ORDER, key)];
+    expect([one.status, other.status]).toEqual([201, 201]);
+    expect(other.body.id).not.toBe(one.body.id);
+    expect((await theirs.create(ORDER, key)).body).toEqual(other.body);
+  });
+
+  it.each(["confirm", "fail"] as const)(
+    "%s with one idempotency key each, and never each other's",
+    async (action: Action) => {
+      const [mine, theirs] = [await ofMerchant(merchant), await ofMerchant(stranger)];
+      const [one, other] = [await paymentIn("pending", mine), await paymentIn("pending", theirs)];
+      const key = crypto.randomUUID();
+      expect((await mine.act(one.id, action, key)).status).toBe(200);
+      // Not even with the key that has led to it.
+      expect((await theirs.act(one.id, action, key)).status).toBe(404);
+      const acted = await theirs.act(other.id, action, key);
+      expect([acted.status, acted.replayed]).toEqual([200, false]);
+    },
+  );
+
+  it("make two merchants' keys of one idempotency key", async () => {
+    const key = crypto.randomUUID();
+    const body = { name: "same", scopes: ["payments:read"] };
+    const make = async (id: number) =>
+      (await ofMerchant(id)).request("POST", "/api/v1/api-keys", { body, headers: { "Idempotency-Key": key } });
+    const [one, other] = [await make(merchant), await make(stranger)];
+    expect([one.status, other.status]).toEqual([201, 201]);
+    expect(other.body.id).not.toBe(one.body.id);
+  });
+});
+
+/** Asks the app with these bindings, of this host. */
+async function askAt(bindings: Env, path: string, host = "localhost", init: RequestInit = {}) {
+  const response = await app.fetch(new Request(`http://${host}${path}`, init), bindings, createExecutionContext());
+  const type = response.headers.get("Content-Type") ?? "";
+  return {
+    status: response.status,
+    body: type.includes("json") ? await response.json<{ type: string; detail: string }>() : null,
+  };
+}
+
+/** The bindings with some of them gone or changed. */
+const envWith = (changes: { AUTH_MODE?: string | undefined; ADMIN_KEY?: string | undefined }): Env =>
+  Object.assign({ ...env }, changes as object);
+
+const SET_MODE = "Set AUTH_MODE to required (or, on your own machine only, to open)";
+const SET_KEY = "Set the secret ADMIN_KEY to a key that `npm run key` makes";
+const WRONG_KEY = "The secret ADMIN_KEY is not a key; set one that `npm run key` makes";
+
+describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: string]>([
+  ["AUTH_MODE is not set", { AUTH_MODE: undefined }, SET_MODE],
+  ["AUTH_MODE is empty", { AUTH_MODE: "" }, SET_MODE],
+  ["AUTH_MODE is unknown", { AUTH_MODE: "Open" }, SET_MODE],
+  ["ADMIN_KEY is not set", { ADMIN_KEY: undefined }, SET_KEY],
+  ["ADMIN_KEY is empty", { ADMIN_KEY: "" }, SET_KEY],
+  ["ADMIN_KEY is not a key", { ADMIN_KEY: "secret" }, WRONG_KEY],
+])("while %s", (_, changes, detail) => {
+  const wrong = envWith(changes);
+
+  it("every route but /health says what to set, whatever it is asked with", async () => {
+    const key = await newKey(SCOPE_NAMES, merchant);
+    for (const route of ROUTES.filter(({ path }) => path !== "/health")) {
+      for (const headers of [{}, bearer(key), bearer(env.ADMIN_KEY ?? ""), bearer("secret")]) {
+        const { status, body } = await askAt(wrong, pathOf(route, NOBODYS), "localhost", {
+          method: route.method,
+          headers,
+        });
+        expect([status, body?.type, body?.detail]).toEqual([503, "/problems/not-configured", detail]);
+      }
+    }
+    for (const path of ["/", "/nothing", "/healthy", "/docsx", "/openapi.json/x", "/health/ready"]) {
+      expect((await askAt(wrong, path)).status).toBe(503);
+    }
+  });
+
+  it("the service still says that it is up, and what it is", async () => {
+    for (const path of ["/health", "/health/", "/docs", "/docs/", "/docs/page.js", "/openapi.json"]) {
+      expect((await askAt(wrong, path)).status, path).toBe(200);
+    }
+  });
+});
+
+describe("in open mode", () => {
+  const open = envWith({ AUTH_MODE: "open", ADMIN_KEY: undefined });
+
+  it.each([
+    "localhost",
+    "localhost:8000",
+    "LOCALHOST",
+    "127.0.0.1",
+    "127.0.0.1:8787",
+    "127.1.2.3",
+    "[::1]",
+    "[::1]:80",
+  ])("%s is answered", async (host) => {
+    expect((await askAt(open, "/health", host)).status).toBe(200);
+    expect((await askAt(open, "/api/v1/payments", host)).status).toBe(200);
+  });
+
+  it.each<Record<string, string>>([
+    { Origin: "https://evil.example" },
+    { Origin: "null" },
+    { Origin: "http://localhost.evil.example" },
+    { Referer: "https://evil.example/page" },
+    { "Sec-Fetch-Site": "cross-site" },
+  ])("a page with %j is refused, though it is shown on this machine", async (headers) => {
+    const { status, body } = await askAt(open, "/api/v1/payments/1/confirm", "localhost", { method: "POST", headers });
+    expect([status, body?.type]).toEqual([403, "/problems/host-not-allowed"]);
+  });
+
+  it.each<Record<string, string>>([
+    { Origin: "http://localhost:8000", Referer: "http://localhost:8000/docs", "Sec-Fetch-Site": "same-origin" },
+    { Origin: "http://127.0.0.1:3000" },
+  ])("a page of this machine with %j is answered", async (headers) => {
+    expect((await askAt(open, "/api/v1/payments", "localhost", { headers })).status).toBe(200);
+  });
+
+  it.each([
+    ...[
+      "payments.example.com",
+      "192.168.0.1",
+      "0.0.0.0",
+      "[::]",
+      "[::2]",
+      "localhost.example.com",
+      "example.localhost",
+    ],
+    ...["127.0.0.1.example.com", "localhost@example.com", "xlocalhost", "10.0.0.1:8000"],
+  ])("%s is refused, whatever is asked", async (host) => {
+    const key = await newKey();
+    for (const path of ["/health", "/docs", "/openapi.json", "/nothing", "/api/v1/payments"]) {
+      for (const headers of [{}, bearer(key)]) {
+        const { status, body } = await askAt(open, path, host, { headers });
+        expect([status, body?.type]).toEqual([403, "/problems/host-not-allowed"]);
+      }
+    }
+  });
+
+  it("whoever asks without a key is merchant 1, with every scope", async () => {
+    const anybody = client(env);
+    const { id } = await paymentIn("pending", anybody);
+    expect((await client().get(id)).body.id).toBe(id);
+    for (const route of SECURED) {
+      const path = pathOf(route, await idsFor(route, 1));
+      const headers = { "Idempotency-Key": crypto.randomUUID() };
+      const { status } = await anybody.request(route.method, path, { body: exampleBody(route), headers });
+      expect(status, route.operation.operationId).toBeOneOf([200, 201, 204]);
+    }
+  });
+
+  it("a key is judged as the key that it is", async () => {
+    const own = await paymentIn("pending", client(env));
+    const ask = (Authorization: string) =>
+      client(env, { key: undefined }).request("GET", `/api/v1/payments/${own.id}`, { headers: { Authorization } });
+    expect((await ask(`Bearer ${await newKey(["payments:read"])}`)).status).toBe(200);
+    expect((await ask(`Bearer ${await newKey(["payments:write"])}`)).status).toBe(403);
+    expect((await ask(`Bearer ${keys.strangers}`)).status).toBe(404);
+    expect((await ask(`Bearer ${keys.revoked}`)).status).toBe(401);
+    expect((await ask("Basic eA==")).status).toBe(401);
+  });
+});

@@ -1,0 +1,356 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { PROBLEM_KINDS, typeUri } from "../../../src/http/problem-kinds";
+import { client, ORDER, paymentIn } from "../client";
+
+const api = client();
+const JSON_HEADERS = { "Content-Type": "application/json", "Idempotency-Key": "never-used" };
+const ID_ERROR = "Must be an integer from 1 to 9007199254740991";
+const INVALID = {
+  type: "/problems/validation-failed",
+  title: "Validation failed",
+  status: 422,
+  detail: "The request is not valid; see errors",
+};
+const NO_PAYMENT = {
+  type: "/problems/payment-not-found",
+  title: "Payment not found",
+  status: 404,
+  detail: "Payment not found",
+};
+const NO_ROUTE = {
+  type: "/problems/route-not-found",
+  title: "Route not found",
+  status: 404,
+  detail: "There is nothing at this path",
+};
+const NO_METHOD = {
+  type: "/problems/method-not-allowed",
+  title: "Method not allowed",
+  status: 405,
+  detail: "This path does not answer this method",
+};
+const BAD_JSON = {
+  type: "/problems/invalid-json",
+  title: "Invalid JSON",
+  status: 400,
+  detail: "The request body is not valid JSON",
+};
+const NOT_JSON = {
+  type: "/problems/unsupported-media-type",
+  title: "Unsupported media type",
+  status: 415,
+  detail: "The request body must be sent as application/json",
+};
+
+type Case = [what: string, method: string, path: string, options: Parameters<typeof api.request>[2], problem: object];
+
+const PAYMENTS = "/api/v1/payments";
+const post = (what: string, body: unknown, problem: object): Case => [
+  what,
+  "POST",
+  PAYMENTS,
+  { body: typeof body === "string" ? body : JSON.stringify(body), headers: JSON_HEADERS },
+  problem,
+];
+const field = (pointer: string, detail: string) => ({ ...INVALID, errors: [{ detail, pointer }] });
+
+const CASES: Case[] = [
+  post("broken JSON", '{"order_id":', BAD_JSON),
+  post("two JSON values", "{}{}", BAD_JSON),
+  post("NaN", '{"order_id":1,"amount":NaN}', BAD_JSON),
+  post("JSON cut in the middle of a string", '{"currency":"US', BAD_JSON),
+  post("no body", "", { ...BAD_JSON, detail: "The request body is empty; send a JSON object" }),
+  post("an array", "[]", field("#", "Must be a JSON object")),
+  post("null", "null", field("#", "Must be a JSON object")),
+  post("a string", '"x"', field("#", "Must be a JSON object")),
+  post("deep nesting", `${"[".repeat(30_000)}${"]".repeat(30_000)}`, field("#", "Must be a JSON object")),
+  post(
+    "nothing in the object",
+    {},
+    {
+      ...INVALID,
+      errors: [
+        { detail: "Field required", pointer: "#/order_id" },
+        { detail: "Field required", pointer: "#/amount" },
+      ],
+    },
+  ),
+  post(
+    "a field whose name is half of a character",
+    '{"order_id":1,"amount":1,"\\ud800":1}',
+    field("#/%EF%BF%BD", "Unknown field"),
+  ),
+  post(
+    "everything wrong at once",
+    { order_id: -1.5, amount: -3, currency: "usdx", note: "x", "a/b~c d": 2 },
+    {
+      ...INVALID,
+      errors: [
+        { detail: ID_ERROR, pointer: "#/order_id" },
+        { detail: "Must be the ISO 4217 code of a currency in use", pointer: "#/currency" },
+        { detail: "Unknown field", pointer: "#/note" },
+        { detail: "Unknown field", pointer: "#/a~1b~0c%20d" },
+        { detail: "Must be greater than zero", pointer: "#/amount" },
+      ],
+    },
+  ),
+  post(
+    "too precise an amount beside a missing field",
+    { amount: 1.999 },
+    {
+      ...INVALID,
+      errors: [
+        { detail: "Field required", pointer: "#/order_id" },
+        { detail: "Must have at most 2 decimal places in this currency", pointer: "#/amount" },
+      ],
+    },
+  ),
+  post(
+    "a field named __proto__",
+    '{"order_id":1,"amount":1,"__proto__":{"x":1}}',
+    field("#/__proto__", "Unknown field"),
+  ),
+  ...[0, -1, 1.5, "1", true, null, [], {}, 2 ** 53].map((order_id) =>
+    post(`order_id ${JSON.stringify(order_id)}`, { ...ORDER, order_id }, field("#/order_id", ID_ERROR)),
+  ),
+  ...["XXX", "XAU", "BTC", "US", "USDD", "", " usd", "ＵＳＤ", "uſd", "ıdr"].map((currency) =>
+    post(
+      `currency ${JSON.stringify(currency)}`,
+      { ...ORDER, currency },
+      field("#/currency", "Must be the ISO 4217 code of a currency in use"),
+    ),
+  ),
+  ...[null, 840, ["USD"]].map((currency) =>
+    post(`currency ${JSON.stringify(currency)}`, { ...ORDER, currency }, field("#/currency", "Must be a string")),
+  ),
+  ...["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "multipart/form-data", ""].map(
+    (type): Case => [
+      `Content-Type ${JSON.stringify(type)}`,
+      "POST",
+      PAYMENTS,
+      { body: JSON.stringify(ORDER), headers: { "Content-Type": type } },
+      NOT_JSON,
+    ],
+  ),
+  [
+    "a body of 100 KB",
+    "POST",
+    PAYMENTS,
+    { body: { ...ORDER, note: "x".repeat(100_000) } },
+    {
+      type: "/problems/body-too-large",
+      title: "Body too large",
+      status: 413,
+      detail: "The request body is larger than 64 KiB",
+    },
+  ],
+  [
+    "no key",
+    "POST",
+    PAYMENTS,
+    { body: ORDER },
+    {
+      type: "/problems/idempotency-key-missing",
+      title: "Idempotency key missing",
+      status: 400,
+      detail: "The Idempotency-Key header is required",
+    },
+  ],
+  [
+    "no key and an invalid body",
+    "POST",
+    PAYMENTS,
+    { body: { ...ORDER, amount: 0 } },
+    field("#/amount", "Must be greater than zero"),
+  ],
+  ...(
+    [
+      ["", "Must not be empty"],
+      ["two words", "Must be one value of visible ASCII characters, without spaces"],
+      ["k".repeat(256), "Must be at most 255 characters long"],
+      ['"open', "Must be one complete quoted string, or have no quote in front"],
+      ["one, two", "Must be one value of visible ASCII characters, without spaces"],
+      ["clé", "Must be one value of visible ASCII characters, without spaces"],
+    ] as const
+  ).flatMap(([key, detail]): Case[] => {
+    const problem = {
+      type: "/problems/idempotency-key-invalid",
+      title: "Idempotency key invalid",
+      status: 400,
+      detail: "The Idempotency-Key header is not valid",
+      errors: [{ detail, header: "Idempotency-Key" }],
+    };
+    const headers = { "Idempotency-Key": key };
+    return [
+      [`key ${key.slice(0, 10)} on create`, "POST", PAYMENTS, { body: ORDER, headers }, problem],
+      [`key ${key.slice(0, 10)} on an action`, "POST", `${PAYMENTS}/1/confirm`, { headers }, problem],
+    ];
+  }),
+  ...[
+    "0",
+    "-1",
+    "1.0",
+    "1e3",
+    "01",
+    "+1",
+    "abc",
+    "%20",
+    "9007199254740992",
+    "9".repeat(400),
+    "%ff",
+    "null",
+    "1%2F2",
+  ].flatMap((id): Case[] => {
+    const problem = { ...INVALID, errors: [{ detail: ID_ERROR, parameter: "payment_id" }] };
+    return [
+      [`id ${id.slice(0, 20)}`, "GET", `${PAYMENTS}/${id}`, {}, problem],
+      [`id ${id.slice(0, 20)}`, "POST", `${PAYMENTS}/${id}/refund`, {}, problem],
+    ];
+  }),
+  ["an id that nobody has", "GET", `${PAYMENTS}/9007199254740991`, {}, NO_PAYMENT],
+  ...(["confirm", "fail", "refund"] as const).map(
+    (action): Case => [
+      `${action} of a payment that nobody has`,
+      "POST",
+      `${PAYMENTS}/9007199254740991/${action}`,
+      {},
+      NO_PAYMENT,
+    ],
+  ),
+  [
+    "a body that an action would have to ignore, and a wrong id",
+    "POST",
+    `${PAYMENTS}/x/refund`,
+    { body: { amount: 5 } },
+    {
+      ...INVALID,
+      errors: [
+        { detail: ID_ERROR, parameter: "payment_id" },
+        { detail: "Unknown field", pointer: "#/amount" },
+      ],
+    },
+  ],
+  ["an array as an action's body", "POST", `${PAYMENTS}/1/refund`, { body: [] }, field("#", "Must be empty")],
+  ["broken JSON on an action", "POST", `${PAYMENTS}/1/refund`, { body: "{", headers: JSON_HEADERS }, BAD_JSON],
+  [
+    "text on an action",
+    "POST",
+    `${PAYMENTS}/1/refund`,
+    { body: "x", headers: { "Content-Type": "text/plain" } },
+    NOT_JSON,
+  ],
+  ...[
+    "/api",
+    "/api/v1",
+    "/api/v2/payments",
+    "/api/v1/payment",
+    "/api/v1/payments/1/void",
+    "/health/x",
+    "/api/v1/payments//",
+    "/%",
+  ].map((path): Case => [`the path ${path}`, "GET", path, {}, NO_ROUTE]),
+  ["an unknown kind of problem", "GET", "/problems/x", {}, NO_ROUTE],
+  ["DELETE of an unknown path", "DELETE", "/nothing", {}, NO_ROUTE],
+  ["OPTIONS of an unknown path", "OPTIONS", "/nothing", {}, NO_ROUTE],
+  ...["PUT", "PATCH", "DELETE", "PROPFIND"].map(
+    (method): Case => [`${method} payments`, method, PAYMENTS, {}, NO_METHOD],
+  ),
+  ["POST to one payment", "POST", `${PAYMENTS}/1`, {}, NO_METHOD],
+  ["GET of an action", "GET", `${PAYMENTS}/1/confirm/`, {}, NO_METHOD],
+  ["POST to the document", "POST", "/openapi.json", {}, NO_METHOD],
+  ["POST to the page", "POST", "/docs", {}, NO_METHOD],
+];
+
+it.each(CASES)("%s: a problem, whole and exact", async (_, method, path, options, problem) => {
+  const { status, headers, body } = await api.request(method, path, options);
+  expect(body).toEqual({ ...problem, instance: headers.get("X-Request-Id") });
+  expect(status).toBe(body.status);
+  expect(headers.get("Content-Type")).toBe("application/problem+json");
+  if (status === 405) expect(headers.get("Allow")?.split(", ")).toContain("OPTIONS");
+});
+
+it("answers an upload that breaks off with a problem", async () => {
+  const broken = new ReadableStream({
+    pull(controller) {
+      controller.error(new Error("The client is gone"));
+    },
+  });
+  const { status, body } = await client(env).request("POST", PAYMENTS, { body: broken, headers: JSON_HEADERS });
+  expect([status, body.detail]).toEqual([400, "The request body ended before it was complete"]);
+});
+
+it("counts a body that does not say how large it is", async () => {
+  const { readable, writable } = new TransformStream();
+  const writer = writable.getWriter();
+  const written = writer.write(new Uint8Array(64 * 1024 + 1)).catch(() => {});
+  const { status } = await api.request("POST", PAYMENTS, { body: readable, headers: JSON_HEADERS });
+  expect(status).toBe(413);
+  await written;
+});
+
+describe("conflicts", () => {
+  it("say which action and which status", async () => {
+    const { id } = await paymentIn("pending");
+    const { headers, body } = await api.act(id, "refund");
+    expect(body).toEqual({
+      type: "/problems/action-not-allowed",
+      title: "Action not allowed",
+      status: 409,
+      detail: "Cannot refund payment in pending status",
+      instance: headers.get("X-Request-Id"),
+    });
+  });
+
+  it("say that a key was reused", async () => {
+    await api.create(ORDER, "reused");
+    const { headers, body } = await api.create({ ...ORDER, amount: 1 }, "reused");
+    expect(body).toEqual({
+      type: "/problems/idempotency-key-reused",
+      title: "Idempotency key reused",
+      status: 409,
+      detail: "Idempotency key reused with different payload",
+      instance: headers.get("X-Request-Id"),
+    });
+  });
+});
+
+describe("methods", () => {
+  it.each([
+    [PAYMENTS, "GET, HEAD, OPTIONS, POST"],
+    [`${PAYMENTS}/1`, "GET, HEAD, OPTIONS"],
+    [`${PAYMENTS}/1/confirm`, "OPTIONS, POST"],
+    ["/api/v1/api-keys/0123456789ab", "GET, HEAD, OPTIONS, PATCH"],
+    ["/health", "GET, HEAD, OPTIONS"],
+    ["/openapi.json", "GET, HEAD, OPTIONS"],
+    ["/docs", "GET, HEAD, OPTIONS"],
+  ])("OPTIONS %s allows %s", async (path, allow) => {
+    const { status, headers } = await api.request("OPTIONS", path);
+    expect([status, headers.get("Allow")]).toEqual([204, allow]);
+    expect((await api.request("DELETE", path)).headers.get("Allow")).toBe(allow);
+  });
+
+  it("refuses HEAD where there is no GET", async () => {
+    expect((await api.request("HEAD", `${PAYMENTS}/1/confirm`)).status).toBe(405);
+  });
+});
+
+it("describes every kind of problem at its type", async () => {
+  for (const kind of PROBLEM_KINDS) {
+    const { status, body } = await api.request("GET", typeUri(kind));
+    expect([status, body.type]).toEqual([200, typeUri(kind)]);
+  }
+  expect((await api.request("GET", "/problems")).body).toHaveLength(PROBLEM_KINDS.length);
+});
+
+it("accepts JSON under every name it has", async () => {
+  for (const type of [
+    "application/json",
+    "application/json; charset=utf-8",
+    "APPLICATION/JSON",
+    "application/vnd.api+json",
+  ]) {
+    const headers = { "Content-Type": type, "Idempotency-Key": crypto.randomUUID() };
+    expect((await api.request("POST", PAYMENTS, { body: JSON.stringify(ORDER), headers })).status).toBe(201);
+  }
+});

@@ -1,0 +1,292 @@
+import { createScheduledController } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import worker from "../../../src";
+import { retentionDays, STEP, sweepIdempotencyKeys } from "../../../src/jobs/retention";
+import { administrator, client, newKey, newMerchant, ORDER } from "../client";
+import { instrumentD1, losesNth } from "../d1";
+
+const DAY = 86_400_000;
+const DAYS = 30;
+/** When the job runs: late enough for what the tests make to be old. */
+const NOW = Date.now() + 100 * DAY;
+const OLD = NOW - DAYS * DAY - 1;
+const YOUNG = NOW - DAYS * DAY;
+
+const sweep = (db = env.DB) => sweepIdempotencyKeys(db, DAYS, NOW);
+
+/** A new merchant with a payment, and a client of theirs. */
+async function aMerchant() {
+  const id = await newMerchant();
+  const api = client(undefined, { key: await newKey(["payments:read", "payments:write"], id) });
+  const { body, status } = await api.create(ORDER, "the-first");
+  expect(status).toBe(201);
+  return { id, api, payment: body.id };
+}
+
+/** Gives a payment this many keys of an age; their names begin with `prefix`, and have its order. */
+async function seed(merchant: { id: number; payment: number }, prefix: string, count: number, createdAt: number) {
+  await env.DB.prepare(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+     INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
+     SELECT ?2, printf('%s-%05d', ?3, i), printf('%064d', i), ?4, ?5 FROM n`,
+  )
+    .bind(count, merchant.id, prefix, merchant.payment, createdAt)
+    .run();
+}
+
+/** How many keys of an age a merchant has. */
+async function keysOf({ id }: { id: number }, createdAt: number): Promise<number | null> {
+  const found = env.DB.prepare("SELECT count(*) AS n FROM idempotency_keys WHERE merchant_id = ? AND created_at = ?");
+  return found.bind(id, createdAt).first<number>("n");
+}
+
+const position = () => env.DB.prepare("SELECT position FROM job_positions").first<string>("position");
+
+/** All that is no idempotency key. */
+const rest = () =>
+  env.DB.prepare(
+    `SELECT (SELECT json_group_array(json_array(id, version, status, updated_at, metadata)) FROM payments) AS payments,
+       (SELECT json_group_array(json_array(payment_id, sequence, type, data, request_id, key_id)) FROM events) AS events,
+       (SELECT json_group_array(json_array(id, type, subject, data, request_id, commit_id)) FROM account_events) AS changes,
+       (SELECT json_group_array(json_array(id, revoked_at)) FROM api_keys) AS keys`,
+  ).first();
+
+// The job is about all merchants, so each test begins without keys, and without a walk that has begun.
+beforeEach(async () => {
+  await env.DB.batch([env.DB.prepare("DELETE FROM idempotency_keys"), env.DB.prepare("DELETE FROM job_positions")]);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+describe("the sweep", () => {
+  it("deletes the keys that are too old, of every merchant, and nothing else", async () => {
+    const merchants = [await aMerchant(), await aMerchant(), await aMerchant()];
+    for (const merchant of merchants) {
+      await seed(merchant, "a", 417, OLD);
+      await seed(merchant, "b", 417, YOUNG);
+    }
+    const before = await rest();
+    const { deleted, finished, steps } = await sweep();
+    // With each merchant's own first key, which is as old as the test.
+    expect(deleted).toBe(3 * 418);
+    expect(finished).toBe(true);
+    expect(steps).toBeGreaterThan(2);
+    for (const merchant of merchants) {
+      expect([await keysOf(merchant, OLD), await keysOf(merchant, YOUNG)]).toEqual([0, 417]);
+    }
+    expect(await rest()).toEqual(before);
+  });
+
+  it("runs again without harm, and begins anew", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 10, YOUNG);
+    expect(await sweep()).toMatchObject({ deleted: 1, finished: true });
+    expect(await sweep()).toMatchObject({ deleted: 0, finished: true });
+    expect(await keysOf(merchant, YOUNG)).toBe(10);
+    expect(await position()).toBe('[0,""]');
+  });
+
+  it("is safe to run twice at once", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 1_500, OLD);
+    await seed(merchant, "b", 500, YOUNG);
+    await Promise.all([sweep(), sweep()]);
+    await sweep();
+    expect([await keysOf(merchant, OLD), await keysOf(merchant, YOUNG)]).toEqual([0, 500]);
+  });
+
+  it("looks at a bounded number of keys at once", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 2_500, OLD);
+    let most = 0;
+    const watched = instrumentD1(env.DB, async (roundTrip) => {
+      const answer = await roundTrip();
+      for (const { meta } of [answer].flat() as D1Result[]) most = Math.max(most, meta.changes);
+      return answer;
+    });
+    expect((await sweep(watched)).deleted).toBe(2_501);
+    expect(most).toBe(STEP);
+  });
+
+  it("goes on where it was interrupted", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "b", 2_500, OLD);
+    let trips = 0;
+    const dies = instrumentD1(env.DB, (roundTrip) =>
+      // Two trips to begin with, and two for each step: it dies after the first step.
+      ++trips > 4 ? Promise.reject(new Error("D1_ERROR: Network connection lost.")) : roundTrip(),
+    );
+    await expect(sweep(dies)).rejects.toThrow("Out of reach");
+    expect(await keysOf(merchant, OLD)).toBe(2_500 - STEP);
+    expect(await position()).toBe(JSON.stringify([merchant.id, "b-01000"]));
+
+    // Behind the place where it was: the next run does not come by, and the one after that does.
+    await seed(merchant, "a", 1, OLD);
+    expect(await sweep()).toMatchObject({ finished: true, deleted: 2_500 - STEP + 1 });
+    expect(await keysOf(merchant, OLD)).toBe(1);
+    expect(await sweep()).toMatchObject({ finished: true, deleted: 1 });
+    expect(await keysOf(merchant, OLD)).toBe(0);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6])("loses no key and keeps none when the answer of trip %i is lost", async (n) => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 1_200, OLD);
+    await seed(merchant, "b", 100, YOUNG);
+    expect((await sweep(losesNth(env.DB, n))).finished).toBe(true);
+    expect([await keysOf(merchant, OLD), await keysOf(merchant, YOUNG)]).toEqual([0, 100]);
+  });
+
+  it("lets requests have their turn between its steps", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 2_500, OLD);
+    const statuses: number[] = [];
+    const interleaved = instrumentD1(env.DB, async (roundTrip) => {
+      const answer = await roundTrip();
+      statuses.push((await merchant.api.create(ORDER)).status);
+      return answer;
+    });
+    await sweep(interleaved);
+    expect(statuses.length).toBeGreaterThan(6);
+    expect(new Set(statuses)).toEqual(new Set([201]));
+  });
+
+  it("reads no more than it walks by: a row or two for each key", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 3_000, YOUNG);
+    const total = (await env.DB.prepare("SELECT count(*) AS n FROM idempotency_keys").first<number>("n")) ?? 0;
+    const rows = { read: 0 };
+    const metered = instrumentD1(env.DB, async (roundTrip) => {
+      const answer = await roundTrip();
+      for (const { meta } of [answer].flat() as D1Result[]) rows.read += meta.rows_read;
+      return answer;
+    });
+    const changes = (await env.DB.prepare("SELECT count(*) AS n FROM account_events").first<number>("n")) ?? 0;
+    await sweep(metered);
+    expect(rows.read).toBeLessThan(2 * total + 2 * changes + 100);
+  });
+});
+
+describe("a key that has ended", () => {
+  it("is free again, and was not before", async () => {
+    const merchant = await aMerchant();
+    expect((await merchant.api.create(ORDER, "the-first")).replayed).toBe(true);
+    expect((await merchant.api.create({ ...ORDER, amount: 1 }, "the-first")).status).toBe(409);
+    await sweep();
+    const { status, body } = await merchant.api.create({ ...ORDER, amount: 1 }, "the-first");
+    expect(status).toBe(201);
+    expect(body.id).not.toBe(merchant.payment);
+    expect((await merchant.api.get(merchant.payment)).status).toBe(200);
+  });
+
+  it("between the two trips of a retry makes it a creation, not a failure", async () => {
+    const key = crypto.randomUUID();
+    const first = await client(env).create(ORDER, key);
+    let swept = false;
+    const overtaken = instrumentD1(env.DB, async (roundTrip) => {
+      try {
+        return await roundTrip();
+      } finally {
+        // The key was found taken; before the payment it has led to is read, it is gone.
+        if (!swept) await sweep();
+        swept = true;
+      }
+    });
+    const { status, replayed, body } = await client({ ...env, DB: overtaken }).create(ORDER, key);
+    expect([status, replayed]).toEqual([201, false]);
+    expect(body.id).not.toBe(first.body.id);
+  });
+
+  it("of a change of merchants or keys is free again, too, and the trail stays", async () => {
+    const key = crypto.randomUUID();
+    const create = (name: string) =>
+      administrator().request("POST", "/api/v1/merchants", { body: { name }, headers: { "Idempotency-Key": key } });
+    const first = await create("One");
+    expect((await create("Two")).status).toBe(409);
+    const trail = () =>
+      env.DB.prepare("SELECT type, data, idempotency_key, fingerprint FROM account_events WHERE subject = ?")
+        .bind(String(first.body.id))
+        .first();
+    expect(await trail()).toMatchObject({ data: '{"name":"One"}', idempotency_key: key });
+    await sweep();
+    expect(await trail()).toEqual({
+      type: "merchant.created",
+      data: '{"name":"One"}',
+      idempotency_key: null,
+      fingerprint: null,
+    });
+    const second = await create("Two");
+    expect(second.status).toBe(201);
+    expect(second.body.id).not.toBe(first.body.id);
+  });
+
+  it("of more changes than one step looks at are all free again in one run", async () => {
+    await env.DB.prepare(
+      `INSERT INTO account_events (merchant_id, type, subject, data, actor_merchant_id, request_id, commit_id,
+         idempotency_key, fingerprint, created_at)
+       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+       SELECT 1, 'merchant.renamed', '1', '{}', 1, 'r', 'many-' || i, 'many-' || i, ?, 1 FROM n`,
+    )
+      .bind(2 * STEP + 1, "0".repeat(64))
+      .run();
+    const left = () =>
+      env.DB.prepare("SELECT count(*) AS n FROM account_events WHERE idempotency_key LIKE 'many-%'").first("n");
+    expect(await left()).toBe(2 * STEP + 1);
+    await sweep();
+    expect(await left()).toBe(0);
+  });
+});
+
+describe("the cron", () => {
+  const run = (IDEMPOTENCY_RETENTION_DAYS: string, scheduledTime = NOW) =>
+    worker.scheduled(createScheduledController({ scheduledTime, cron: "17 3 * * *" }), {
+      ...env,
+      IDEMPOTENCY_RETENTION_DAYS,
+    });
+
+  it("deletes what is older than the days that are configured, and says what it did", async () => {
+    const logged = vi.spyOn(console, "log").mockImplementation(() => {});
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 5, NOW - 7 * DAY - 1);
+    await seed(merchant, "b", 5, NOW - 7 * DAY);
+    logged.mockClear();
+    await run("7");
+    expect(await keysOf(merchant, NOW - 7 * DAY - 1)).toBe(0);
+    expect(await keysOf(merchant, NOW - 7 * DAY)).toBe(5);
+    expect(logged).toHaveBeenCalledOnce();
+    expect(JSON.parse(String(logged.mock.calls[0]?.[0]))).toMatchObject({
+      message: "idempotency keys swept",
+      days: 7,
+      finished: true,
+    });
+  });
+
+  it.each(["", "0", "-1", "1.5", "030", "10000", "30 days", " 30", "1e3", "NaN", "Infinity", "undefined"])(
+    "deletes nothing, and fails, when the days are %j",
+    async (days) => {
+      const merchant = await aMerchant();
+      await seed(merchant, "a", 5, 1);
+      expect(retentionDays(days)).toBeNull();
+      await expect(run(days)).rejects.toThrow("IDEMPOTENCY_RETENTION_DAYS");
+      expect(await keysOf(merchant, 1)).toBe(5);
+    },
+  );
+
+  it.each([
+    ["1", 1],
+    ["30", 30],
+    ["9999", 9999],
+  ])("takes %s days", (text, days) => {
+    expect(retentionDays(text)).toBe(days);
+  });
+
+  it("is configured to keep what is young", async () => {
+    const merchant = await aMerchant();
+    const { IDEMPOTENCY_RETENTION_DAYS } = env;
+    vi.spyOn(console, "log").mockImplementation(() => {});
+    await run(IDEMPOTENCY_RETENTION_DAYS, Date.now() + 29 * DAY);
+    expect((await merchant.api.create(ORDER, "the-first")).replayed).toBe(true);
+  });
+});

@@ -1,0 +1,141 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { expect, it } from "vitest";
+import type { Action } from "../../../src/payment/lifecycle";
+import { PaymentObject } from "../../../src/payment/object";
+import { applyAction } from "../../../src/payment/store";
+import { Database } from "../../../src/storage/database";
+import { client, ORDER, paymentIn } from "../client";
+import { instrumentD1 } from "../d1";
+import { envWithD1 } from "../objects";
+
+const api = client();
+const FIFTY = Array.from({ length: 50 }, (_, index) => index);
+
+async function eventTypes(id: number): Promise<string[]> {
+  const rows = await env.DB.prepare("SELECT type FROM events WHERE payment_id = ? ORDER BY sequence")
+    .bind(id)
+    .all<{ type: string }>();
+  return rows.results.map(({ type }) => type);
+}
+
+const origin = () => ({
+  merchantId: 1,
+  keyId: null,
+  requestId: "the caller's own",
+  commitId: crypto.randomUUID(),
+  now: Date.now(),
+});
+const asking = (action: Action) => ({ action, idempotency: null, expected: null });
+
+it("makes one payment of 50 concurrent equal requests", async () => {
+  const before = await env.DB.prepare("SELECT count(*) AS n FROM payments").first<number>("n");
+  const answers = await Promise.all(FIFTY.map(() => api.create(ORDER, "fifty-equal")));
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+  expect(answers.filter(({ status, replayed }) => status === 200 && replayed)).toHaveLength(49);
+  const [first] = answers;
+  for (const { body } of answers) expect(body).toEqual(first?.body);
+  expect(await env.DB.prepare("SELECT count(*) AS n FROM payments").first<number>("n")).toBe((before ?? 0) + 1);
+  expect(await eventTypes(first?.body.id ?? 0)).toEqual(["payment.created"]);
+});
+
+it("lets one body win among 50 concurrent different ones with one key", async () => {
+  const answers = await Promise.all(FIFTY.map((n) => api.create({ ...ORDER, order_id: n + 1 }, "fifty-different")));
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+  expect(answers.filter(({ status }) => status === 409)).toHaveLength(49);
+});
+
+it("makes 50 payments of 50 keys", async () => {
+  const answers = await Promise.all(FIFTY.map(() => api.create(ORDER)));
+  expect(answers.every(({ status }) => status === 201)).toBe(true);
+  expect(new Set(answers.map(({ body }) => body.id)).size).toBe(50);
+});
+
+it("lets exactly one of 50 concurrent confirms and fails win", async () => {
+  const { id } = await paymentIn("pending");
+  const answers = await Promise.all(FIFTY.map((n) => api.act(id, n % 2 === 0 ? "confirm" : "fail")));
+  const { status } = (await api.get(id)).body;
+  const types = await eventTypes(id);
+  expect(types).toEqual(["payment.created", `payment.${status}`]);
+  const won = answers.filter((answer) => answer.status === 200);
+  // Confirming a confirmed payment succeeds and changes nothing; failing a failed one does not.
+  expect(won).toHaveLength(status === "confirmed" ? 25 : 1);
+  for (const { body } of won) expect(body).toEqual(won[0]?.body);
+});
+
+it("refunds once for 50 concurrent refunds", async () => {
+  const { id } = await paymentIn("confirmed");
+  const answers = await Promise.all(FIFTY.map(() => api.act(id, "refund")));
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+  expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed", "payment.refunded"]);
+});
+
+it("answers 50 concurrent refunds with one key 200, and refunds once", async () => {
+  const { id } = await paymentIn("confirmed");
+  const answers = await Promise.all(FIFTY.map(() => api.act(id, "refund", "fifty-refunds")));
+  expect(answers.every(({ status }) => status === 200)).toBe(true);
+  expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+  expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed", "payment.refunded"]);
+});
+
+it("gives one key to one of 50 payments that ask for it at once", async () => {
+  const payments = await Promise.all(FIFTY.map(() => paymentIn("pending")));
+  const answers = await Promise.all(payments.map(({ id }) => api.act(id, "confirm", "one-key-fifty-payments")));
+  expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+  expect(answers.filter(({ status }) => status === 409)).toHaveLength(49);
+  const confirmed = await Promise.all(payments.map(({ id }) => api.get(id)));
+  expect(confirmed.filter(({ body }) => body.status === "confirmed")).toHaveLength(1);
+});
+
+it("holds the lifecycle with two live instances of one payment's object", async () => {
+  for (let round = 0; round < 10; round++) {
+    const { id } = await paymentIn("pending");
+    const replies = await runInDurableObject(env.PAYMENT.getByName(String(id)), (_, state) => {
+      const instances = [new PaymentObject(state, env), new PaymentObject(state, env)];
+      return Promise.all(
+        FIFTY.slice(0, 10).map((n) =>
+          instances[n % 2]?.act(origin(), asking(n % 3 === 0 ? "confirm" : n % 3 === 1 ? "fail" : "refund")),
+        ),
+      );
+    });
+    const types = await eventTypes(id);
+    expect(replies.filter((reply) => reply?.acted.tag === "changed")).toHaveLength(types.length - 1);
+    expect([
+      "payment.created payment.confirmed",
+      "payment.created payment.confirmed payment.refunded",
+      "payment.created payment.failed",
+    ]).toContain(types.join(" "));
+  }
+});
+
+it("holds the lifecycle without any object, by the SQL alone", async () => {
+  const { id } = await paymentIn("pending");
+  const results = await Promise.all(
+    FIFTY.map((n) => applyAction(new Database(env.DB), origin(), id, asking(n % 2 === 0 ? "confirm" : "fail"))),
+  );
+  expect(results.filter(({ tag }) => tag === "changed")).toHaveLength(1);
+  expect(await eventTypes(id)).toHaveLength(2);
+});
+
+it("runs one action at a time per payment, and payments side by side", async () => {
+  const payments = [await paymentIn("pending"), await paymentIn("pending")];
+  const running = payments.map(() => 0);
+  let [mostPerPayment, mostTogether] = [0, 0];
+  const clients = payments.map((_, index) =>
+    client(
+      envWithD1(
+        instrumentD1(env.DB, async (roundTrip) => {
+          running[index] = (running[index] ?? 0) + 1;
+          mostPerPayment = Math.max(mostPerPayment, running[index]);
+          mostTogether = Math.max(mostTogether, (running[0] ?? 0) + (running[1] ?? 0));
+          const answer = await roundTrip();
+          running[index]--;
+          return answer;
+        }),
+      ),
+    ),
+  );
+  const answers = await Promise.all(FIFTY.map((n) => clients[n % 2]?.act(payments[n % 2]?.id ?? 0, "confirm")));
+  expect(answers.every((answer) => answer?.status === 200)).toBe(true);
+  expect([mostPerPayment, mostTogether]).toEqual([1, 2]);
+});

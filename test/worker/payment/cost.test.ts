@@ -1,0 +1,232 @@
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { publicId } from "../../../src/auth/key";
+import { EndpointObject } from "../../../src/webhook/object";
+import { type Body, client, newKey, ORDER, paymentIn } from "../client";
+import { type Meter, meterD1 } from "../d1";
+import { envWithD1 } from "../objects";
+import { newMerchant } from "../payment-list";
+
+interface Measured {
+  trips: number;
+  calls: number;
+  rowsRead: number;
+  rowsWritten: number;
+}
+
+type Operation = (api: ReturnType<typeof client>) => Promise<unknown>;
+
+/**
+ * What one operation costs: D1 round trips, object calls, and the rows that the runtime counted.
+ *
+ * @param key the API key to ask with, in an isolate that has not seen it; in open mode without one
+ * @param warmUp what that isolate has done before
+ */
+async function costOf(operation: Operation, key?: string, warmUp: Operation = async () => {}): Promise<Measured> {
+  let calls = 0;
+  const meter: Meter = meterD1(env.DB);
+  const api = client(
+    envWithD1(meter.db, () => calls++),
+    { key },
+  );
+  await warmUp(api);
+  const { trips, rowsRead, rowsWritten } = { ...meter };
+  await operation(api);
+  return {
+    trips: meter.trips - trips,
+    calls,
+    rowsRead: meter.rowsRead - rowsRead,
+    rowsWritten: meter.rowsWritten - rowsWritten,
+  };
+}
+
+type Row = [
+  what: string,
+  cost: Measured,
+  prepare: () => Promise<Body>,
+  run: (api: ReturnType<typeof client>, payment: Body) => Promise<{ status: number }>,
+  status: number,
+];
+
+const THREE_PAIRS = { cart: "c-7", channel: "web", clerk: "7" };
+const pending = () => paymentIn("pending");
+const confirmed = () => paymentIn("confirmed");
+const cost = (trips: number, calls: number, rowsWritten: number, rowsRead: number): Measured => ({
+  trips,
+  calls,
+  rowsWritten,
+  rowsRead,
+});
+
+// The README's table, exactly. The design's limits: 6 rows written by a creation, and one more by each of its
+// metadata pairs; 3 by an action.
+const TABLE: Row[] = [
+  ["create", cost(1, 0, 5, 13), pending, (api) => api.create(ORDER), 201],
+  ["create with metadata", cost(1, 0, 8, 23), pending, (api) => api.create({ ...ORDER, metadata: THREE_PAIRS }), 201],
+  [
+    "replayed create",
+    cost(2, 0, 0, 3),
+    async () => (await client().create(ORDER, "cost")).body,
+    (api) => api.create(ORDER, "cost"),
+    200,
+  ],
+  ["get", cost(1, 0, 0, 1), pending, (api, { id }) => api.get(id), 200],
+  ["confirm", cost(1, 1, 3, 21), pending, (api, { id }) => api.act(id, "confirm", crypto.randomUUID()), 200],
+  ["fail", cost(1, 1, 3, 21), pending, (api, { id }) => api.act(id, "fail", crypto.randomUUID()), 200],
+  ["refund", cost(1, 1, 3, 24), confirmed, (api, { id }) => api.act(id, "refund", crypto.randomUUID()), 200],
+  ["confirm without a key", cost(1, 1, 2, 18), pending, (api, { id }) => api.act(id, "confirm"), 200],
+  ["refused action", cost(1, 1, 0, 10), pending, (api, { id }) => api.act(id, "refund", crypto.randomUUID()), 409],
+  ["invalid create", cost(0, 0, 0, 0), pending, (api) => api.create({}), 422],
+  ["health", cost(0, 0, 0, 0), pending, (api) => api.request("GET", "/health"), 200],
+];
+
+describe.each(TABLE)("%s", (_, expected, prepare, run, status) => {
+  it("takes the D1 round trips, object calls and rows that the README states", async () => {
+    const payment = await prepare();
+    const measured = await costOf(async (api) => expect((await run(api, payment)).status).toBe(status));
+    expect(measured).toEqual(expected);
+  });
+
+  it("reads as many rows with many payments as with few", async () => {
+    const measure = async () => {
+      const payment = await prepare();
+      return costOf((api) => run(api, payment));
+    };
+    const few = await measure();
+    const now = Date.now();
+    // Thousands of payments with their keys and events, in a few statements.
+    await env.DB.batch([
+      env.DB.prepare(
+        `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+         INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
+         SELECT 1, i, 100, 'USD', 'pending', 'internal', 1, ?1, ?1 FROM n`,
+      ).bind(now),
+      env.DB.prepare(
+        `INSERT INTO events (merchant_id, position, payment_id, sequence, type, data, request_id, created_at)
+         SELECT 1, (SELECT max(position) FROM events WHERE merchant_id = 1) + row_number() OVER (ORDER BY id), id, 1,
+         'payment.created', json_object('order_id', order_id, 'amount_minor', amount_minor, 'currency', currency,
+         'status', status, 'provider', provider), 'seed', created_at
+         FROM payments WHERE id NOT IN (SELECT payment_id FROM events)`,
+      ),
+      env.DB.prepare(
+        `UPDATE payments SET event_positions = json_array(position) FROM events
+         WHERE event_positions = '[]' AND events.payment_id = payments.id`,
+      ),
+      env.DB.prepare(
+        `INSERT INTO idempotency_keys SELECT 1, 'seed-' || id, printf('%064d', id), id, created_at FROM payments
+         WHERE id NOT IN (SELECT payment_id FROM idempotency_keys)`,
+      ),
+    ]);
+    expect((await measure()).rowsRead).toBe(few.rowsRead);
+  });
+});
+
+describe.each([0, 1, 3])("an event that %i endpoints are told of", (endpoints) => {
+  const answering = () =>
+    vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(null, { status: 204 }));
+  let merchant: Awaited<ReturnType<typeof newMerchant>>;
+  let ids: number[];
+  beforeEach(async () => {
+    merchant = await newMerchant();
+    ids = [];
+    for (let n = 0; n < endpoints; n++) {
+      const body = { url: `https://endpoint-${n}.example.com/` };
+      ids.push((await merchant.api.request("POST", "/api/v1/webhook-endpoints", { body })).body.id);
+    }
+    await env.DB.prepare("UPDATE api_keys SET last_used_at = ? WHERE merchant_id = ?")
+      .bind(Date.now(), merchant.id)
+      .run();
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  /** What the commit costs, and how many messages the queue gets; they are kept from it. */
+  async function committed(run: (api: ReturnType<typeof client>) => Promise<{ body: Body }>) {
+    const send = vi.fn(async () => {});
+    const meter = meterD1(env.DB);
+    const api = client({ ...envWithD1(meter.db), DELIVERIES: { send } as unknown as Queue }, { key: merchant.key });
+    await api.create({}); // The key is looked up.
+    const { trips, rowsWritten } = { ...meter };
+    const { body } = await run(api);
+    return {
+      trips: meter.trips - trips,
+      rowsWritten: meter.rowsWritten - rowsWritten,
+      messages: send.mock.calls.length,
+      body,
+    };
+  }
+
+  /** What the sending of all that is due costs, for each endpoint. */
+  async function sent() {
+    const fetched = answering();
+    const costs = [];
+    for (const id of ids) {
+      const meter = meterD1(env.DB);
+      const inside = { ...env, DB: meter.db };
+      await runInDurableObject(env.ENDPOINT.getByName(String(id)), (_, state) =>
+        new EndpointObject(state, inside).alarm(),
+      );
+      costs.push({ trips: meter.trips, rowsWritten: meter.rowsWritten });
+    }
+    expect(fetched).toHaveBeenCalledTimes(endpoints);
+    return costs;
+  }
+
+  it("costs as much as the README says", async () => {
+    const messages = Math.min(endpoints, 1);
+    const created = await committed((api) => api.create(ORDER));
+    expect(created).toMatchObject({ trips: 1, rowsWritten: 5 + 2 * endpoints, messages });
+    // The next event waits for this one, and is in no index yet.
+    const waiting = await committed((api) => api.act(created.body.id, "confirm", crypto.randomUUID()));
+    expect(waiting).toMatchObject({ trips: 1, rowsWritten: 3 + endpoints, messages });
+
+    const { body } = await committed((api) => api.create(ORDER));
+    vi.restoreAllMocks();
+    await env.DB.prepare("UPDATE webhook_deliveries SET state = 'succeeded', next_attempt_at = NULL").run();
+    const confirmed = await committed((api) => api.act(body.id, "confirm", crypto.randomUUID()));
+    expect(confirmed).toMatchObject({ trips: 1, rowsWritten: 3 + 2 * endpoints, messages });
+    expect(await sent()).toEqual(ids.map(() => SENT));
+  });
+});
+
+/** One delivery that is taken at once: to find it, to read its event, to record it, and to find that that was all. */
+const SENT = { trips: 5, rowsWritten: 1 };
+
+describe("an API key", () => {
+  /** A key whose use was noted within the hour, and is not noted again. */
+  const usedKey = async () => {
+    const key = await newKey();
+    const noted = env.DB.prepare("UPDATE api_keys SET last_used_at = ? WHERE id = ?");
+    await noted.bind(Date.now(), publicId(key)).run();
+    return key;
+  };
+
+  describe.each(TABLE.filter(([what]) => what !== "health"))("%s", (_, expected, prepare, run, status) => {
+    it("costs nothing while it is remembered", async () => {
+      const payment = await prepare();
+      const operation: Operation = async (api) => expect((await run(api, payment)).status).toBe(status);
+      const warm = await costOf(operation, await usedKey(), (api) => api.create({}));
+      expect(warm).toEqual(expected);
+    });
+
+    it("costs one round trip and one row where it is new", async () => {
+      const payment = await prepare();
+      const operation: Operation = async (api) => expect((await run(api, payment)).status).toBe(status);
+      const cold = await costOf(operation, await usedKey());
+      expect(cold).toEqual({ ...expected, trips: expected.trips + 1, rowsRead: expected.rowsRead + 1 });
+    });
+  });
+
+  it("costs as many rows among many keys as among few", async () => {
+    const key = await usedKey();
+    const few = await costOf((api) => api.create({}), key);
+    await env.DB.prepare(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+       INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at)
+       SELECT printf('%012d', i), 1, 'seed', '[]', printf('%064d', i), 1 FROM n`,
+    ).run();
+    expect(await costOf((api) => api.create({}), key)).toEqual(few);
+  });
+});

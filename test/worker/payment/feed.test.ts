@@ -1,0 +1,229 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import type { Action } from "../../../src/payment/lifecycle";
+import { EventSchema } from "../../../src/payment/routes/event-schemas";
+import { type Client, client, newKey, ORDER, paymentIn } from "../client";
+import { meterD1 } from "../d1";
+import { envWithD1 } from "../objects";
+import { newMerchant } from "../payment-list";
+
+const EVENTS = "/api/v1/events";
+
+const FeedPage = z.object({ data: z.array(EventSchema), has_more: z.boolean(), next_cursor: z.string() });
+type Event = z.output<typeof EventSchema>;
+
+async function page(api: Client, query: Record<string, string | number> = {}) {
+  const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
+  const { status, body } = await api.request("GET", `${EVENTS}?${search}`);
+  expect(status).toBe(200);
+  return FeedPage.parse(body);
+}
+
+/** Follows the feed to its end. */
+async function follow(api: Client, query: Record<string, string | number> = {}, cursor?: string) {
+  const events: Event[] = [];
+  let next = cursor;
+  for (;;) {
+    const { data, has_more, next_cursor } = await page(api, { ...query, ...(next !== undefined && { cursor: next }) });
+    events.push(...data);
+    next = next_cursor;
+    if (!has_more) return { events, cursor: next };
+  }
+}
+
+const idsOf = (events: readonly Event[]) => events.map(({ id }) => id);
+
+describe("the feed", () => {
+  it("tells what has happened to all payments, in the order in which it happened", async () => {
+    const { api } = await newMerchant();
+    const [one, other] = [await paymentIn("pending", api), await paymentIn("confirmed", api)];
+    await api.act(one.id, "fail", "failing");
+    await api.act(other.id, "refund");
+    const { events } = await follow(api);
+    expect(events.map(({ id, type }) => [id, type])).toEqual([
+      [`evt_${one.id}_1`, "payment.created"],
+      [`evt_${other.id}_1`, "payment.created"],
+      [`evt_${other.id}_2`, "payment.confirmed"],
+      [`evt_${one.id}_2`, "payment.failed"],
+      [`evt_${other.id}_3`, "payment.refunded"],
+    ]);
+    const [failed, refunded] = events.slice(3);
+    expect(failed).toMatchObject({
+      data: { status: "failed" },
+      previous: { status: "pending" },
+      idempotency_key: "failing",
+    });
+    expect(refunded).toMatchObject({ data: { status: "refunded" }, previous: { status: "confirmed" } });
+    expect(refunded?.idempotency_key).toBeNull();
+    expect(events[0]?.idempotency_key).toEqual(expect.any(String));
+  });
+
+  it("tells each event as it is told by itself, and by its payment", async () => {
+    const { api } = await newMerchant();
+    const { id } = await paymentIn("refunded", api);
+    const { events } = await follow(api);
+    expect(events).toHaveLength(3);
+    for (const event of events) {
+      expect((await api.request("GET", `${EVENTS}/${event.id}`)).body).toEqual(event);
+    }
+    expect((await api.request("GET", `/api/v1/payments/${id}/events`)).body).toEqual({ data: events });
+  });
+
+  it("begins with nothing, and leads on from there", async () => {
+    const { api } = await newMerchant();
+    const first = await page(api);
+    expect(first).toMatchObject({ data: [], has_more: false });
+    const { id } = await paymentIn("pending", api);
+    const { events, cursor } = await follow(api, {}, first.next_cursor);
+    expect(idsOf(events)).toEqual([`evt_${id}_1`]);
+    expect(await page(api, { cursor })).toEqual({ data: [], has_more: false, next_cursor: cursor });
+  });
+
+  it.each([1, 2, 3, 100])("comes in pages of %i, without a gap or a repetition", async (limit) => {
+    const { api } = await newMerchant();
+    for (const status of ["refunded", "failed", "confirmed"] as const) await paymentIn(status, api);
+    const whole = await follow(api, { limit: 100 });
+    expect(whole.events).toHaveLength(7);
+    const pages = await follow(api, { limit });
+    expect(pages).toEqual(whole);
+  });
+
+  it("misses nothing while many write at once", async () => {
+    const { api } = await newMerchant();
+    const actions: readonly Action[] = ["confirm", "fail", "refund"];
+    let writing = true;
+    const writers = Promise.all(
+      Array.from({ length: 12 }, async (_, n) => {
+        const { body } = await api.create({ ...ORDER, order_id: n + 1 });
+        await Promise.all(actions.map((action) => api.act(body.id, action)));
+      }),
+    ).finally(() => {
+      writing = false;
+    });
+    const seen: Event[] = [];
+    let cursor: string | undefined;
+    while (writing) {
+      const read = await follow(api, { limit: 3 }, cursor);
+      seen.push(...read.events);
+      cursor = read.cursor;
+    }
+    await writers;
+    seen.push(...(await follow(api, { limit: 3 }, cursor)).events);
+    const { events: all } = await follow(api, { limit: 100 });
+    expect(idsOf(seen)).toEqual(idsOf(all));
+    expect(new Set(idsOf(all)).size).toBe(all.length);
+    expect(all.filter(({ type }) => type === "payment.created")).toHaveLength(12);
+    const times = all.map(({ timestamp }) => timestamp);
+    expect(times).toEqual([...times].sort());
+  });
+
+  it("has the types that are asked for, and leads on past those that are not", async () => {
+    const { api } = await newMerchant();
+    for (let n = 0; n < 25; n++) await paymentIn("pending", api);
+    const { id } = await paymentIn("refunded", api);
+    for (const query of [{ type: "payment.refunded" }, { type: "payment.refunded,payment.failed" }]) {
+      const { events } = await follow(api, { ...query, limit: 1 });
+      expect(idsOf(events)).toEqual([`evt_${id}_3`]);
+    }
+    const first = await page(api, { type: "payment.refunded", limit: 1 });
+    expect(first).toMatchObject({ data: [], has_more: true });
+    const { events } = await follow(api, { type: "payment.created", limit: 7 });
+    expect(events).toHaveLength(26);
+  });
+
+  it("has the events of one payment, also of some types", async () => {
+    const { api } = await newMerchant();
+    const [one, other] = [await paymentIn("confirmed", api), await paymentIn("failed", api)];
+    await api.act(one.id, "refund");
+    const ids = (query: Record<string, string | number>) => follow(api, query).then(({ events }) => idsOf(events));
+    expect(await ids({ payment_id: one.id, limit: 1 })).toEqual([1, 2, 3].map((n) => `evt_${one.id}_${n}`));
+    expect(await ids({ payment_id: other.id })).toEqual([1, 2].map((n) => `evt_${other.id}_${n}`));
+    expect(await ids({ payment_id: one.id, type: "payment.refunded" })).toEqual([`evt_${one.id}_3`]);
+    expect(await ids({ payment_id: 9_999_999 })).toEqual([]);
+  });
+
+  it("is the merchant's own", async () => {
+    const [mine, theirs] = [await newMerchant(), await newMerchant()];
+    const { id } = await paymentIn("confirmed", theirs.api);
+    expect(await page(mine.api)).toMatchObject({ data: [], has_more: false });
+    expect((await page(mine.api, { payment_id: id })).data).toEqual([]);
+    for (const event of [`evt_${id}_1`, "evt_9999999_1"]) {
+      const { status, body } = await mine.api.request("GET", `${EVENTS}/${event}`);
+      expect([status, body.detail]).toEqual([404, "Event not found"]);
+    }
+  });
+
+  it("reads as many rows of much as of little, whatever is asked", async () => {
+    const { id, key } = await newMerchant();
+    const rows = async (query: string) => {
+      const meter = meterD1(env.DB);
+      const { status } = await client(envWithD1(meter.db), { key }).request("GET", `${EVENTS}?${query}`);
+      expect(status).toBe(200);
+      return [meter.trips, meter.rowsRead];
+    };
+    const seed = (from: number, count: number) =>
+      env.DB.batch([
+        env.DB.prepare(
+          `INSERT INTO payments (id, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, event_positions)
+           WITH RECURSIVE n (i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1 + ?2)
+           SELECT 1000000 + i, ?3, i, 100, 'USD', 'pending', 'internal', 1, 1, 1, json_array(i) FROM n`,
+        ).bind(from, count, id),
+        env.DB.prepare(
+          `INSERT INTO events (merchant_id, position, payment_id, sequence, type, data, request_id, created_at)
+           SELECT merchant_id, order_id, id, 1, 'payment.created', json_object('order_id', order_id, 'amount_minor',
+           amount_minor, 'currency', currency, 'status', status, 'provider', provider), 'seed', 1
+           FROM payments WHERE merchant_id = ?1 AND order_id >= ?2`,
+        ).bind(id, from),
+      ]);
+    await seed(1, 1_000);
+    const queries = [
+      "limit=20",
+      "limit=20&type=payment.refunded",
+      "limit=20&payment_id=1000001",
+      "type=payment.created",
+    ];
+    await rows("limit=1"); // The key is looked up, and its use noted.
+    const measure = () => Promise.all(queries.map(rows));
+    const few = await measure();
+    await seed(1_001, 5_000);
+    expect(await measure()).toEqual(few);
+    for (const [, read] of few) expect(read).toBeLessThanOrEqual(420);
+  });
+});
+
+describe("bad input", () => {
+  it.each([
+    ["cursor=x", "cursor"],
+    ["cursor=", "cursor"],
+    [`cursor=${btoa('["after",-1]').replaceAll("=", "")}`, "cursor"],
+    // Of a list that is newest first.
+    [`cursor=${btoa('["older",1,1]').replaceAll("=", "")}`, "cursor"],
+    // Further than the feed has ever been.
+    [`cursor=${btoa('["after",999999]').replaceAll("=", "")}`, "cursor"],
+    ["limit=0", "limit"],
+    ["limit=101", "limit"],
+    ["type=payment.paid", "type"],
+    ["type=", "type"],
+    ["payment_id=0", "payment_id"],
+    ["payment_id=x", "payment_id"],
+    ["colour=red", "colour"],
+  ])("%s is a 422 that names the parameter", async (query, parameter) => {
+    const { api } = await newMerchant();
+    const { status, body } = await api.request("GET", `${EVENTS}?${query}`);
+    expect([status, body.errors?.map((error) => error.parameter)]).toEqual([422, [parameter]]);
+  });
+
+  it.each(["evt_1", "evt_0_1", "evt_1_0", "evt_01_1", "EVT_1_1", "evt_1_1_1", "evt_x_1", "evt_9007199254740992_1"])(
+    "the event %s is a 422 that names the parameter",
+    async (id) => {
+      const { status, body } = await client().request("GET", `${EVENTS}/${id}`);
+      expect([status, body.errors?.[0]?.parameter]).toEqual([422, "event_id"]);
+    },
+  );
+
+  it("needs the scope", async () => {
+    const api = client(undefined, { key: await newKey(["payments:read"]) });
+    for (const path of [EVENTS, `${EVENTS}/evt_1_1`]) expect((await api.request("GET", path)).status).toBe(403);
+  });
+});

@@ -1,0 +1,78 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { ACTIONS, type Action, eventType, STATUSES, type Status } from "../../../src/payment/lifecycle";
+import { client, PATHS, paymentIn } from "../client";
+
+const api = client();
+
+/** The table of the design, written out: the test's own, not the code's. */
+const EXPECTED: Record<Status, Record<Action, Status | "unchanged" | 409>> = {
+  pending: { confirm: "confirmed", fail: "failed", refund: 409 },
+  confirmed: { confirm: "unchanged", fail: 409, refund: "refunded" },
+  failed: { confirm: 409, fail: 409, refund: 409 },
+  refunded: { confirm: 409, fail: 409, refund: 409 },
+};
+
+async function events(id: number) {
+  const { results } = await env.DB.prepare(
+    "SELECT sequence, type, data FROM events WHERE payment_id = ? ORDER BY sequence",
+  )
+    .bind(id)
+    .all();
+  return results;
+}
+
+describe.each(STATUSES)("a payment in status %s", (status) => {
+  it.each(ACTIONS)("answers %s as the table says", async (action) => {
+    const before = await paymentIn(status);
+    const eventsBefore = await events(before.id);
+    const { status: code, body } = await api.act(before.id, action);
+    const after = (await api.get(before.id)).body;
+    const expected = EXPECTED[status][action];
+
+    if (expected === 409) {
+      expect(code).toBe(409);
+      expect(body.detail).toBe(`Cannot ${action} payment in ${status} status`);
+    } else {
+      expect(code).toBe(200);
+      expect(body).toEqual(after);
+    }
+    if (expected === 409 || expected === "unchanged") {
+      expect(after).toEqual(before);
+      expect(await events(before.id)).toEqual(eventsBefore);
+    } else {
+      expect(after).toEqual({ ...before, status: expected, updated_at: after.updated_at });
+      expect(after.updated_at >= before.updated_at).toBe(true);
+      expect(await events(before.id)).toEqual([
+        ...eventsBefore,
+        { sequence: eventsBefore.length + 1, type: eventType(expected), data: JSON.stringify({ status: expected }) },
+      ]);
+    }
+  });
+});
+
+it("records a payment's creation with all it was made of", async () => {
+  const { id } = await paymentIn("pending");
+  expect(await events(id)).toEqual([
+    {
+      sequence: 1,
+      type: "payment.created",
+      data: '{"order_id":42,"amount_minor":9999,"currency":"USD","status":"pending","provider":"internal"}',
+    },
+  ]);
+});
+
+it("never moves updated_at back, also when the clock does", async () => {
+  const payment = await paymentIn("pending");
+  const later = Date.now() + 3_600_000;
+  await env.DB.batch([
+    env.DB.prepare("UPDATE payments SET created_at = ?1, updated_at = ?1 WHERE id = ?2").bind(later, payment.id),
+    env.DB.prepare("UPDATE events SET created_at = ? WHERE payment_id = ?").bind(later, payment.id),
+  ]);
+  const { body } = await api.act(payment.id, "confirm");
+  expect(body.updated_at).toBe(new Date(later).toISOString());
+});
+
+it("has a way into every status", () => {
+  expect(Object.keys(PATHS)).toEqual([...STATUSES]);
+});

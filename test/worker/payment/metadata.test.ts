@@ -1,0 +1,201 @@
+import { env } from "cloudflare:workers";
+import { beforeAll, describe, expect, it } from "vitest";
+import { METADATA } from "../../../src/payment/routes/payment-schemas";
+import { client, ORDER } from "../client";
+import { meterD1 } from "../d1";
+import { envWithD1 } from "../objects";
+import { list, newMerchant, PAYMENTS } from "../payment-list";
+
+const api = client();
+const pairs = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`name ${n}`, String(n)]));
+const NONE = {};
+
+describe("metadata", () => {
+  it.each<[string, Record<string, string>]>([
+    ["nothing", NONE],
+    ["a pair", { cart: "c-7" }],
+    ["an empty value", { cart: "" }],
+    ["as many pairs as there may be", pairs(METADATA.pairs)],
+    ["the longest name and value", { ["n".repeat(METADATA.name)]: "v".repeat(METADATA.value) }],
+    ["characters that are two code units", { ["🧀".repeat(METADATA.name)]: "𝒳".repeat(METADATA.value) }],
+    [
+      "names that objects have",
+      Object.fromEntries([
+        ["__proto__", "a"],
+        ["constructor", "b"],
+        ["toString", "c"],
+      ]),
+    ],
+    ["names like numbers", { 10: "ten", 9: "nine", "-1": "minus", "01": "one" }],
+    ["what JSON escapes", { 'a"b\\c/d': "\b\f\n\r\t\u0001\u2028", "tab\t": '"' }],
+    ["white space", { " ": " ", "\n": "\n" }],
+  ])("keeps %s, in every answer", async (_, metadata) => {
+    const { api: own } = await newMerchant();
+    const key = crypto.randomUUID();
+    const { status, body } = await own.create({ ...ORDER, metadata }, key);
+    expect([status, body.metadata]).toEqual([201, metadata]);
+    expect(Object.keys(body.metadata).sort()).toEqual(Object.keys(metadata).sort());
+    const replay = await own.create({ ...ORDER, metadata }, key);
+    expect([replay.status, replay.body]).toEqual([200, body]);
+    expect((await own.get(body.id)).body).toEqual(body);
+    expect((await own.request("GET", PAYMENTS)).body).toMatchObject({ data: [body] });
+    for (const action of ["confirm", "refund"] as const) {
+      expect((await own.act(body.id, action)).body.metadata).toEqual(metadata);
+    }
+    const events = await own.request("GET", `${PAYMENTS}/${body.id}/events`);
+    expect(events.body).toMatchObject({ data: [1, 2, 3].map(() => ({ data: { metadata } })) });
+    const csv = await own.request("GET", PAYMENTS, { headers: { Accept: "text/csv" } });
+    expect(String(csv.body).replaceAll('""', '"')).toContain(JSON.stringify(body.metadata));
+  });
+
+  it("is an empty object for a payment without any", async () => {
+    const { body } = await api.create(ORDER);
+    expect(body.metadata).toEqual({});
+  });
+
+  it("takes the last of a name that is given twice, as JSON does", async () => {
+    const { body } = await api.request("POST", PAYMENTS, {
+      body: '{"order_id":1,"amount":1,"metadata":{"a":"1","a":"2"}}',
+      headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() },
+    });
+    expect(body.metadata).toEqual({ a: "2" });
+  });
+
+  const STRING = "Must be a string";
+  const UNICODE = "Must be Unicode text without NUL";
+  const NAME_LENGTH = `The name: Must be 1 to ${METADATA.name} characters long`;
+  it.each<[unknown, ...(readonly [pointer: string, detail: string])[]]>([
+    ["text", ["#/metadata", "Must be a JSON object of strings"]],
+    [null, ["#/metadata", "Must be a JSON object of strings"]],
+    [[], ["#/metadata", "Must be a JSON object of strings"]],
+    [7, ["#/metadata", "Must be a JSON object of strings"]],
+    [{ a: 1 }, ["#/metadata/a", STRING]],
+    [
+      { a: null, b: true, c: {}, d: ["x"] },
+      ...["a", "b", "c", "d"].map((name) => [`#/metadata/${name}`, STRING] as const),
+    ],
+    [{ "a/b~c d": 1 }, ["#/metadata/a~1b~0c%20d", STRING]],
+    [{ "käse%": 1 }, ["#/metadata/k%C3%A4se%25", STRING]],
+    [{ "": "x" }, ["#/metadata/", NAME_LENGTH]],
+    [{ ["n".repeat(METADATA.name + 1)]: "x" }, [`#/metadata/${"n".repeat(METADATA.name + 1)}`, NAME_LENGTH]],
+    [{ a: "v".repeat(METADATA.value + 1) }, ["#/metadata/a", `Must be at most ${METADATA.value} characters long`]],
+    [{ "a=b": "x" }, ["#/metadata/a%3Db", "The name: Must not contain ="]],
+    [{ a: "\0" }, ["#/metadata/a", UNICODE]],
+    [{ "a\0": "x" }, ["#/metadata/a%00", `The name: ${UNICODE}`]],
+    [{ a: "\ud800" }, ["#/metadata/a", UNICODE]],
+    [{ a: "\udc00\ud800" }, ["#/metadata/a", UNICODE]],
+    [{ "a=": 1 }, ["#/metadata/a%3D", "The name: Must not contain ="], ["#/metadata/a%3D", STRING]],
+    [pairs(METADATA.pairs + 1), ["#/metadata", `Must have at most ${METADATA.pairs} pairs`]],
+  ])("refuses %j", async (metadata, ...violations) => {
+    const { status, body } = await api.create({ ...ORDER, metadata });
+    expect(status).toBe(422);
+    expect(body.errors).toEqual(violations.map(([pointer, detail]) => ({ detail, pointer })));
+  });
+
+  it("refuses a name that is no Unicode text", async () => {
+    const { status, body } = await api.create({ ...ORDER, metadata: { "\ud800": "x" } });
+    expect([status, body.errors]).toEqual([422, [{ detail: `The name: ${UNICODE}`, pointer: "#/metadata/%EF%BF%BD" }]]);
+  });
+
+  it("is judged together with everything else", async () => {
+    const { body } = await api.create({ order_id: 0, amount: -1, metadata: { a: 1 } });
+    expect(body.errors?.map(({ pointer }) => pointer).sort()).toEqual(["#/amount", "#/metadata/a", "#/order_id"]);
+  });
+});
+
+describe("the fingerprint", () => {
+  it("does not depend on the order of the names", async () => {
+    const key = crypto.randomUUID();
+    const first = await api.create({ ...ORDER, metadata: { b: "2", a: "1", 10: "ten", 9: "nine" } }, key);
+    const again = await api.create({ metadata: { 9: "nine", a: "1", 10: "ten", b: "2" }, ...ORDER }, key);
+    expect([again.status, again.replayed, again.body]).toEqual([200, true, first.body]);
+  });
+
+  it.each<[string, object, object]>([
+    ["value", { a: "1" }, { a: "2" }],
+    ["name", { a: "1" }, { b: "1" }],
+    ["pair more", { a: "1" }, { a: "1", b: "2" }],
+    ["pair less", { a: "1" }, NONE],
+    ["split of the same text", { a: '1","b":"2' }, { a: "1", b: "2" }],
+    ["normalisation of Unicode", { a: "\u00e9" }, { a: "e\u0301" }],
+    ["own __proto__", NONE, JSON.parse('{"__proto__":"x"}')],
+  ])("is another with another %s: 409", async (_, one, other) => {
+    const key = crypto.randomUUID();
+    expect((await api.create({ ...ORDER, metadata: one }, key)).status).toBe(201);
+    const { status, body } = await api.create({ ...ORDER, metadata: other }, key);
+    expect([status, body.detail]).toEqual([409, "Idempotency key reused with different payload"]);
+  });
+
+  it("is the same for no metadata and for none in it", async () => {
+    const key = crypto.randomUUID();
+    const { body } = await api.create(ORDER, key);
+    expect(await api.create({ ...ORDER, metadata: {} }, key)).toMatchObject({ status: 200, body });
+  });
+
+  describe("of a payment from before there was metadata", () => {
+    // As version 1.0.0 made it of ["create", null, the fields by name].
+    const fields = [
+      ["amount_minor", 9999],
+      ["currency", "USD"],
+      ["order_id", 42],
+    ];
+    const key = crypto.randomUUID();
+    let owner: Awaited<ReturnType<typeof newMerchant>>;
+    let id = 0;
+
+    beforeAll(async () => {
+      owner = await newMerchant();
+      const text = new TextEncoder().encode(JSON.stringify(["create", null, fields]));
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
+      const hex = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      const [row] = await env.DB.batch<{ id: number }>([
+        env.DB.prepare(
+          `INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
+           VALUES (?, 42, 9999, 'USD', 'pending', 'internal', 1, 1, 1) RETURNING id`,
+        ).bind(owner.id),
+        env.DB.prepare("INSERT INTO idempotency_keys VALUES (?, ?, ?, last_insert_rowid(), 1)").bind(
+          owner.id,
+          key,
+          hex,
+        ),
+        env.DB.prepare(
+          `INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
+           VALUES (last_insert_rowid(), 1, 'payment.created', '{"order_id":42,"amount_minor":9999,"currency":"USD",
+           "status":"pending","provider":"internal"}', 'r', 1)`,
+        ),
+      ]);
+      id = row?.results[0]?.id ?? 0;
+    });
+
+    it("replays", async () => {
+      const { status, replayed, body } = await owner.api.create(ORDER, key);
+      expect([status, replayed, body.id, body.metadata]).toEqual([200, true, id, {}]);
+      expect((await owner.api.create({ ...ORDER, metadata: { a: "1" } }, key)).status).toBe(409);
+    });
+
+    it("is found, and has its history", async () => {
+      const events = await owner.api.request("GET", `${PAYMENTS}/${id}/events`);
+      expect(events.body).toMatchObject({
+        data: [{ sequence: 1, request_id: "r", key_id: null, data: { metadata: {} } }],
+      });
+      expect((await list(owner.api, { created_to: "1970-01-01T00:00:01Z" })).data).toMatchObject([
+        { id, metadata: {} },
+      ]);
+    });
+  });
+});
+
+describe("the cost of metadata", () => {
+  it.each([0, 1, 3, METADATA.pairs])("is a row written for each of %i pairs, and no round trip", async (count) => {
+    const meter = meterD1(env.DB);
+    const { status } = await client(envWithD1(meter.db)).create({ ...ORDER, metadata: pairs(count) });
+    expect([status, meter.trips, meter.rowsWritten]).toEqual([201, 1, 5 + count]);
+  });
+
+  it("is none for an action", async () => {
+    const { body } = await api.create({ ...ORDER, metadata: pairs(METADATA.pairs) });
+    const meter = meterD1(env.DB);
+    const { status } = await client(envWithD1(meter.db)).act(body.id, "confirm");
+    expect([status, meter.trips, meter.rowsWritten]).toEqual([200, 1, 2]);
+  });
+});

@@ -1,0 +1,243 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, it, vi } from "vitest";
+import type { PaymentObject } from "../../../src/payment/object";
+import { client, ORDER, paymentIn } from "../client";
+import { type Around, instrumentD1 } from "../d1";
+import { envWithD1 } from "../objects";
+
+const api = client();
+const LOST = "D1_ERROR: Network connection lost.";
+
+/** A client of a service whose D1 behaves like this. */
+const withD1 = (around: Around) => client(envWithD1(instrumentD1(env.DB, around)), { outages: true });
+
+/** The service with an object stub that fails in this way `times` times, before or after it acted. */
+function withStub(times: number, marks: object, { after = false } = {}) {
+  let left = times;
+  const stubs: PaymentObject[] = [];
+  const getByName = (name: string) => {
+    const stub = env.PAYMENT.getByName(name);
+    const act = async (...asked: Parameters<PaymentObject["act"]>) => {
+      const reply = left <= 0 || after ? await stub.act(...asked) : undefined;
+      if (left-- > 0) throw Object.assign(new Error("The object broke"), marks);
+      return reply;
+    };
+    stubs.push({ act } as PaymentObject);
+    return stubs.at(-1);
+  };
+  const service = client(
+    { ...env, PAYMENT: Object.assign(Object.create(env.PAYMENT), { getByName }) },
+    { outages: true },
+  );
+  return { service, stubs };
+}
+
+/** Commits, and loses the answer, `times` times; after that all is well. */
+function losesAnswers(times: number): Around {
+  let left = times;
+  return async (roundTrip) => {
+    const answer = await roundTrip();
+    if (left-- > 0) throw new Error(LOST);
+    return answer;
+  };
+}
+
+/** Fails `times` times before the statement reaches D1. */
+function failsFirst(times: number, message = LOST): Around {
+  let left = times;
+  return (roundTrip) => (left-- > 0 ? Promise.reject(new Error(message)) : roundTrip());
+}
+
+async function events(id: number): Promise<number> {
+  const row = await env.DB.prepare("SELECT count(*) AS n FROM events WHERE payment_id = ?")
+    .bind(id)
+    .first<{ n: number }>();
+  return row?.n ?? 0;
+}
+
+const OUTAGE = {
+  type: "/problems/unavailable",
+  title: "Temporarily unavailable",
+  status: 503,
+  detail:
+    "The service cannot reach its storage. Retry with the same Idempotency-Key: it tells whether the request took effect.",
+};
+
+describe("a lost answer", () => {
+  it.each([1, 2])(
+    "of a create that committed is found by the same request, after %i losses: 201, once",
+    async (losses) => {
+      const key = crypto.randomUUID();
+      const { status, replayed, body } = await withD1(losesAnswers(losses)).create(ORDER, key);
+      expect([status, replayed]).toEqual([201, false]);
+      const retry = await api.create(ORDER, key);
+      expect([retry.status, retry.replayed, retry.body]).toEqual([200, true, body]);
+      expect(await events(body.id)).toBe(1);
+    },
+  );
+
+  it.each([undefined, "refund-lost"])("of a refund that committed is no 409, with key %s", async (key) => {
+    const { id } = await paymentIn("confirmed");
+    const { status, replayed, body } = await withD1(losesAnswers(2)).act(id, "refund", key);
+    expect([status, replayed, body.status]).toEqual([200, false, "refunded"]);
+    expect(await events(id)).toBe(3);
+  });
+
+  it("of all attempts is a 503, and the key tells what happened", async () => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { id } = await paymentIn("confirmed");
+    const lost = await withD1(losesAnswers(3)).act(id, "refund", "refund-all-lost");
+    expect(lost.status).toBe(503);
+    const retry = await api.act(id, "refund", "refund-all-lost");
+    expect([retry.status, retry.replayed, retry.body.status]).toEqual([200, true, "refunded"]);
+
+    expect((await withD1(losesAnswers(Number.POSITIVE_INFINITY)).create(ORDER, "create-all-lost")).status).toBe(503);
+    const found = await api.create(ORDER, "create-all-lost");
+    expect([found.status, found.replayed]).toEqual([200, true]);
+    logged.mockRestore();
+  });
+});
+
+describe("a refusal after an attempt whose answer was lost", () => {
+  it.each([
+    ["of an action that the status does not allow", () => paymentIn("pending").then(({ id }) => id), 409],
+    ["of a payment that is not there", () => Promise.resolve(Number.MAX_SAFE_INTEGER), 404],
+  ])("would be a guess, for that attempt may still arrive: 503, %s", async (_, prepare, certain) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const id = await prepare();
+    expect((await withD1(failsFirst(1)).act(id, "refund")).status).toBe(503);
+    expect((await withStub(1, { retryable: true }).service.act(id, "refund")).status).toBe(503);
+    expect((await api.act(id, "refund")).status).toBe(certain);
+    logged.mockRestore();
+  });
+});
+
+describe("what is found after its answer was lost is told as it was, whatever has happened since", () => {
+  /** The first round trip commits; before its answer is lost, somebody else goes on. */
+  const overtakenBy = (goOn: () => Promise<unknown>): Around => {
+    let lost = false;
+    return async (roundTrip) => {
+      const answer = await roundTrip();
+      if (lost) return answer;
+      lost = true;
+      await goOn();
+      throw new Error(LOST);
+    };
+  };
+
+  it("a creation that was confirmed", async () => {
+    const before = (await paymentIn("pending")).id;
+    const { status, body } = await withD1(overtakenBy(() => api.act(before + 1, "confirm"))).create(ORDER);
+    expect([status, body.id, body.status, body.updated_at]).toEqual([201, before + 1, "pending", body.created_at]);
+    expect((await api.get(body.id)).body.status).toBe("confirmed");
+  });
+
+  it("a confirmation that was refunded", async () => {
+    const { id } = await paymentIn("pending");
+    const { status, body } = await withD1(overtakenBy(() => api.act(id, "refund"))).act(id, "confirm");
+    expect([status, body.status]).toEqual([200, "confirmed"]);
+    expect((await api.get(id)).body.status).toBe("refunded");
+  });
+});
+
+describe("an outage of D1", () => {
+  it("that passes is not seen", async () => {
+    expect((await withD1(failsFirst(2)).create(ORDER)).status).toBe(201);
+    const { id } = await paymentIn("pending");
+    expect((await withD1(failsFirst(2)).get(id)).status).toBe(200);
+    expect((await withD1(failsFirst(2)).act(id, "confirm")).status).toBe(200);
+  });
+
+  it.each(["D1_ERROR: Network connection lost.", "D1_ERROR: D1 DB is overloaded. Requests queued for too long."])(
+    "that lasts is a 503: %s",
+    async (message) => {
+      const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+      const { id } = await paymentIn("pending");
+      const key = crypto.randomUUID();
+      const down = withD1(failsFirst(Number.POSITIVE_INFINITY, message));
+      for (const answer of [await down.create(ORDER, key), await down.get(id), await down.act(id, "confirm")]) {
+        expect(answer.body).toEqual({ ...OUTAGE, instance: answer.headers.get("X-Request-Id") });
+        expect(answer.headers.get("Retry-After")).toBe("1");
+      }
+      expect(logged).toHaveBeenCalledTimes(3);
+      expect(JSON.stringify(logged.mock.calls)).toContain(message);
+      logged.mockRestore();
+      expect((await api.get(id)).body.status).toBe("pending");
+      expect((await api.create(ORDER, key)).status).toBe(201);
+    },
+  );
+
+  it("shows in readiness, and not in health", async () => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const down = withD1(failsFirst(Number.POSITIVE_INFINITY));
+    expect((await down.request("GET", "/health")).status).toBe(200);
+    const { status, body } = await down.request("GET", "/health/ready");
+    expect([status, body.detail]).toEqual([503, "D1 does not answer, or its migrations are not applied"]);
+    logged.mockRestore();
+  });
+});
+
+it("is not ready when D1 does not answer at all", async () => {
+  const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+  const { status } = await withD1(() => new Promise(() => {})).request("GET", "/health/ready");
+  expect(status).toBe(503);
+  logged.mockRestore();
+});
+
+describe("a bug", () => {
+  it("is a 500 that says nothing of the inside, and a log line that says all", async () => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const broken = withD1(failsFirst(1, "D1_ERROR: no such column: secret_column: SQLITE_ERROR"));
+    const { headers, body } = await broken.create(ORDER, "bug");
+    expect(body).toEqual({
+      type: "/problems/internal-error",
+      title: "Internal error",
+      status: 500,
+      detail: "Internal error",
+      instance: headers.get("X-Request-Id"),
+    });
+    expect(JSON.stringify(logged.mock.calls)).toContain("secret_column");
+    expect(JSON.stringify(logged.mock.calls)).toContain(body.instance);
+    logged.mockRestore();
+  });
+
+  it("inside an object is a 500 too, and does not block the payment's line", async () => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { id } = await paymentIn("pending");
+    const broken = withD1(failsFirst(1, 'D1_ERROR: near "UPDAT": syntax error: SQLITE_ERROR'));
+    expect((await broken.act(id, "confirm")).status).toBe(500);
+    expect((await broken.act(id, "confirm")).status).toBe(200);
+    logged.mockRestore();
+  });
+});
+
+describe("an object out of reach", () => {
+  it("is asked again through a fresh stub when the runtime calls that worthwhile", async () => {
+    const { id } = await paymentIn("pending");
+    const { service, stubs } = withStub(2, { retryable: true });
+    expect((await service.act(id, "confirm")).status).toBe(200);
+    expect(new Set(stubs).size).toBe(3);
+  });
+
+  it("that acted before it broke has acted once, and says so", async () => {
+    const { id } = await paymentIn("confirmed");
+    const { service } = withStub(1, { retryable: true }, { after: true });
+    const { status, body } = await service.act(id, "refund");
+    expect([status, body.status]).toEqual([200, "refunded"]);
+    expect(await events(id)).toBe(3);
+  });
+
+  it.each([
+    ["overloaded", { retryable: true, overloaded: true }, 503],
+    ["reset", { durableObjectReset: true }, 503],
+    ["gone for good", {}, 503],
+    ["called wrongly", { name: "DataCloneError" }, 500],
+  ])("is not asked again when it is %s", async (_, marks, expected) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { id } = await paymentIn("pending");
+    const { service, stubs } = withStub(1, marks);
+    expect((await service.act(id, "confirm")).status).toBe(expected);
+    expect(stubs).toHaveLength(1);
+    logged.mockRestore();
+  });
+});

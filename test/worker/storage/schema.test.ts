@@ -1,0 +1,352 @@
+import { applyD1Migrations } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { getTableConfig, type SQLiteTable } from "drizzle-orm/sqlite-core";
+import { describe, expect, inject, it } from "vitest";
+import * as schema from "../../../src/db/schema";
+import { STATUSES } from "../../../src/payment/lifecycle";
+import { VIOLATIONS } from "../../invariants";
+
+const tables: SQLiteTable[] = Object.values(schema);
+
+async function rows<T>(sql: string, ...values: unknown[]): Promise<T[]> {
+  return (
+    await env.DB.prepare(sql)
+      .bind(...values)
+      .all<T>()
+  ).results;
+}
+
+describe("the migrations", () => {
+  it("make the tables that schema.ts mirrors, and no others", async () => {
+    const names = await rows<{ name: string; strict: number }>(
+      `SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
+       AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_cf_%' AND name <> 'd1_migrations' ORDER BY name`,
+    );
+    expect(names.map(({ name }) => name)).toEqual(tables.map((table) => getTableConfig(table).name).sort());
+    expect(names.every(({ strict }) => strict === 1)).toBe(true);
+  });
+
+  it.each(tables.map((table) => [getTableConfig(table).name, table] as const))(
+    "give %s the columns, keys and references of its mirror",
+    async (name, table) => {
+      const mirror = getTableConfig(table);
+      const columns = await rows<{ name: string; type: string; notnull: number; pk: number }>(
+        'SELECT name, type, "notnull", pk FROM pragma_table_info(?) ORDER BY cid',
+        name,
+      );
+      const keyColumns = mirror.primaryKeys.flatMap((key) => key.columns.map((column) => column.name));
+      expect(columns).toEqual(
+        mirror.columns.map((column) => ({
+          name: column.name,
+          type: column.getSQLType().toUpperCase(),
+          // SQLite does not say it of a rowid, which cannot be null either.
+          notnull: column.notNull && !(column.primary && column.getSQLType() === "integer") ? 1 : 0,
+          pk: column.primary ? 1 : keyColumns.indexOf(column.name) + 1,
+        })),
+      );
+      const references = await rows<{ column: string; parent: string; parentColumn: string }>(
+        `SELECT "from" AS "column", "table" AS parent, "to" AS parentColumn FROM pragma_foreign_key_list(?) ORDER BY 1`,
+        name,
+      );
+      const mirrored = mirror.foreignKeys.map((key) => {
+        const {
+          columns: [column],
+          foreignTable,
+          foreignColumns: [foreignColumn],
+        } = key.reference();
+        return { column: column?.name, parent: getTableConfig(foreignTable).name, parentColumn: foreignColumn?.name };
+      });
+      expect(references).toEqual(mirrored.sort((a, b) => ((a.column ?? "") < (b.column ?? "") ? -1 : 1)));
+    },
+  );
+
+  it("can run again on what they made, and leave it as it is", async () => {
+    const before = await rows("SELECT sql FROM sqlite_schema ORDER BY name");
+    await applyD1Migrations(env.DB, inject("migrations"));
+    expect(await rows("SELECT sql FROM sqlite_schema ORDER BY name")).toEqual(before);
+  });
+
+  it("make the default merchant", async () => {
+    const now = Date.now();
+    const [merchant] = await rows<{ id: number; name: string; created_at: number }>("SELECT * FROM merchants");
+    expect(merchant).toMatchObject({ id: 1, name: "default" });
+    expect(Math.abs((merchant?.created_at ?? 0) - now)).toBeLessThan(600_000);
+  });
+});
+
+describe("the database refuses", () => {
+  const insert = (columns: Record<string, unknown>) => {
+    const row = {
+      merchant_id: 1,
+      order_id: 1,
+      amount_minor: 100,
+      currency: "USD",
+      status: "pending",
+      provider: "internal",
+      version: 1,
+      created_at: 1,
+      updated_at: 1,
+      ...columns,
+    };
+    const names = Object.keys(row);
+    return env.DB.prepare(`INSERT INTO payments (${names}) VALUES (${names.map(() => "?")})`).bind(
+      ...Object.values(row),
+    );
+  };
+  // Each attempt is rolled back with its batch, so that the table keeps only what the service wrote.
+  const attempt = (columns: Record<string, unknown>) =>
+    env.DB.batch([insert(columns), env.DB.prepare("INSERT INTO merchants VALUES (1, 'rolled back', 1)")]);
+
+  it("nothing that the lifecycle has a status for", async () => {
+    for (const status of STATUSES)
+      await expect(attempt({ status })).rejects.toThrow("UNIQUE constraint failed: merchants.id");
+  });
+
+  it.each([
+    [{ status: "paid" }, "CHECK"],
+    [{ amount_minor: 0 }, "CHECK"],
+    [{ amount_minor: -1 }, "CHECK"],
+    [{ amount_minor: 1.5 }, "cannot store REAL value"],
+    [{ amount_minor: "many" }, "cannot store TEXT value"],
+    [{ amount_minor: 2 ** 53 }, "CHECK"],
+    [{ currency: "usd" }, "CHECK"],
+    [{ currency: "USDX" }, "CHECK"],
+    [{ order_id: 0 }, "CHECK"],
+    [{ order_id: null }, "NOT NULL"],
+    [{ provider: "" }, "CHECK"],
+    [{ version: 0 }, "CHECK"],
+    [{ updated_at: 0 }, "CHECK"],
+    [{ id: 0 }, "CHECK"],
+    [{ merchant_id: 99 }, "FOREIGN KEY"],
+    [{ metadata: "no JSON" }, "CHECK"],
+    [{ metadata: null }, "NOT NULL"],
+  ])("%j", async (columns, reason) => {
+    await expect(attempt(columns)).rejects.toThrow(reason);
+  });
+});
+
+/** A row that each table would take, but for the one that a test makes wrong. */
+const ROWS: Record<string, Record<string, string | number | null>> = {
+  merchants: { id: 2, name: "Second", created_at: 1 },
+  idempotency_keys: { merchant_id: 1, key: "k", fingerprint: "0".repeat(64), payment_id: 1, created_at: 1 },
+  events: {
+    merchant_id: 1,
+    position: 1,
+    payment_id: 1,
+    sequence: 1,
+    type: "payment.created",
+    data: "{}",
+    request_id: "r",
+    commit_id: "c",
+    key_id: null,
+    idempotency_key: null,
+    created_at: 1,
+  },
+  payment_events: {
+    payment_id: 1,
+    sequence: 1,
+    type: "payment.created",
+    data: "{}",
+    request_id: "r",
+    created_at: 1,
+    key_id: null,
+    commit_id: "c",
+  },
+  payment_metadata: { merchant_id: 1, name: "cart", value: "", created_at: 1, payment_id: 1 },
+  api_keys: {
+    id: "0123456789ab",
+    merchant_id: 1,
+    name: "Shop",
+    scopes: "[]",
+    digest: "0".repeat(64),
+    created_at: 1,
+    expires_at: null,
+    revoked_at: null,
+    last_used_at: null,
+  },
+  account_events: {
+    id: 1,
+    merchant_id: 1,
+    type: "merchant.renamed",
+    subject: "1",
+    data: "{}",
+    actor_merchant_id: 1,
+    key_id: null,
+    request_id: "r",
+    commit_id: "c",
+    idempotency_key: null,
+    fingerprint: null,
+    created_at: 1,
+  },
+  job_positions: { job: "idempotency_keys", position: "[]", updated_at: 1 },
+};
+
+function insertInto(table: string, row: Record<string, string | number | null>): D1PreparedStatement {
+  const names = Object.keys(row);
+  return env.DB.prepare(`INSERT INTO ${table} (${names}) VALUES (${names.map(() => "?")})`).bind(...Object.values(row));
+}
+
+describe("the database refuses a row of", () => {
+  it.each([
+    ["merchants", { id: 0 }],
+    ["merchants", { name: "" }],
+    ["idempotency_keys", { key: "" }],
+    ["idempotency_keys", { key: "k".repeat(256) }],
+    ["idempotency_keys", { fingerprint: "too short" }],
+    ["idempotency_keys", { created_at: 0 }],
+    ["events", { position: 0 }],
+    ["events", { sequence: 0 }],
+    ["events", { type: "" }],
+    ["events", { data: "no JSON" }],
+    ["events", { request_id: "" }],
+    ["events", { commit_id: "" }],
+    ["events", { key_id: "" }],
+    ["events", { idempotency_key: "" }],
+    ["events", { idempotency_key: "k".repeat(256) }],
+    ["events", { created_at: 0 }],
+    ["payment_events", { sequence: 0 }],
+    ["payment_events", { type: "" }],
+    ["payment_events", { data: "no JSON" }],
+    ["payment_events", { request_id: "" }],
+    ["payment_events", { created_at: 0 }],
+    ["payment_events", { key_id: "" }],
+    ["payment_events", { commit_id: "" }],
+    ["payment_metadata", { name: "" }],
+    ["api_keys", { id: "too short" }],
+    ["api_keys", { name: "" }],
+    ["api_keys", { scopes: "admin" }],
+    ["api_keys", { digest: "too short" }],
+    ["api_keys", { created_at: 0 }],
+    ["api_keys", { expires_at: 0 }],
+    ["api_keys", { revoked_at: 0 }],
+    ["api_keys", { last_used_at: 0 }],
+    ["account_events", { type: "" }],
+    ["account_events", { subject: "" }],
+    ["account_events", { data: "no JSON" }],
+    ["account_events", { key_id: "" }],
+    ["account_events", { request_id: "" }],
+    ["account_events", { commit_id: "" }],
+    ["account_events", { idempotency_key: "" }],
+    ["account_events", { idempotency_key: "k".repeat(256) }],
+    ["account_events", { fingerprint: "too short" }],
+    ["account_events", { created_at: 0 }],
+    ["job_positions", { job: "" }],
+    ["job_positions", { position: "no JSON" }],
+    ["job_positions", { updated_at: 0 }],
+  ])("%s with %j", async (table, wrong) => {
+    await expect(insertInto(table, { ...ROWS[table], ...wrong }).run()).rejects.toThrow("CHECK constraint failed");
+  });
+
+  it.each([
+    ["events", { merchant_id: 99 }],
+    ["events", { payment_id: 99 }],
+    ["payment_metadata", { merchant_id: 99 }],
+    ["payment_metadata", { payment_id: 99 }],
+    ["api_keys", { merchant_id: 99 }],
+    ["account_events", { merchant_id: 99 }],
+    ["account_events", { actor_merchant_id: 99 }],
+  ])("%s without what it refers to: %j", async (table, wrong) => {
+    await expect(insertInto(table, { ...ROWS[table], ...wrong }).run()).rejects.toThrow("FOREIGN KEY");
+  });
+
+  it.each([
+    ["commit", { idempotency_key: "another" }, "account_events.commit_id"],
+    ["idempotency key", { commit_id: "another" }, "account_events.actor_merchant_id, account_events.idempotency_key"],
+  ])("account_events for the second change of one %s", async (_, columns, reason) => {
+    const first = { ...ROWS.account_events, idempotency_key: "k", fingerprint: "0".repeat(64) };
+    const second = { ...first, id: 2, ...columns };
+    const both = [insertInto("account_events", first), insertInto("account_events", second)];
+    await expect(env.DB.batch(both)).rejects.toThrow(`UNIQUE constraint failed: ${reason}`);
+  });
+});
+
+describe("the query of the invariants finds", () => {
+  const ORIGINAL = `INSERT INTO payments VALUES (900, 1, 7, 100, 'USD', 'confirmed', 'internal', 2, 1, 2, '{"cart":"c-7"}', '[1,2]')`;
+  const CREATED = `INSERT INTO events VALUES (1, 1, 900, 1, 'payment.created', '{"order_id":7,"amount_minor":100,"currency":"USD","status":"pending","provider":"internal","metadata":{"cart":"c-7"}}', 'r1', 'c1', NULL, NULL, 1)`;
+  const CONFIRMED = `INSERT INTO events VALUES (1, 2, 900, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', NULL, NULL, 2)`;
+  const FOUND = `INSERT INTO payment_metadata VALUES (1, 'cart', 'c-7', 1, 900)`;
+  const OTHER_MERCHANT = "INSERT OR IGNORE INTO merchants VALUES (2, 'other', 1)";
+
+  /** The same payment without metadata, as all were before there was any. */
+  const PLAIN = {
+    original: ORIGINAL.replace(`'{"cart":"c-7"}'`, "'{}'"),
+    created: CREATED.replace(`,"metadata":{"cart":"c-7"}`, "").replace("'c1'", "NULL"),
+  };
+
+  async function violations(...statements: string[]): Promise<string[]> {
+    const tables = ["idempotency_keys", "events", "payment_metadata", "payments"];
+    const clear = tables.map((table) => `DELETE FROM ${table}`);
+    await env.DB.batch([...clear, ...statements].map((sql) => env.DB.prepare(sql)));
+    const found = await rows<{ violation: string }>(VIOLATIONS);
+    await env.DB.batch(clear.map((sql) => env.DB.prepare(sql)));
+    return found.map(({ violation }) => violation);
+  }
+
+  it("nothing wrong with what is right", async () => {
+    expect(await violations(ORIGINAL, CREATED, CONFIRMED, FOUND)).toEqual([]);
+    expect(await violations(PLAIN.original, PLAIN.created, CONFIRMED)).toEqual([]);
+  });
+
+  it.each([
+    ["a missing event", [ORIGINAL, CREATED, FOUND]],
+    ["no event at all", [ORIGINAL, FOUND]],
+    ["a gap", [ORIGINAL, CREATED, CONFIRMED.replace("900, 2", "900, 3"), FOUND]],
+    ["an event too many", [ORIGINAL, CREATED, CONFIRMED, CONFIRMED.replace("2, 900, 2", "3, 900, 3"), FOUND]],
+    [
+      "a gap in a merchant's events",
+      [ORIGINAL.replace("[1,2]", "[1,3]"), CREATED, CONFIRMED.replace("(1, 2", "(1, 3"), FOUND],
+    ],
+    ["an event that its payment does not know", [ORIGINAL.replace("[1,2]", "[1]"), CREATED, CONFIRMED, FOUND]],
+    ["an event that its payment looks for elsewhere", [ORIGINAL.replace("[1,2]", "[2,1]"), CREATED, CONFIRMED, FOUND]],
+    [
+      "an event of another merchant",
+      [ORIGINAL, CREATED, CONFIRMED, FOUND, OTHER_MERCHANT, CREATED.replace("(1, 1, 900, 1", "(2, 1, 900, 3")],
+    ],
+    [
+      "events that are not in the order of their times",
+      [
+        ORIGINAL.replace("2, 1, 2,", "2, 3, 3,").replace("[1,2]", "[2,1]"),
+        CREATED.replace("(1, 1,", "(1, 2,").replace("NULL, 1)", "NULL, 3)"),
+        CONFIRMED.replace("(1, 2,", "(1, 1,"),
+        FOUND.replace("1, 900", "3, 900"),
+      ],
+    ],
+    ["another amount", [ORIGINAL.replace("100", "101"), CREATED, CONFIRMED, FOUND]],
+    ["another status", [ORIGINAL.replace("confirmed", "failed"), CREATED, CONFIRMED, FOUND]],
+    ["another time", [ORIGINAL.replace("2, 1, 2,", "2, 1, 3,"), CREATED, CONFIRMED, FOUND]],
+    [
+      "another creation",
+      [ORIGINAL.replace("2, 1, 2,", "2, 2, 2,"), CREATED, CONFIRMED, FOUND.replace("1, 900", "2, 900")],
+    ],
+    ["an event of another name", [ORIGINAL, CREATED, CONFIRMED.replace("payment.confirmed", "payment.failed"), FOUND]],
+    [
+      "a step that the lifecycle has not",
+      [ORIGINAL.replace("confirmed", "refunded"), CREATED, CONFIRMED.replaceAll("confirmed", "refunded"), FOUND],
+    ],
+    ["other metadata", [ORIGINAL.replace("c-7", "c-8"), CREATED, CONFIRMED, FOUND.replace("c-7", "c-8")]],
+    ["metadata that no event tells of", [ORIGINAL, PLAIN.created, CONFIRMED, FOUND]],
+    ["metadata that is gone", [PLAIN.original, CREATED, CONFIRMED]],
+    ["a payment that its metadata does not find", [ORIGINAL, CREATED, CONFIRMED]],
+    ["a payment that is found by another value", [ORIGINAL, CREATED, CONFIRMED, FOUND.replace("c-7", "c-8")]],
+    ["a payment that is found at another time", [ORIGINAL, CREATED, CONFIRMED, FOUND.replace("1, 900", "2, 900")]],
+    [
+      "a payment that another merchant finds",
+      [ORIGINAL, CREATED, CONFIRMED, OTHER_MERCHANT, FOUND.replace("(1,", "(2,")],
+    ],
+    ["a pair too many", [ORIGINAL, CREATED, CONFIRMED, FOUND, FOUND.replace("'cart'", "'basket'")]],
+    ["a pair of a payment that has none", [PLAIN.original, PLAIN.created, CONFIRMED, FOUND]],
+    [
+      "a key of another merchant",
+      [
+        ORIGINAL,
+        CREATED,
+        CONFIRMED,
+        FOUND,
+        OTHER_MERCHANT,
+        `INSERT INTO idempotency_keys VALUES (2, 'k', '${"0".repeat(64)}', 900, 1)`,
+      ],
+    ],
+  ])("%s", async (_, statements) => {
+    expect(await violations(...statements)).not.toEqual([]);
+  });
+});
