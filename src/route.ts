@@ -5,10 +5,9 @@
 import { type createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { authorize } from "./auth/authorize";
-import type { App } from "./context";
+import type { App, Origin } from "./context";
 import { answer } from "./http/answer";
 import { problem } from "./http/problem";
-import type { Origin } from "./origin";
 import { isScope, type Scope } from "./scopes";
 
 export const MAX_BODY_BYTES = 64 * 1024;

@@ -1,49 +1,16 @@
 /** Every D1 statement about API keys. */
-import type { InferSelectModel } from "drizzle-orm";
 import { makeKey } from "../auth/key";
-import type { apiKeys } from "../db/schema";
-import { type Page, pageOf, type Window } from "../http/page";
-import type { Origin } from "../origin";
-import { isScope, type Scope } from "../scopes";
+import { KEY, type KeyRecord, type KeyRow, keyById, readRow } from "../auth/key-lookup";
+import type { Origin } from "../context";
+import { type Page, pageOf, type Window } from "../http/pages";
+import type { Scope } from "../scopes";
 import type { Database } from "../storage/database";
 import { sha256 } from "../storage/digest";
 import type { Idempotency } from "../storage/idempotency";
 import { type Changed, change, UNTOLD } from "./trail";
 
-type KeyRow = InferSelectModel<typeof apiKeys>;
-
-/** What is stored of a key; times in milliseconds. */
-export interface KeyRecord extends Omit<KeyRow, "scopes"> {
-  readonly scopes: readonly Scope[];
-}
-
 /** Whose keys are meant: one merchant's, or, for an administrator, any merchant's. */
 export type Whose = number | "any merchant";
-
-const COLUMNS: Readonly<Record<keyof KeyRow, true>> = {
-  id: true,
-  merchant_id: true,
-  name: true,
-  scopes: true,
-  digest: true,
-  created_at: true,
-  expires_at: true,
-  revoked_at: true,
-  last_used_at: true,
-};
-const KEY = Object.keys(COLUMNS).join(", ");
-
-/** A scope that this version does not know, as after a rollback, allows nothing. */
-function readRow(row: KeyRow): KeyRecord {
-  const scopes: unknown = JSON.parse(row.scopes);
-  return { ...row, scopes: Array.isArray(scopes) ? scopes.filter(isScope) : [] };
-}
-
-/** The key with this public id: how a merchant is found out in the first place. One round trip. */
-export async function keyById(db: Database, id: string): Promise<KeyRecord | null> {
-  const [row] = await db.all<KeyRow>(db.prepare(`SELECT ${KEY} FROM api_keys WHERE id = ?`).bind(id));
-  return row ? readRow(row) : null;
-}
 
 /** Reads a key; null when they have none of this id. One round trip. */
 export async function findKey(db: Database, whose: Whose, id: string): Promise<KeyRecord | null> {
@@ -181,9 +148,4 @@ export async function rollKey(
 
 function merchantOf(whose: Whose): number | null {
   return whose === "any merchant" ? null : whose;
-}
-
-/** Notes that a key was used. */
-export async function noteUse(db: D1Database, id: string, now: number): Promise<void> {
-  await db.prepare("UPDATE api_keys SET last_used_at = ? WHERE id = ?").bind(now, id).run();
 }

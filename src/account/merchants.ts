@@ -1,8 +1,8 @@
 /** Every D1 statement about merchants. */
 import type { InferSelectModel } from "drizzle-orm";
-import type { merchants } from "../db/schema";
-import { type Page, pageOf, type Window } from "../http/page";
-import type { Origin } from "../origin";
+import type { merchants } from "../auth/tables";
+import type { Origin } from "../context";
+import { type Page, pageOf, type Window } from "../http/pages";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { type Changed, change, UNTOLD } from "./trail";

@@ -3,7 +3,7 @@
  * event carries the caller's idempotency key. So nothing changes untold, or twice.
  */
 
-import type { Origin } from "../origin";
+import type { Origin } from "../context";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 

@@ -4,12 +4,13 @@
  * who manages keys and merchants is looked up each time.
  */
 import type { Context } from "hono";
-import { type KeyRecord, keyById, noteUse } from "../account/api-keys";
 import type { App } from "../context";
 import { problem } from "../http/problem";
 import { type Principal, SCOPE_NAMES, type Scope } from "../scopes";
 import { sha256 } from "../storage/digest";
 import { publicId } from "./key";
+import { type KeyRecord, keyById, noteUse } from "./key-lookup";
+import { address, isWithin, rateLimited, readLimit } from "./rate-limits";
 
 /** In milliseconds. */
 export const REMEMBERED_FOR = 30_000;
@@ -192,18 +193,6 @@ function noteUseLater(c: Context<App>, { id, last_used_at }: KeyRecord, now: num
   );
 }
 
-/**
- * Who fails: an IPv4 address, or the /64 of an IPv6 address, for whoever has one of these has all of it.
- * Cloudflare sets the header, and nobody can set it from outside.
- */
-function address(c: Context<App>): string {
-  const from = c.req.header("CF-Connecting-IP") ?? "unknown";
-  if (!from.includes(":") || from.includes(".")) return from;
-  const [head, tail] = from.split("::").map((part) => part.split(":").filter((group) => group !== ""));
-  const zeros = tail ? Array.from({ length: 8 - (head?.length ?? 0) - tail.length }, () => "0") : [];
-  return [...(head ?? []), ...zeros, ...(tail ?? [])].slice(0, 4).join(":");
-}
-
 async function refuse(c: Context<App>, { refused }: Memory): Promise<Response> {
   const from = address(c);
   if (await isWithin(c.env.FAILURE_RATE, from)) {
@@ -212,32 +201,4 @@ async function refuse(c: Context<App>, { refused }: Memory): Promise<Response> {
   const { seconds } = readLimit(c.env.FAILURE_RATE_LIMIT);
   remember(refused, from, Date.now() + seconds * 1000);
   return rateLimited(c, "address", c.env.FAILURE_RATE_LIMIT);
-}
-
-/** Whether there is room in a quota. Who cannot be counted is let on: a quota protects, it does not let in. */
-async function isWithin(limit: RateLimit, key: string): Promise<boolean> {
-  try {
-    return (await limit.limit({ key })).success;
-  } catch (error) {
-    console.error(JSON.stringify({ message: "quota not counted", cause: String(error) }));
-    return true;
-  }
-}
-
-/** The binding tells no more than that the quota is used up; it is renewed within a period. */
-function rateLimited(c: Context<App>, policy: string, limit: string): Response {
-  const { quota, seconds } = readLimit(limit);
-  return problem(c, "rate_limited", {
-    headers: {
-      "Retry-After": String(seconds),
-      "RateLimit-Policy": `"${policy}";q=${quota};w=${seconds}`,
-      RateLimit: `"${policy}";r=0;t=${seconds}`,
-    },
-  });
-}
-
-/** Reads `1000/10`: a quota of requests, and the seconds it is for. */
-function readLimit(limit: string): { quota: number; seconds: number } {
-  const [quota = Number.NaN, seconds = Number.NaN] = limit.split("/").map(Number);
-  return { quota, seconds };
 }

@@ -1,8 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Origin } from "../origin";
+import type { Origin } from "../context";
 import { type Cost, Database } from "../storage/database";
 import { judgeObject, Outage, withRetries } from "../storage/outage";
-import { type Acted, type Asked, applyAction } from "./store";
+import { type Acted, type Asked, applyAction } from "./run-action";
 
 /** What crosses RPC. Thrown errors lose their class on the way, so they too are tagged values. */
 export interface Reply {

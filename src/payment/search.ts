@@ -3,10 +3,10 @@
  * number of payments: no question reads the whole table, however it is put and however much is stored.
  */
 
-import { type Page, type Position, pageOf, type Window } from "../http/page";
+import { type Page, type Position, pageOf, type Window } from "../http/pages";
 import type { Database } from "../storage/database";
+import { PAYMENT, type Payment } from "./find";
 import type { Status } from "./lifecycle";
-import { PAYMENT, type Payment } from "./store";
 
 export interface Filters {
   readonly status?: readonly Status[] | undefined;

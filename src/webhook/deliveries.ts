@@ -1,7 +1,7 @@
 /** The D1 statements of sending: what is due, what came of it, and what is cancelled. */
 import type { InferSelectModel } from "drizzle-orm";
-import type { webhookDeliveries, webhookEndpoints } from "../db/schema";
 import type { DeliveryState } from "../outbox/states";
+import type { webhookDeliveries, webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
 import { FAILING_FOR, nextAttempt } from "./schedule";
 import type { Sent } from "./send";

@@ -1,7 +1,7 @@
 /** The log of an endpoint's deliveries: the statements that read it. */
 import type { InferSelectModel } from "drizzle-orm";
-import type { webhookDeliveries } from "../db/schema";
 import type { DeliveryState } from "../outbox/states";
+import type { webhookDeliveries } from "../outbox/tables";
 import type { EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
 import type { Attempt } from "./send";

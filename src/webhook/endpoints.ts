@@ -1,9 +1,9 @@
 /** Every D1 statement about webhook endpoints. */
 import type { InferSelectModel } from "drizzle-orm";
 import { type Changed, change, UNTOLD } from "../account/trail";
-import type { webhookEndpoints } from "../db/schema";
-import { type Page, pageOf, type Window } from "../http/page";
-import type { Origin } from "../origin";
+import type { Origin } from "../context";
+import { type Page, pageOf, type Window } from "../http/pages";
+import type { webhookEndpoints } from "../outbox/tables";
 import type { EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";

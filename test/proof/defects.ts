@@ -32,7 +32,9 @@ export interface Defect {
   readonly noticedBy?: string;
 }
 
-const STORE = "src/payment/store.ts";
+const CREATE = "src/payment/create.ts";
+const RUN_ACTION = "src/payment/run-action.ts";
+const FEED = "src/payment/feed.ts";
 const OBJECT = "src/payment/object.ts";
 const AUTHORIZE = "src/auth/authorize.ts";
 const KEYS = "src/account/api-keys.ts";
@@ -46,13 +48,13 @@ const SEND = "src/webhook/send.ts";
 export const DEFECTS: readonly Defect[] = [
   {
     breaks: "the guard of an action is in the SQL",
-    file: STORE,
+    file: RUN_ACTION,
     find: `AND status IN (\${from.map((status) => \`'\${status}'\`).join(", ")})`,
     replace: "",
   },
   {
     breaks: "a key that is used up stops the action",
-    file: STORE,
+    file: RUN_ACTION,
     find: "AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?3 AND key = ?4)",
     replace: "AND (1 OR ?4)",
   },
@@ -65,37 +67,37 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "an event only for a change",
-    file: STORE,
+    file: RUN_ACTION,
     find: `insertEvent("id = ? AND merchant_id = ? AND changes() = 1")`,
     replace: `insertEvent("id = ? AND merchant_id = ?")`,
   },
   {
     breaks: "an event for every change",
-    file: STORE,
+    file: RUN_ACTION,
     find: "[change, event, tell, after]",
     replace: "[change, tell, after]",
   },
   {
     breaks: "only a success uses up its key",
-    file: STORE,
+    file: RUN_ACTION,
     find: "AND (changes() = 1$",
     replace: "AND (1$",
   },
   {
     breaks: "a repeated confirm uses up its key",
-    file: STORE,
+    file: RUN_ACTION,
     find: `\${repeatable ? \` OR status = '\${to}'\${guard}\` : ""}`,
     replace: "",
   },
   {
     breaks: "a creation's key with another request is refused",
-    file: STORE,
+    file: CREATE,
     find: `if (recorded !== fingerprint) return { tag: "key_reused" };`,
     replace: "",
   },
   {
     breaks: "an action's key with another request is refused",
-    file: STORE,
+    file: RUN_ACTION,
     find: "if (key && key.fingerprint === idempotency?.fingerprint)",
     replace: "if (key)",
   },
@@ -114,40 +116,40 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a key belongs to a merchant",
     noticedBy: "auth/access.test.ts",
-    file: STORE,
+    file: RUN_ACTION,
     find: `KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?"`,
     replace: `KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE ?1 = ?1 AND key = ?2"`,
   },
   {
     breaks: "a payment belongs to a merchant, for reads",
     noticedBy: "auth/access.test.ts",
-    file: STORE,
+    file: "src/payment/find.ts",
     find: "FROM payments WHERE id = ? AND merchant_id = ?`;",
     replace: "FROM payments WHERE id = ?1 AND ?2 = ?2`;",
   },
   {
     breaks: "a payment belongs to a merchant, for actions",
     noticedBy: "auth/access.test.ts",
-    file: STORE,
+    file: RUN_ACTION,
     find: "WHERE id = ?2 AND merchant_id = ?3 AND status",
     replace: "WHERE id = ?2 AND ?3 = ?3 AND status",
   },
   {
     breaks: "the answer is derived from the row, not from the request",
-    file: STORE,
+    file: RUN_ACTION,
     find: "if (own_version !== null && own_updated_at !== null) {",
     replace: "if (own_version !== 0 && own_updated_at !== 0) {",
   },
   {
     breaks: "a creation is one batch",
-    file: STORE,
+    file: CREATE,
     find: "const { rows } = await db.batch<Payment | DeliveryId>(batch);",
     replace: `const { rows } = await db.batch<Payment | DeliveryId>(batch.slice(0, 1));
     await db.batch(batch.slice(1));`,
   },
   {
     breaks: "an action is one batch",
-    file: STORE,
+    file: RUN_ACTION,
     find: "const { rows, attempts } = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch);",
     replace: `const first = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch.slice(0, -3));
   const second = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch.slice(-3));
@@ -167,25 +169,25 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a creation whose answer was lost is found by its own retry",
-    file: STORE,
+    file: CREATE,
     find: "if (creator !== commitId)",
     replace: "if (creator)",
   },
   {
     breaks: "a creation found by its own retry is told as it was",
-    file: STORE,
+    file: CREATE,
     find: "const asItWas = { ...existing, status, version: 1, updated_at: existing.created_at };",
     replace: "const asItWas = existing;",
   },
   {
     breaks: "an action whose answer was lost is found by its own retry",
-    file: STORE,
+    file: RUN_ACTION,
     find: "json_each(event_positions)) AND own.commit_id = ?",
     replace: "json_each(event_positions)) AND own.commit_id = ? AND own.sequence = payments.version",
   },
   {
     breaks: "a refusal after a lost answer of D1 is no guess",
-    file: STORE,
+    file: RUN_ACTION,
     find: "if (attempts > 1) throw",
     replace: "if (attempts > 9) throw",
   },
@@ -218,7 +220,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "updated_at never goes back",
-    file: STORE,
+    file: RUN_ACTION,
     find: "updated_at = max(?1, newest.created_at)",
     replace: "updated_at = ?1",
   },
@@ -331,7 +333,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "no key makes one that outlives it",
     noticedBy: "account/api-keys.test.ts",
-    file: "src/account/routes/api-keys.ts",
+    file: KEY_ROUTES,
     find: "(expiresAt !== null && expiresAt <= own)",
     replace: "true",
   },
@@ -366,7 +368,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a payment's events belong to its merchant",
     noticedBy: "auth/access.test.ts",
-    file: "src/payment/history.ts",
+    file: HISTORY,
     find: "WHERE payments.id = ? AND payments.merchant_id = ? ORDER",
     replace: "WHERE payments.id = ?1 AND ?2 = ?2 ORDER",
   },
@@ -427,19 +429,19 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "the guard of If-Match is in the SQL",
-    file: STORE,
+    file: RUN_ACTION,
     find: "AND version IN (SELECT value FROM json_each(?5))",
     replace: "AND ?5 = ?5",
   },
   {
     breaks: "a repetition heeds If-Match",
-    file: STORE,
+    file: RUN_ACTION,
     find: "(expected?.includes(found.version) ?? true)",
     replace: "true",
   },
   {
     breaks: "a replay wins over If-Match",
-    file: STORE,
+    file: RUN_ACTION,
     find: "if (key && key.fingerprint === idempotency?.fingerprint)",
     replace: `if (key && expected && !expected.includes(payment.version)) return { tag: "outdated", version: payment.version };
     if (key && key.fingerprint === idempotency?.fingerprint)`,
@@ -452,7 +454,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a payment is never older than one before it",
-    file: STORE,
+    file: CREATE,
     find: "max(?7, coalesce(created_at, 0)) AS time",
     replace: "?7 AS time",
   },
@@ -471,33 +473,33 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a payment is found by its metadata",
-    file: STORE,
+    file: CREATE,
     find: "...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),",
     replace: "",
   },
   {
     breaks: "the first event tells the metadata",
-    file: STORE,
+    file: CREATE,
     find: "hasPairs ? { ...made, metadata } : made",
     replace: "made",
   },
   {
     breaks: "a merchant's events have no gap",
-    file: STORE,
+    file: RUN_ACTION,
     find: "newest.position + 1)",
     replace: "newest.position + 1 + (newest.position % 5 = 4))",
   },
   {
     breaks: "the feed is a merchant's own",
     noticedBy: "payment/feed.test.ts",
-    file: HISTORY,
+    file: FEED,
     find: "WHERE seen.merchant_id = ?1 AND seen.position > ?2",
     replace: "WHERE seen.merchant_id >= 0 * ?1 AND seen.position > ?2",
   },
   {
     breaks: "a page of the feed ends where it was read to",
     noticedBy: "payment/feed.test.ts",
-    file: HISTORY,
+    file: FEED,
     find: "last && found.length > limit ? last.position : Math.min(newest, after + (looked ?? newest))",
     replace: "newest",
   },

@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import type { z } from "zod";
-import { pageSchema } from "../../src/http/page-parameters";
+import { pageSchema } from "../../src/http/pages";
 import { PaymentSchema } from "../../src/payment/routes/payment-schemas";
 import { type Answer, type Client, client, newKey } from "./client";
 

@@ -1,10 +1,10 @@
 /** What API keys look like from outside: the schemas of requests and responses, and their mapping. */
 import { z } from "@hono/zod-openapi";
 import { PUBLIC_ID } from "../../auth/key";
-import { isTime } from "../../http/page-parameters";
+import type { KeyRecord } from "../../auth/key-lookup";
+import { isTime, Name, NOT_AN_OBJECT, Overlap } from "../../http/fields";
 import { SCOPE_NAMES } from "../../scopes";
-import type { KeyRecord } from "../api-keys";
-import { MerchantId, Name, NOT_AN_OBJECT } from "./merchant-schemas";
+import { MerchantId } from "./merchant-schemas";
 
 const KEY_ID = "Must be a key's public id: the 12 characters after pay_";
 export const KeyPath = z.object({
@@ -114,20 +114,6 @@ export const NewKey = z
   .openapi("ApiKeyToCreate", {
     description: "What an API key is made of",
     example: { name: "Order service", scopes: ["payments:read", "payments:write"] },
-  });
-
-const MOST_OVERLAP = 7 * 24 * 3600;
-export const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
-
-/** How long what is rolled stays valid beside what takes its place. */
-export const Overlap = z
-  .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
-  .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
-  .openapi({
-    type: "integer",
-    minimum: 0,
-    maximum: MOST_OVERLAP,
-    description: "How long the old one stays valid: 0 ends it now, 604800 after seven days",
   });
 
 export const Rolling = z

@@ -4,8 +4,9 @@ import type { Context } from "hono";
 import { forget, scopeMissing } from "../../auth/authorize";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
+import { OVERLAP } from "../../http/fields";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
-import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/page-parameters";
+import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/pages";
 import { problem, problemResponses } from "../../http/problem";
 import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
 import { demands, endpoint, newApp, originOf } from "../../route";
@@ -16,7 +17,6 @@ import {
   KeyPath,
   NewApiKeySchema,
   NewKey,
-  OVERLAP,
   presentKey,
   Rolling,
   SCOPES,

@@ -1,23 +1,8 @@
 /** What merchants look like from outside: schemas and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { integerParameter, PositiveInteger } from "../../http/integers";
+import { integerParameter, Name, NOT_AN_OBJECT, PositiveInteger } from "../../http/fields";
 import type { Merchant } from "../merchants";
 
-const MAX_NAME_LENGTH = 100;
-const NAME = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
-
-const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
-const CONTROL = /\p{Cc}/u;
-
-export const Name = z
-  .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME) })
-  .refine(
-    (text) => VISIBLE.test(text) && !CONTROL.test(text) && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed(),
-    { error: NAME },
-  )
-  .openapi({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "A name of your own, for people" });
-
-export const NOT_AN_OBJECT = { error: "Must be a JSON object" };
 export const Renaming = z.strictObject({ name: Name }, NOT_AN_OBJECT).openapi({ example: { name: "Shop" } });
 
 export const MerchantPath = z.object({

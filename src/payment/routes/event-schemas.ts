@@ -1,7 +1,6 @@
 /** What events look like from outside: schemas and parameters. */
 import { z } from "@hono/zod-openapi";
-import { integerParameter } from "../../http/integers";
-import { choiceOf } from "../../http/page-parameters";
+import { choiceOf, integerParameter } from "../../http/fields";
 import { EVENT_TYPES } from "../lifecycle";
 import { readEventId, type ShownEvent } from "../presentation";
 import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";

@@ -3,10 +3,10 @@ import type { Context } from "hono";
 import { accepts } from "hono/accepts";
 import type { App } from "../../context";
 import { answer } from "../../http/answer";
-import type { Page, Window } from "../../http/page";
+import type { Page, Window } from "../../http/pages";
+import type { Payment } from "../find";
 import { present } from "../presentation";
 import { type Filters, searchPayments } from "../search";
-import type { Payment } from "../store";
 import { PaymentSchema } from "./payment-schemas";
 
 /** What an answer depends on, beside its address: for caches, should one ever be allowed to keep it. */

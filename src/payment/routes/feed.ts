@@ -2,11 +2,13 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
 import { CURSOR, positionCursor, writeCursor } from "../../http/cursors";
-import { DEFAULT_LIMIT, limitParameter, single } from "../../http/page-parameters";
+import { single } from "../../http/fields";
+import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem, problemResponses } from "../../http/problem";
 import { SECURED } from "../../http/problem-kinds";
 import { demands, endpoint, newApp } from "../../route";
-import { EVENTS_LOOKED_AT_PER_ROW, findEvents, readFeed } from "../history";
+import { EVENTS_LOOKED_AT_PER_ROW, readFeed } from "../feed";
+import { findEvents } from "../history";
 import { presentEvent } from "../presentation";
 import { EVENT_ID, EventFilters, EventPath, EventSchema } from "./event-schemas";
 

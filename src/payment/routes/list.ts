@@ -1,19 +1,8 @@
 /** Finding payments: the list. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
-import { integerParameter } from "../../http/integers";
-import {
-  choiceOf,
-  isTime,
-  LINK,
-  oneOrSeveralOf,
-  pageParameters,
-  pageSchema,
-  presentPage,
-  single,
-  TIME,
-  windowOf,
-} from "../../http/page-parameters";
+import { choiceOf, integerParameter, isTime, oneOrSeveralOf, single, TIME } from "../../http/fields";
+import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/pages";
 import { problemResponses } from "../../http/problem";
 import { SECURED } from "../../http/problem-kinds";
 import { demands, endpoint, newApp } from "../../route";

@@ -1,11 +1,12 @@
 /** What payments look like from outside: the schemas of requests and responses, and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { integerParameter, POSITIVE_INTEGER, PositiveInteger } from "../../http/integers";
+import { integerParameter, POSITIVE_INTEGER, PositiveInteger } from "../../http/fields";
+import type { NewPayment } from "../create";
 import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../currency";
+import type { Payment } from "../find";
 import { STATUSES } from "../lifecycle";
 import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../money";
 import type { ShownPayment } from "../presentation";
-import type { NewPayment, Payment } from "../store";
 
 export const PAYMENT_EXAMPLE = {
   id: 1,

@@ -10,10 +10,11 @@ import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
 import { announce } from "../../outbox/outbox";
 import { demands, endpoint, newApp, originOf } from "../../route";
 import type { Scope } from "../../scopes";
+import { createPayment } from "../create";
+import { findPayment } from "../find";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../lifecycle";
 import { askPayment } from "../object";
 import { present } from "../presentation";
-import { createPayment, findPayment } from "../store";
 import { etagOf, NewPaymentSchema, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema, WRONG_ID } from "./payment-schemas";
 
 export const payments = newApp();

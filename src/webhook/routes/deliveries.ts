@@ -1,19 +1,11 @@
 /** The API of deliveries: their log, and sending again. */
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { NOT_AN_OBJECT } from "../../account/routes/merchant-schemas";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { CURSOR, positionCursor, writeCursor } from "../../http/cursors";
-import {
-  choiceOf,
-  DEFAULT_LIMIT,
-  isTime,
-  limitParameter,
-  oneOrSeveralOf,
-  single,
-  TIME,
-} from "../../http/page-parameters";
+import { choiceOf, isTime, NOT_AN_OBJECT, oneOrSeveralOf, single, TIME } from "../../http/fields";
+import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem, problemResponses } from "../../http/problem";
 import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
 import { announce } from "../../outbox/outbox";

@@ -1,12 +1,11 @@
 /** The API of webhook endpoints: each route with its handler. */
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { OVERLAP, Overlap } from "../../account/routes/api-key-schemas";
-import { NOT_AN_OBJECT } from "../../account/routes/merchant-schemas";
 import type { App } from "../../context";
 import { answer, json } from "../../http/answer";
+import { NOT_AN_OBJECT, OVERLAP, Overlap } from "../../http/fields";
 import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
-import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/page-parameters";
+import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/pages";
 import { problem, problemResponses } from "../../http/problem";
 import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
 import { demands, endpoint, newApp, originOf } from "../../route";

@@ -1,8 +1,6 @@
 /** What webhook endpoints and their deliveries look like from outside: schemas and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { NOT_AN_OBJECT } from "../../account/routes/merchant-schemas";
-import { integerParameter, POSITIVE_INTEGER } from "../../http/integers";
-import { oneOrSeveralOf } from "../../http/page-parameters";
+import { integerParameter, NOT_AN_OBJECT, oneOrSeveralOf, POSITIVE_INTEGER } from "../../http/fields";
 import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
 import { EVENT_TYPES } from "../../payment/lifecycle";
 import { eventId } from "../../payment/presentation";

@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { pageOf, type Window } from "../../../src/http/page";
-import { pageParameters, presentPage, windowOf } from "../../../src/http/page-parameters";
+import { pageOf, pageParameters, presentPage, type Window, windowOf } from "../../../src/http/pages";
 
 interface Row {
   at: number;

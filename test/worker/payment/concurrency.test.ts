@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import type { Action } from "../../../src/payment/lifecycle";
 import { PaymentObject } from "../../../src/payment/object";
-import { applyAction } from "../../../src/payment/store";
+import { applyAction } from "../../../src/payment/run-action";
 import { Database } from "../../../src/storage/database";
 import { client, ORDER, paymentIn } from "../client";
 import { instrumentD1 } from "../d1";

@@ -2,11 +2,15 @@ import { applyD1Migrations } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { getTableConfig, type SQLiteTable } from "drizzle-orm/sqlite-core";
 import { describe, expect, inject, it } from "vitest";
-import * as schema from "../../../src/db/schema";
+import * as account from "../../../src/account/tables";
+import * as auth from "../../../src/auth/tables";
+import * as jobs from "../../../src/jobs/tables";
+import * as outbox from "../../../src/outbox/tables";
 import { STATUSES } from "../../../src/payment/lifecycle";
+import * as payment from "../../../src/payment/tables";
 import { VIOLATIONS } from "../../invariants";
 
-const tables: SQLiteTable[] = Object.values(schema);
+const tables: SQLiteTable[] = Object.values({ ...auth, ...account, ...payment, ...outbox, ...jobs });
 
 async function rows<T>(sql: string, ...values: unknown[]): Promise<T[]> {
   return (

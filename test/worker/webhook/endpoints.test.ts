@@ -3,7 +3,7 @@ import { Webhook } from "standardwebhooks";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { z } from "zod";
 import { publicId } from "../../../src/auth/key";
-import { pageSchema } from "../../../src/http/page-parameters";
+import { pageSchema } from "../../../src/http/pages";
 import { EVENT_TYPES } from "../../../src/payment/lifecycle";
 import { MOST_ENDPOINTS } from "../../../src/webhook/endpoints";
 import { EndpointSchema, type TestSchema } from "../../../src/webhook/routes/schemas";

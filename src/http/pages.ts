@@ -1,53 +1,61 @@
-/** How a list is asked for and answered: its parameters, its cursors, its links. */
+/** Lists, page by page: newest first, from a position on, in both directions; how they are asked for and answered. */
+
 import { z } from "@hono/zod-openapi";
 import { CURSOR, readCursor, writeCursor } from "./cursors";
-import type { Page, Position, Window } from "./page";
+import { single } from "./fields";
+
+/** A place in a list that is ordered by time and id. */
+export interface Position {
+  /** In milliseconds. */
+  readonly at: number;
+  readonly id: number | string;
+}
+
+/** Which rows of a list are asked for: those older than a position, or newer, or the newest of all. */
+export interface Window {
+  readonly position: Position | null;
+  readonly backward: boolean;
+  readonly limit: number;
+}
+
+export interface Page<Row> {
+  /** Newest first. */
+  readonly rows: readonly Row[];
+  /** Where the older rows begin; null when there are none. */
+  readonly older: Position | null;
+  /** Where newer rows begin, now or later; null when there is no row at all. */
+  readonly newer: Position | null;
+}
+
+/**
+ * Makes a page of what a store found.
+ *
+ * @param found nearest to the position first, and one more than the window's limit when there are more
+ */
+export function pageOf<Row>(
+  { position, backward, limit }: Window,
+  found: readonly Row[],
+  positionOf: (row: Row) => Position,
+): Page<Row> {
+  const rows = found.slice(0, limit);
+  if (backward) rows.reverse();
+  const [first, last] = [rows.at(0), rows.at(-1)];
+  const hasOlder = backward ? last !== undefined : found.length > limit;
+  return {
+    rows,
+    older: last !== undefined && hasOlder ? positionOf(last) : null,
+    newer: first !== undefined ? positionOf(first) : backward ? position : null,
+  };
+}
 
 export const DEFAULT_LIMIT = 20;
 const MOST = 100;
 
 const LIMIT = `Must be an integer from 1 to ${MOST}`;
 
-/** A query parameter that stands at most once. `error` says what it must be. */
-export function single(error: string) {
-  return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
-}
-
-export const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
-const RFC_3339 = z.iso.datetime({ offset: true });
-
-/** Whether a text is an RFC 3339 time. */
-export function isTime(text: string): boolean {
-  return RFC_3339.safeParse(text).success;
-}
-
 const Place = z.tuple([z.enum(["older", "newer"]), z.int().min(0), z.union([z.int().min(0), z.string().min(1)])]);
 
 type Direction = "older" | "newer";
-
-/** A parameter that may stand several times, or once with a comma between its values: any of a few words. */
-export function choiceOf<Word extends string>(name: string, words: readonly Word[]) {
-  return z
-    .union([z.string(), z.array(z.string())])
-    .transform((given, context) => {
-      const named = [given].flat().flatMap((text) => text.split(","));
-      if (named.every((text) => words.some((word) => word === text))) {
-        return words.filter((word) => named.includes(word));
-      }
-      context.addIssue({ code: "custom", message: oneOrSeveralOf(words) });
-      return z.NEVER;
-    })
-    .openapi({
-      param: { name, in: "query", style: "form", explode: true },
-      type: "array",
-      items: { type: "string", enum: [...words] },
-      description: "One or several: repeated, or with commas between",
-    });
-}
-
-export function oneOrSeveralOf(words: readonly string[]): string {
-  return `Must be one or several of ${words.join(", ")}`;
-}
 
 export function limitParameter() {
   return single(LIMIT)

@@ -1,0 +1,42 @@
+/** The D1 statements by which a key is found and its use is noted. */
+import type { InferSelectModel } from "drizzle-orm";
+import { isScope, type Scope } from "../scopes";
+import type { Database } from "../storage/database";
+import type { apiKeys } from "./tables";
+
+export type KeyRow = InferSelectModel<typeof apiKeys>;
+
+/** What is stored of a key; times in milliseconds. */
+export interface KeyRecord extends Omit<KeyRow, "scopes"> {
+  readonly scopes: readonly Scope[];
+}
+
+const COLUMNS: Readonly<Record<keyof KeyRow, true>> = {
+  id: true,
+  merchant_id: true,
+  name: true,
+  scopes: true,
+  digest: true,
+  created_at: true,
+  expires_at: true,
+  revoked_at: true,
+  last_used_at: true,
+};
+export const KEY = Object.keys(COLUMNS).join(", ");
+
+/** A scope that this version does not know, as after a rollback, allows nothing. */
+export function readRow(row: KeyRow): KeyRecord {
+  const scopes: unknown = JSON.parse(row.scopes);
+  return { ...row, scopes: Array.isArray(scopes) ? scopes.filter(isScope) : [] };
+}
+
+/** The key with this public id: how a merchant is found out in the first place. One round trip. */
+export async function keyById(db: Database, id: string): Promise<KeyRecord | null> {
+  const [row] = await db.all<KeyRow>(db.prepare(`SELECT ${KEY} FROM api_keys WHERE id = ?`).bind(id));
+  return row ? readRow(row) : null;
+}
+
+/** Notes that a key was used. */
+export async function noteUse(db: D1Database, id: string, now: number): Promise<void> {
+  await db.prepare("UPDATE api_keys SET last_used_at = ? WHERE id = ?").bind(now, id).run();
+}

@@ -1,0 +1,22 @@
+/** The tables of merchants and API keys, mirrored for TypeScript; test/worker/storage/schema.test.ts compares them with the migrations. */
+import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+export const merchants = sqliteTable("merchants", {
+  id: integer().primaryKey(),
+  name: text().notNull(),
+  created_at: integer().notNull(),
+});
+
+export const apiKeys = sqliteTable("api_keys", {
+  id: text().primaryKey(),
+  merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  name: text().notNull(),
+  scopes: text().notNull(),
+  digest: text().notNull(),
+  created_at: integer().notNull(),
+  expires_at: integer(),
+  revoked_at: integer(),
+  last_used_at: integer(),
+});

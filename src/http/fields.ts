@@ -1,0 +1,86 @@
+/** The fields that bodies, paths and queries share: their schemas, and what is said of a wrong one. */
+import { z } from "@hono/zod-openapi";
+
+/** A query parameter that stands at most once. `error` says what it must be. */
+export function single(error: string) {
+  return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
+}
+
+export const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
+const RFC_3339 = z.iso.datetime({ offset: true });
+
+/** Whether a text is an RFC 3339 time. */
+export function isTime(text: string): boolean {
+  return RFC_3339.safeParse(text).success;
+}
+
+/** A parameter that may stand several times, or once with a comma between its values: any of a few words. */
+export function choiceOf<Word extends string>(name: string, words: readonly Word[]) {
+  return z
+    .union([z.string(), z.array(z.string())])
+    .transform((given, context) => {
+      const named = [given].flat().flatMap((text) => text.split(","));
+      if (named.every((text) => words.some((word) => word === text))) {
+        return words.filter((word) => named.includes(word));
+      }
+      context.addIssue({ code: "custom", message: oneOrSeveralOf(words) });
+      return z.NEVER;
+    })
+    .openapi({
+      param: { name, in: "query", style: "form", explode: true },
+      type: "array",
+      items: { type: "string", enum: [...words] },
+      description: "One or several: repeated, or with commas between",
+    });
+}
+
+export function oneOrSeveralOf(words: readonly string[]): string {
+  return `Must be one or several of ${words.join(", ")}`;
+}
+
+export const POSITIVE_INTEGER = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
+const INTEGER = { type: "integer" as const, format: "int64", minimum: 1, maximum: Number.MAX_SAFE_INTEGER };
+
+/** Refined rather than `z.int()`, whose failure would keep the check of the whole body from running. */
+export const PositiveInteger = z
+  .number({ error: (issue) => (issue.input === undefined ? "Field required" : POSITIVE_INTEGER) })
+  .refine((value) => Number.isSafeInteger(value) && value > 0, { error: POSITIVE_INTEGER })
+  .openapi(INTEGER);
+
+/** One in a path or a query: digits, without a sign or leading zeros. */
+export function integerParameter(name: string, place: "path" | "query", description: string) {
+  return single(POSITIVE_INTEGER)
+    .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
+    .transform(Number)
+    .openapi({ param: { name, in: place }, ...INTEGER, description });
+}
+
+export const NOT_AN_OBJECT = { error: "Must be a JSON object" };
+
+const MAX_NAME_LENGTH = 100;
+const NAME = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
+
+const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
+const CONTROL = /\p{Cc}/u;
+
+export const Name = z
+  .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME) })
+  .refine(
+    (text) => VISIBLE.test(text) && !CONTROL.test(text) && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed(),
+    { error: NAME },
+  )
+  .openapi({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "A name of your own, for people" });
+
+const MOST_OVERLAP = 7 * 24 * 3600;
+export const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
+
+/** How long what is rolled stays valid beside what takes its place. */
+export const Overlap = z
+  .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
+  .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
+  .openapi({
+    type: "integer",
+    minimum: 0,
+    maximum: MOST_OVERLAP,
+    description: "How long the old one stays valid: 0 ends it now, 604800 after seven days",
+  });

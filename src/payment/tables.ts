@@ -1,0 +1,95 @@
+/** The tables of payments, mirrored for TypeScript. */
+import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { merchants } from "../auth/tables";
+import { type EventType, STATUSES } from "./lifecycle";
+
+export const payments = sqliteTable("payments", {
+  id: integer().primaryKey(),
+  merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  order_id: integer().notNull(),
+  amount_minor: integer().notNull(),
+  currency: text().notNull(),
+  status: text({ enum: STATUSES }).notNull(),
+  provider: text().notNull(),
+  version: integer().notNull(),
+  created_at: integer().notNull(),
+  updated_at: integer().notNull(),
+  metadata: text().notNull(),
+  event_positions: text().notNull(),
+});
+
+export const paymentMetadata = sqliteTable(
+  "payment_metadata",
+  {
+    merchant_id: integer()
+      .notNull()
+      .references(() => merchants.id),
+    name: text().notNull(),
+    value: text().notNull(),
+    created_at: integer().notNull(),
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+  },
+  (table) => [
+    primaryKey({ columns: [table.merchant_id, table.name, table.value, table.created_at, table.payment_id] }),
+  ],
+);
+
+export const idempotencyKeys = sqliteTable(
+  "idempotency_keys",
+  {
+    merchant_id: integer()
+      .notNull()
+      .references(() => merchants.id),
+    key: text().notNull(),
+    fingerprint: text().notNull(),
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+    created_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.merchant_id, table.key] })],
+);
+
+export const events = sqliteTable(
+  "events",
+  {
+    merchant_id: integer()
+      .notNull()
+      .references(() => merchants.id),
+    position: integer().notNull(),
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+    sequence: integer().notNull(),
+    type: text().$type<EventType>().notNull(),
+    data: text().notNull(),
+    request_id: text().notNull(),
+    commit_id: text(),
+    key_id: text(),
+    idempotency_key: text(),
+    created_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.merchant_id, table.position] })],
+);
+
+/** What the version before `events` writes. */
+export const paymentEvents = sqliteTable(
+  "payment_events",
+  {
+    payment_id: integer()
+      .notNull()
+      .references(() => payments.id),
+    sequence: integer().notNull(),
+    type: text().notNull(),
+    data: text().notNull(),
+    request_id: text().notNull(),
+    created_at: integer().notNull(),
+    key_id: text(),
+    commit_id: text(),
+  },
+  (table) => [primaryKey({ columns: [table.payment_id, table.sequence] })],
+);
