@@ -1,7 +1,7 @@
 import path from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
-import { makeKey } from "./src/auth/key.ts";
+import { makeApiKey } from "./src/auth/api-key.ts";
 
 const migrations = await readD1Migrations(path.join(import.meta.dirname, "migrations"));
 
@@ -19,7 +19,7 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { ADMIN_KEY: makeKey().key },
+              bindings: { ADMIN_KEY: makeApiKey().key },
               // One key makes all the requests of a file.
               ratelimits: { KEY_RATE: { namespace_id: "1001", simple: { limit: 1_000_000, period: 10 } } },
             },

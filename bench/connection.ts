@@ -2,7 +2,7 @@
 import net from "node:net";
 
 /** How long an answer may take, in milliseconds. */
-const TIMEOUT = 20_000;
+const TIMEOUT_MS = 20_000;
 
 export interface Reply {
   readonly status: number;
@@ -16,9 +16,9 @@ export class Connection {
 
   private constructor(socket: net.Socket) {
     this.#socket = socket;
-    socket.setNoDelay(true).setEncoding("latin1").setTimeout(TIMEOUT);
+    socket.setNoDelay(true).setEncoding("latin1").setTimeout(TIMEOUT_MS);
     socket.on("data", (text: string) => this.#read(text));
-    socket.on("timeout", () => socket.destroy(new Error(`No answer in ${TIMEOUT} ms`)));
+    socket.on("timeout", () => socket.destroy(new Error(`No answer in ${TIMEOUT_MS} ms`)));
     socket.on("error", (error) => this.#end(error));
     socket.on("close", () => this.#end(new Error("The server closed the connection")));
   }

@@ -2,13 +2,13 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { makeKey, publicId } from "../src/auth/key.ts";
+import { makeApiKey, publicId } from "../src/auth/api-key.ts";
 import { SCOPE_NAMES } from "../src/scopes.ts";
 import { sha256 } from "../src/storage/digest.ts";
 import { fingerprint } from "../src/storage/idempotency.ts";
 
 /** The API key that every request brings; a process that this one starts takes it from the environment. */
-process.env.BENCH_API_KEY ??= makeKey().key;
+process.env.BENCH_API_KEY ??= makeApiKey().key;
 export const API_KEY = process.env.BENCH_API_KEY;
 
 /** What a payment is created with, seeded ones too. */

@@ -5,13 +5,13 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as miniflareOptions } from "wrangler";
-import { makeKey } from "../src/auth/key.ts";
+import { makeApiKey } from "../src/auth/api-key.ts";
 import { SCOPE_NAMES } from "../src/scopes.ts";
 
 export const PROJECT = path.join(import.meta.dirname, "..");
 
 /** The administrator's key of every service that is started here; it lasts as long as this process. */
-export const ADMIN_KEY = makeKey().key;
+export const ADMIN_KEY = makeApiKey().key;
 
 /** So many requests that no load is refused. */
 const NO_LIMIT = { limit: 1_000_000_000, period: 10 as const };
@@ -107,7 +107,7 @@ export async function start(
 }
 
 /** Makes an API key of the default merchant, with every scope, at a running service. */
-export async function createKey(url: string): Promise<string> {
+export async function createApiKey(url: string): Promise<string> {
   const response = await fetch(`${url}/api/v1/api-keys`, {
     method: "POST",
     headers: { Authorization: `Bearer ${ADMIN_KEY}`, "Content-Type": "application/json" },

@@ -1,4 +1,4 @@
 // `npm run --silent key`: makes a key for the secret ADMIN_KEY, and prints it. It is kept nowhere.
-import { makeKey } from "../src/auth/key.ts";
+import { makeApiKey } from "../src/auth/api-key.ts";
 
-process.stdout.write(`${makeKey().key}\n`);
+process.stdout.write(`${makeApiKey().key}\n`);

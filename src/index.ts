@@ -2,10 +2,10 @@
 import { app } from "./app";
 import { retentionDays, sweepIdempotencyKeys } from "./jobs/retention";
 import type { DeliveryMessage } from "./outbox/outbox";
-import { sweepDeliveries, wakeEndpoints } from "./webhook/wake";
+import { sweepDeliveries, wakeWebhookEndpoints } from "./webhook/wake";
 
 export { PaymentObject } from "./payment/object";
-export { EndpointObject } from "./webhook/object";
+export { WebhookEndpointObject } from "./webhook/object";
 
 /** When the daily job runs; every other cron of wrangler.toml is the sweep of deliveries. */
 const DAILY = "17 3 * * *";
@@ -13,11 +13,11 @@ const DAILY = "17 3 * * *";
 export default {
   fetch: app.fetch,
 
-  queue: (batch, env) => wakeEndpoints(batch, env.ENDPOINT),
+  queue: (batch, env) => wakeWebhookEndpoints(batch, env.WEBHOOK_ENDPOINT),
 
   async scheduled({ scheduledTime, cron }, env) {
     if (cron !== DAILY) {
-      const swept = await sweepDeliveries(env.DB, env.ENDPOINT, scheduledTime);
+      const swept = await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, scheduledTime);
       console.log(JSON.stringify({ message: "deliveries swept", ...swept }));
       return;
     }

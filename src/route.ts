@@ -38,7 +38,7 @@ export function originOf(c: Context<App>): Origin {
 export const SECURITY_SCHEME = "apiKey";
 
 /** The security of a route in the API document, and what its requests are let in by. */
-export function demands(scope: Scope): { security: { [SECURITY_SCHEME]: Scope[] }[] } {
+export function requiresScope(scope: Scope): { security: { [SECURITY_SCHEME]: Scope[] }[] } {
   return { security: [{ [SECURITY_SCHEME]: [scope] }] };
 }
 
@@ -71,7 +71,7 @@ function documented(scope: Scope, description = "") {
  * Adds a route to the app and to the API document. Every request is let in by the route's scope, then judged
  * by its schemas, before the handler sees it; one that is not valid is answered 400, 413, 415 or 422.
  */
-export function endpoint<R extends Route>(
+export function registerRoute<R extends Route>(
   app: OpenAPIHono<App>,
   route: R,
   handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,

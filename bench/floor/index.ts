@@ -46,7 +46,7 @@ const GET_BY_KEY =
   "JOIN events AS first ON first.merchant_id = payments.merchant_id AND first.position = event_positions ->> '$[0]' " +
   "WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?";
 
-const KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
+const IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 const change = (from: string, to: string) =>
   `UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(?1, newest.created_at), ` +
   "event_positions = json_insert(event_positions, '$[#]', newest.position + 1) " +
@@ -72,8 +72,8 @@ const tell = (payment: string) =>
   "WHERE endpoint.merchant_id = ?1 AND endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL " +
   "AND EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = event.type) ) " +
   "WHERE true ON CONFLICT (endpoint_id, position) DO NOTHING RETURNING endpoint_id, position";
-const TELL_OF_CREATION = tell("last_insert_rowid()");
-const TELL_OF_CHANGE = tell("?4");
+const ENQUEUE_FIRST_DELIVERIES = tell("last_insert_rowid()");
+const ENQUEUE_DELIVERIES = tell("?4");
 const PAYMENT_AFTER =
   `SELECT ${COLUMNS}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments ` +
   "LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id " +
@@ -140,7 +140,7 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
       db.prepare(INSERT_PAYMENT).bind(1, order_id, amount_minor, currency, "pending", "internal", now, "{}"),
       db.prepare(INSERT_KEY).bind(1, key, mark, now),
       db.prepare(INSERT_FIRST_EVENT).bind("payment.created", data, requestId, requestId, keyId, key),
-      db.prepare(TELL_OF_CREATION).bind(1, requestId, now),
+      db.prepare(ENQUEUE_FIRST_DELIVERIES).bind(1, requestId, now),
     ]);
     return { status: 201, row: inserted?.results[0] };
   } catch {
@@ -157,11 +157,11 @@ export class FloorPayment extends DurableObject<FloorEnv> {
     const { to, change, keyAfter } = statements;
     const data = JSON.stringify({ status: to });
     const results = await db.batch<Record<string, unknown>>([
-      db.prepare(KEY_BEFORE).bind(1, key),
+      db.prepare(IDEMPOTENCY_KEY_BEFORE).bind(1, key),
       db.prepare(change).bind(now, id, 1, key),
       db.prepare(INSERT_EVENT).bind(`payment.${to}`, data, requestId, requestId, keyId, key, id, 1),
       db.prepare(keyAfter).bind(now, id, 1, key, null, mark),
-      db.prepare(TELL_OF_CHANGE).bind(1, requestId, now, id),
+      db.prepare(ENQUEUE_DELIVERIES).bind(1, requestId, now, id),
       db.prepare(PAYMENT_AFTER).bind(requestId, id, 1),
     ]);
     const row = results[5]?.results[0];

@@ -8,7 +8,7 @@ import { env } from "cloudflare:workers";
 import { app } from "../../src/app";
 
 export { PaymentObject } from "../../src/payment/object";
-export { EndpointObject } from "../../src/webhook/object";
+export { WebhookEndpointObject } from "../../src/webhook/object";
 
 /** So many requests that no load is refused. */
 const QUOTA = 1_000_000_000;

@@ -5,7 +5,7 @@ import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
-import { type Changed, change, UNTOLD } from "./trail";
+import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "./trail";
 
 /** A merchant as its row has it; times in milliseconds. */
 export type Merchant = InferSelectModel<typeof merchants>;
@@ -19,11 +19,11 @@ export function createMerchant(
   origin: Origin,
   idempotency: Idempotency | null,
   name: string,
-): Promise<Changed> {
-  return change(db, origin, idempotency, {
+): Promise<ChangeResult> {
+  return applyChange(db, origin, idempotency, {
     type: "merchant.created",
     first: {
-      sql: `INSERT INTO merchants (name, created_at) SELECT ?4, ?5 WHERE ${UNTOLD}`,
+      sql: `INSERT INTO merchants (name, created_at) SELECT ?4, ?5 WHERE ${NOT_YET_APPLIED}`,
       values: [name, origin.now],
     },
     subject: { sql: `${SUBJECT} last_insert_rowid()`, values: [] },
@@ -32,10 +32,13 @@ export function createMerchant(
 }
 
 /** Renames a merchant; `unchanged` when there is none, or that is its name. One round trip. */
-export function renameMerchant(db: Database, origin: Origin, id: number, name: string): Promise<Changed> {
-  return change(db, origin, null, {
+export function renameMerchant(db: Database, origin: Origin, id: number, name: string): Promise<ChangeResult> {
+  return applyChange(db, origin, null, {
     type: "merchant.renamed",
-    first: { sql: `UPDATE merchants SET name = ?4 WHERE id = ?5 AND name <> ?4 AND ${UNTOLD}`, values: [name, id] },
+    first: {
+      sql: `UPDATE merchants SET name = ?4 WHERE id = ?5 AND name <> ?4 AND ${NOT_YET_APPLIED}`,
+      values: [name, id],
+    },
     subject: { sql: `${SUBJECT} ?10`, values: [id] },
     data: { name },
   });

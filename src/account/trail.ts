@@ -17,7 +17,7 @@ export interface Change {
     | `merchant.${"created" | "renamed"}`
     | `api_key.${"created" | "renamed" | "revoked" | "rolled"}`
     | `webhook_endpoint.${"created" | "updated" | "deleted" | "rolled"}`;
-  /** Changes one row, or none. Its WHERE clause has `AND ${UNTOLD}`, whose parameters are ?1 to ?3. */
+  /** Changes one row, or none. Its WHERE clause has `AND ${NOT_YET_APPLIED}`, whose parameters are ?1 to ?3. */
   readonly first: Statement;
   /** Each `WHERE changes() = 1` of the one before. */
   readonly next?: readonly Statement[];
@@ -27,7 +27,7 @@ export interface Change {
   readonly data: object;
 }
 
-export type Changed =
+export type ChangeResult =
   /** `rows` are what the first statement returned; none when it was an attempt whose answer was lost. */
   | { tag: "changed"; subject: string; rows: readonly object[] }
   | { tag: "replayed"; subject: string }
@@ -35,26 +35,26 @@ export type Changed =
   /** There was nothing to change, or nothing to change any more. */
   | { tag: "unchanged" };
 
-const TOLD = "FROM account_events WHERE commit_id = ?1 OR (actor_merchant_id = ?2 AND idempotency_key = ?3)";
+const APPLIED = "FROM account_events WHERE commit_id = ?1 OR (actor_merchant_id = ?2 AND idempotency_key = ?3)";
 
 /** The condition of a change: neither this request nor another with its idempotency key has made it. */
-export const UNTOLD = `NOT EXISTS (SELECT 1 ${TOLD})`;
+export const NOT_YET_APPLIED = `NOT EXISTS (SELECT 1 ${APPLIED})`;
 
-interface Told {
+interface AppliedChange {
   subject: string;
   fingerprint: string | null;
   commit_id: string;
 }
 
-const isTold = (row: object): row is Told => "commit_id" in row;
+const isAppliedChange = (row: object): row is AppliedChange => "commit_id" in row;
 
 /** Makes a change and records it, or finds what its idempotency key has led to. One round trip. */
-export async function change(
+export async function applyChange(
   db: Database,
   { merchantId, keyId, requestId, commitId, now }: Origin,
   idempotency: Idempotency | null,
   { type, first, next = [], subject, data }: Change,
-): Promise<Changed> {
+): Promise<ChangeResult> {
   const mark = [commitId, merchantId, idempotency?.key ?? null];
   const bind = ({ sql, values }: Statement, ...before: Statement["values"]) =>
     db.prepare(sql).bind(...before, ...values);
@@ -64,7 +64,7 @@ export async function change(
   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, subject.* FROM (${subject.sql}) AS subject WHERE changes() = 1
   RETURNING subject, fingerprint, commit_id`;
   const { rows } = await db.batch<object>([
-    db.prepare(`SELECT subject, fingerprint, commit_id ${TOLD}`).bind(...mark),
+    db.prepare(`SELECT subject, fingerprint, commit_id ${APPLIED}`).bind(...mark),
     bind(first, ...mark),
     ...next.map((statement) => bind(statement)),
     db
@@ -80,11 +80,11 @@ export async function change(
         ...subject.values,
       ),
   ]);
-  const [told] = [...(rows.at(-1) ?? []), ...(rows[0] ?? [])].filter(isTold);
-  if (!told) return { tag: "unchanged" };
+  const [applied] = [...(rows.at(-1) ?? []), ...(rows[0] ?? [])].filter(isAppliedChange);
+  if (!applied) return { tag: "unchanged" };
   // Made now, or in an attempt of this request whose answer was lost.
-  if (told.commit_id === commitId) return { tag: "changed", subject: told.subject, rows: rows[1] ?? [] };
-  return told.fingerprint === idempotency?.fingerprint
-    ? { tag: "replayed", subject: told.subject }
+  if (applied.commit_id === commitId) return { tag: "changed", subject: applied.subject, rows: rows[1] ?? [] };
+  return applied.fingerprint === idempotency?.fingerprint
+    ? { tag: "replayed", subject: applied.subject }
     : { tag: "key_reused" };
 }

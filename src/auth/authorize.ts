@@ -1,6 +1,6 @@
 /**
  * Who asks, and whether they may. A key is looked up once and then remembered in the isolate for
- * REMEMBERED_FOR, so a warm request pays no round trip, and a revocation takes effect within that time. Only
+ * KEY_CACHE_TTL_MS, so a warm request pays no round trip, and a revocation takes effect within that time. Only
  * who manages keys and merchants is looked up each time.
  */
 import type { Context } from "hono";
@@ -8,21 +8,21 @@ import type { App } from "../context";
 import { problem } from "../http/problem";
 import { type Principal, SCOPE_NAMES, type Scope } from "../scopes";
 import { sha256 } from "../storage/digest";
-import { publicId } from "./key";
-import { type KeyRecord, keyById, noteUse } from "./key-lookup";
+import { publicId } from "./api-key";
+import { type ApiKeyRecord, findApiKeyById, recordApiKeyUse } from "./api-key-lookup";
 import { address, isWithin, rateLimited, readLimit } from "./rate-limits";
 
 /** In milliseconds. */
-export const REMEMBERED_FOR = 30_000;
+export const KEY_CACHE_TTL_MS = 30_000;
 /** `last_used_at` is written at most so often, in milliseconds. */
-const USE_NOTED_EVERY = 3_600_000;
+const USE_RECORDED_EVERY_MS = 3_600_000;
 /** What an isolate remembers of keys and of addresses, at most; the oldest go first. */
-const MOST_REMEMBERED = 1_000;
+const KEY_CACHE_SIZE = 1_000;
 
 const DEFAULT_MERCHANT = 1;
 
 /** Whoever asks without a key where no key is asked for. */
-const ANYBODY: Principal = {
+const ANONYMOUS_PRINCIPAL: Principal = {
   merchantId: DEFAULT_MERCHANT,
   keyId: null,
   scopes: new Set(SCOPE_NAMES),
@@ -34,7 +34,7 @@ const ANYBODY: Principal = {
  * revocation takes effect on them at once. The administrator's key has these alone: it moves no money and
  * reads no payment, so that whoever does leaves a key's id behind.
  */
-const MANAGING: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
+const MANAGEMENT_SCOPES: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
 
 const CHALLENGE = 'Bearer realm="payments"';
 
@@ -79,7 +79,7 @@ function isLoopback(url: string): boolean {
  */
 export async function authorize(c: Context<App>, scope: Scope): Promise<Response | null> {
   const header = c.req.header("Authorization");
-  const principal = header === undefined ? anonymous(c.env) : await identify(c, header, !MANAGING.has(scope));
+  const principal = header === undefined ? anonymous(c.env) : await identify(c, header, !MANAGEMENT_SCOPES.has(scope));
   if (principal instanceof Response) return principal;
   if (principal === null) {
     return problem(c, "credentials_missing", { headers: { "WWW-Authenticate": CHALLENGE } });
@@ -106,7 +106,7 @@ export function forget(env: Env, keyId: string): void {
 }
 
 function anonymous({ AUTH_MODE }: Env): Principal | null {
-  return AUTH_MODE === "open" ? ANYBODY : null;
+  return AUTH_MODE === "open" ? ANONYMOUS_PRINCIPAL : null;
 }
 
 interface Remembered {
@@ -135,7 +135,7 @@ function remember<V>(map: Map<string, V>, key: string, value: V): void {
   map.delete(key);
   map.set(key, value);
   const [oldest] = map.keys();
-  if (map.size > MOST_REMEMBERED && oldest !== undefined) map.delete(oldest);
+  if (map.size > KEY_CACHE_SIZE && oldest !== undefined) map.delete(oldest);
 }
 
 const UTF8 = new TextEncoder();
@@ -157,19 +157,19 @@ async function identify(c: Context<App>, header: string, mayRemember: boolean): 
 
   if (c.env.ADMIN_KEY && id === administratorId(c.env.ADMIN_KEY)) {
     if (!equal(UTF8.encode(presented), UTF8.encode(c.env.ADMIN_KEY))) return refuse(c, memory);
-    return { merchantId: DEFAULT_MERCHANT, keyId: id, scopes: MANAGING, expiresAt: null };
+    return { merchantId: DEFAULT_MERCHANT, keyId: id, scopes: MANAGEMENT_SCOPES, expiresAt: null };
   }
   // Unjudged: a 401 might be said of a valid key. One that has been valid is looked up, whoever else fails there.
   if (!remembered && (memory.refused.get(address(c)) ?? 0) > now)
     return rateLimited(c, "address", c.env.FAILURE_RATE_LIMIT);
-  const [record, digest] = await Promise.all([keyById(c.get("db"), id), sha256(presented)]);
+  const [record, digest] = await Promise.all([findApiKeyById(c.get("db"), id), sha256(presented)]);
   const isIt = equal(UTF8.encode(digest), UTF8.encode(record?.digest ?? NO_DIGEST));
   if (!record || !isIt || record.revoked_at !== null || hasExpired(record.expires_at, now)) return refuse(c, memory);
 
   const { merchant_id: merchantId, expires_at: expiresAt } = record;
   const principal = { merchantId, keyId: id, scopes: new Set(record.scopes), expiresAt };
-  remember(memory.keys, id, { key: UTF8.encode(presented), principal, until: now + REMEMBERED_FOR });
-  noteUseLater(c, record, now);
+  remember(memory.keys, id, { key: UTF8.encode(presented), principal, until: now + KEY_CACHE_TTL_MS });
+  recordApiKeyUseLater(c, record, now);
   return principal;
 }
 
@@ -184,10 +184,10 @@ function hasExpired(expiresAt: number | null, now: number): boolean {
 }
 
 /** Coarsely, and after the answer: nobody waits for it, and it is lost without harm. */
-function noteUseLater(c: Context<App>, { id, last_used_at }: KeyRecord, now: number): void {
-  if (last_used_at !== null && now - last_used_at < USE_NOTED_EVERY) return;
+function recordApiKeyUseLater(c: Context<App>, { id, last_used_at }: ApiKeyRecord, now: number): void {
+  if (last_used_at !== null && now - last_used_at < USE_RECORDED_EVERY_MS) return;
   c.executionCtx.waitUntil(
-    noteUse(c.env.DB, id, now).catch((error: unknown) => {
+    recordApiKeyUse(c.env.DB, id, now).catch((error: unknown) => {
       console.error(JSON.stringify({ message: "use of a key not noted", key_id: id, cause: String(error) }));
     }),
   );

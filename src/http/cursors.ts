@@ -1,7 +1,7 @@
 /** Cursors: places in a list, in a text that clients hand back as it was. */
 import { z } from "@hono/zod-openapi";
 
-export const CURSOR = "Must be a cursor from an earlier answer, as it was";
+export const CURSOR_MESSAGE = "Must be a cursor from an earlier answer, as it was";
 
 export function writeCursor(place: readonly (string | number)[]): string {
   return btoa(JSON.stringify(place)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
@@ -30,7 +30,7 @@ export function positionCursor(text: z.ZodString, list: string) {
   return text.transform((cursor, context) => {
     const [, position] = readCursor(cursor, place) ?? [];
     if (position !== undefined) return position;
-    context.addIssue({ code: "custom", message: CURSOR });
+    context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
     return z.NEVER;
   });
 }

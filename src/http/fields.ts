@@ -6,7 +6,7 @@ export function single(error: string) {
   return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
 }
 
-export const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
+export const TIME_MESSAGE = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
 const RFC_3339 = z.iso.datetime({ offset: true });
 
 /** Whether a text is an RFC 3339 time. */
@@ -38,49 +38,51 @@ export function oneOrSeveralOf(words: readonly string[]): string {
   return `Must be one or several of ${words.join(", ")}`;
 }
 
-export const POSITIVE_INTEGER = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
+export const POSITIVE_INTEGER_MESSAGE = `Must be an integer from 1 to ${Number.MAX_SAFE_INTEGER}`;
 const INTEGER = { type: "integer" as const, format: "int64", minimum: 1, maximum: Number.MAX_SAFE_INTEGER };
 
 /** Refined rather than `z.int()`, whose failure would keep the check of the whole body from running. */
 export const PositiveInteger = z
-  .number({ error: (issue) => (issue.input === undefined ? "Field required" : POSITIVE_INTEGER) })
-  .refine((value) => Number.isSafeInteger(value) && value > 0, { error: POSITIVE_INTEGER })
+  .number({ error: (issue) => (issue.input === undefined ? "Field required" : POSITIVE_INTEGER_MESSAGE) })
+  .refine((value) => Number.isSafeInteger(value) && value > 0, { error: POSITIVE_INTEGER_MESSAGE })
   .openapi(INTEGER);
 
 /** One in a path or a query: digits, without a sign or leading zeros. */
 export function integerParameter(name: string, place: "path" | "query", description: string) {
-  return single(POSITIVE_INTEGER)
-    .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), { error: POSITIVE_INTEGER })
+  return single(POSITIVE_INTEGER_MESSAGE)
+    .refine((text) => /^[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text)), {
+      error: POSITIVE_INTEGER_MESSAGE,
+    })
     .transform(Number)
     .openapi({ param: { name, in: place }, ...INTEGER, description });
 }
 
-export const NOT_AN_OBJECT = { error: "Must be a JSON object" };
+export const NOT_AN_OBJECT_MESSAGE = { error: "Must be a JSON object" };
 
 const MAX_NAME_LENGTH = 100;
-const NAME = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
+const NAME_MESSAGE = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
 
 const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
 const CONTROL = /\p{Cc}/u;
 
 export const Name = z
-  .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME) })
+  .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME_MESSAGE) })
   .refine(
     (text) => VISIBLE.test(text) && !CONTROL.test(text) && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed(),
-    { error: NAME },
+    { error: NAME_MESSAGE },
   )
   .openapi({ minLength: 1, maxLength: MAX_NAME_LENGTH, description: "A name of your own, for people" });
 
-const MOST_OVERLAP = 7 * 24 * 3600;
-export const OVERLAP = `Must be an integer from 0 to ${MOST_OVERLAP}`;
+const MAX_OVERLAP_S = 7 * 24 * 3600;
+export const OVERLAP_MESSAGE = `Must be an integer from 0 to ${MAX_OVERLAP_S}`;
 
 /** How long what is rolled stays valid beside what takes its place. */
 export const Overlap = z
-  .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP) })
-  .refine((value) => Number.isInteger(value) && value >= 0 && value <= MOST_OVERLAP, { error: OVERLAP })
+  .number({ error: (issue) => (issue.input === undefined ? "Field required" : OVERLAP_MESSAGE) })
+  .refine((value) => Number.isInteger(value) && value >= 0 && value <= MAX_OVERLAP_S, { error: OVERLAP_MESSAGE })
   .openapi({
     type: "integer",
     minimum: 0,
-    maximum: MOST_OVERLAP,
+    maximum: MAX_OVERLAP_S,
     description: "How long the old one stays valid: 0 ends it now, 604800 after seven days",
   });

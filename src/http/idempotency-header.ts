@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../context";
-import { fingerprint, type Idempotency, MAX_KEY_LENGTH, readKey } from "../storage/idempotency";
+import { fingerprint, type Idempotency, MAX_IDEMPOTENCY_KEY_LENGTH, readIdempotencyKey } from "../storage/idempotency";
 import { problem } from "./problem";
 
 /**
@@ -10,13 +10,13 @@ import { problem } from "./problem";
  *
  * @param example what the Swagger page sends at first; none where a key is optional, for it would be sent twice
  */
-export function keyHeader(example?: string) {
+export function idempotencyKeyHeader(example?: string) {
   return (
     z
       .string()
       .min(1)
       // Between quotes, each character may take a backslash.
-      .max(2 * MAX_KEY_LENGTH + 2)
+      .max(2 * MAX_IDEMPOTENCY_KEY_LENGTH + 2)
       .openapi({
         pattern: "^[!-~]+$",
         description:
@@ -39,7 +39,7 @@ export const REPLAYED = {
 export const REPLAY = { "Idempotent-Replayed": "true" };
 
 /** What the example of a request with a wrong key is answered. */
-export const WRONG_KEY = {
+export const INVALID_IDEMPOTENCY_KEY = {
   idempotency_key_invalid: { errors: [{ detail: "Must not be empty", header: "Idempotency-Key" }] },
 };
 
@@ -56,7 +56,7 @@ export async function readIdempotency(
 ): Promise<Idempotency | null | Response> {
   const header = c.req.header("Idempotency-Key");
   if (header === undefined) return null;
-  const read = readKey(header);
+  const read = readIdempotencyKey(header);
   if (read.ok) return { key: read.key, fingerprint: await fingerprint(operation, subject, body) };
   return problem(c, "idempotency_key_invalid", { errors: [{ detail: read.detail, header: "Idempotency-Key" }] });
 }

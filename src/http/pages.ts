@@ -1,7 +1,7 @@
 /** Lists, page by page: newest first, from a position on, in both directions; how they are asked for and answered. */
 
 import { z } from "@hono/zod-openapi";
-import { CURSOR, readCursor, writeCursor } from "./cursors";
+import { CURSOR_MESSAGE, readCursor, writeCursor } from "./cursors";
 import { single } from "./fields";
 
 /** A place in a list that is ordered by time and id. */
@@ -49,24 +49,26 @@ export function pageOf<Row>(
 }
 
 export const DEFAULT_LIMIT = 20;
-const MOST = 100;
+const MAX_LIMIT = 100;
 
-const LIMIT = `Must be an integer from 1 to ${MOST}`;
+const LIMIT_MESSAGE = `Must be an integer from 1 to ${MAX_LIMIT}`;
 
 const Place = z.tuple([z.enum(["older", "newer"]), z.int().min(0), z.union([z.int().min(0), z.string().min(1)])]);
 
 type Direction = "older" | "newer";
 
 export function limitParameter() {
-  return single(LIMIT)
-    .refine((text) => /^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= MOST, { error: LIMIT })
+  return single(LIMIT_MESSAGE)
+    .refine((text) => /^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= MAX_LIMIT, {
+      error: LIMIT_MESSAGE,
+    })
     .transform(Number)
     .optional()
     .openapi({
       param: { name: "limit", in: "query" },
       type: "integer",
       minimum: 1,
-      maximum: MOST,
+      maximum: MAX_LIMIT,
       default: DEFAULT_LIMIT,
       description: "How many to return, at most",
     });
@@ -80,12 +82,12 @@ export function limitParameter() {
 export function pageParameters(id: "number" | "string") {
   return {
     limit: limitParameter(),
-    cursor: single(CURSOR)
+    cursor: single(CURSOR_MESSAGE)
       .transform((text, context): { direction: Direction; position: Position } => {
         const read = readCursor(text, Place);
         if (read !== null && typeof read[2] === id)
           return { direction: read[0], position: { at: read[1], id: read[2] } };
-        context.addIssue({ code: "custom", message: CURSOR });
+        context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
         return z.NEVER;
       })
       .optional()
@@ -127,7 +129,7 @@ export const LINK = {
 };
 
 /** The body and the `Link` header of a page. */
-export function presentPage<Row, Shown>(url: string, page: Page<Row>, present: (row: Row) => Shown) {
+export function toPageResponse<Row, Shown>(url: string, page: Page<Row>, toPaymentResponse: (row: Row) => Shown) {
   const next_cursor = page.older && writeCursor(["older", page.older.at, page.older.id]);
   const previous_cursor = page.newer && writeCursor(["newer", page.newer.at, page.newer.id]);
   const link = (relation: string, cursor: string | null) => {
@@ -142,6 +144,6 @@ export function presentPage<Row, Shown>(url: string, page: Page<Row>, present: (
     ...(previous_cursor ? [link("prev", previous_cursor)] : []),
     ...(next_cursor ? [link("next", next_cursor)] : []),
   ];
-  const body = { data: page.rows.map(present), has_more: next_cursor !== null, next_cursor, previous_cursor };
+  const body = { data: page.rows.map(toPaymentResponse), has_more: next_cursor !== null, next_cursor, previous_cursor };
   return { body, headers: { Link: links.join(", ") } };
 }

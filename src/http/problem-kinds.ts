@@ -200,7 +200,7 @@ export type ProblemKind = keyof typeof KINDS;
 export const PROBLEM_KINDS = Object.keys(KINDS) as ProblemKind[];
 
 /** What may be wrong with a request that has a body. */
-export const WRONG_BODY = [
+export const BODY_PROBLEMS = [
   "invalid_json",
   "body_too_large",
   "unsupported_media_type",
@@ -208,7 +208,7 @@ export const WRONG_BODY = [
 ] as const satisfies readonly ProblemKind[];
 
 /** What every endpoint that demands a scope may answer. */
-export const SECURED = [
+export const SCOPED_PROBLEMS = [
   "credentials_missing",
   "invalid_token",
   "insufficient_scope",
@@ -221,7 +221,7 @@ export const SECURED = [
 ] as const satisfies readonly ProblemKind[];
 
 /** What an endpoint that anybody may ask may answer, whatever it does. */
-export const UNSECURED = [
+export const PUBLIC_PROBLEMS = [
   "host_not_allowed",
   "body_too_large",
   "headers_too_large",

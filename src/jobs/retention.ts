@@ -6,11 +6,11 @@
 import { Database } from "../storage/database";
 
 /** Keys looked at in one step: some milliseconds of D1, between which requests have their turn. */
-export const STEP = 1_000;
+export const KEYS_PER_STEP = 1_000;
 /** Steps of one run, within what a Worker may ask of D1 in one; the next run goes on from there. */
 const STEPS_PER_RUN = 400;
 
-const DAY = 86_400_000;
+const DAY_MS = 86_400_000;
 
 /** The days that keys are kept, or null for what is no number of days: then nothing is deleted. */
 export function retentionDays(text: string): number | null {
@@ -54,7 +54,7 @@ const MOVE = `
   INSERT INTO job_positions (job, position, updated_at) VALUES (?1, ?2, ?3)
   ON CONFLICT (job) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at`;
 
-export interface Sweep {
+export interface RetentionResult {
   steps: number;
   /** Keys that have ended. */
   deleted: number;
@@ -66,11 +66,11 @@ export interface Sweep {
  * Ends the idempotency keys that are older than so many days, from where the last run has stopped, up to the
  * end or the bound of one run.
  */
-export async function sweepIdempotencyKeys(d1: D1Database, days: number, now: number): Promise<Sweep> {
+export async function sweepIdempotencyKeys(d1: D1Database, days: number, now: number): Promise<RetentionResult> {
   const db = new Database(d1);
-  const sweep: Sweep = { steps: 0, deleted: 0, finished: false };
+  const sweep: RetentionResult = { steps: 0, deleted: 0, finished: false };
   for (const walk of WALKS) {
-    sweep.finished = await run(db, walk, sweep, now - days * DAY, now);
+    sweep.finished = await run(db, walk, sweep, now - days * DAY_MS, now);
     if (!sweep.finished) break;
   }
   return sweep;
@@ -80,7 +80,7 @@ export async function sweepIdempotencyKeys(d1: D1Database, days: number, now: nu
 async function run(
   db: Database,
   { job, keys, end }: Walk,
-  sweep: Sweep,
+  sweep: RetentionResult,
   before: number,
   now: number,
 ): Promise<boolean> {
@@ -89,7 +89,7 @@ async function run(
   let place: Place = stored ? JSON.parse(stored.position) : BEGINNING;
   while (sweep.steps < STEPS_PER_RUN) {
     const ahead = `SELECT * FROM (${keys}) WHERE (merchant_id, key) > (?1, ?2) ORDER BY merchant_id, key LIMIT 1 OFFSET ?3 - 1`;
-    const [last] = await db.all<{ merchant_id: number; key: string }>(db.prepare(ahead).bind(...place, STEP));
+    const [last] = await db.all<{ merchant_id: number; key: string }>(db.prepare(ahead).bind(...place, KEYS_PER_STEP));
     const upTo: Place = last ? [last.merchant_id, last.key] : END;
     const next = last ? upTo : BEGINNING;
     const { rows } = await db.batch([

@@ -50,7 +50,7 @@ export function insertDeliveries(payment: string): string {
 export const isDeliveryId = (row: object): row is DeliveryId => "endpoint_id" in row && "position" in row;
 
 /** Tells the queue, after the answer. What it is not told, or loses, the sweep finds in its rows. */
-export function announce(c: Context<App>, deliveries: readonly DeliveryId[]): void {
+export function enqueueDeliveries(c: Context<App>, deliveries: readonly DeliveryId[]): void {
   if (deliveries.length === 0) return;
   const message: DeliveryMessage = { deliveries };
   c.executionCtx.waitUntil(

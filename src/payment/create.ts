@@ -16,12 +16,15 @@ export interface NewPayment {
 }
 
 /** A success that changed something: whom its event is told to, as far as the answer was not lost. */
-export interface Told {
+export interface Committed {
   readonly payment: Payment;
   readonly deliveries: readonly DeliveryId[];
 }
 
-export type Created = ({ tag: "created" } & Told) | { tag: "replayed"; payment: Payment } | { tag: "key_reused" };
+export type CreateResult =
+  | ({ tag: "created" } & Committed)
+  | { tag: "replayed"; payment: Payment }
+  | { tag: "key_reused" };
 
 // A merchant's events, and so its payments, have times in the order of their positions, whatever the clocks of
 // several machines say: a list by time never has a new payment appear behind a reader.
@@ -36,7 +39,7 @@ const INSERT_PAYMENT = `
 
 // A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
 // so last_insert_rowid() stays the payment's.
-const INSERT_ITS_KEY = `
+const INSERT_IDEMPOTENCY_KEY = `
   INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
   VALUES (?, ?, ?, last_insert_rowid(), ?)`;
 
@@ -47,11 +50,11 @@ const INSERT_ITS_METADATA = `
   SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
   WHERE payments.id = last_insert_rowid()`;
 
-const TELL_OF_CREATION = insertDeliveries("last_insert_rowid()");
+const ENQUEUE_FIRST_DELIVERIES = insertDeliveries("last_insert_rowid()");
 
 const NO_METADATA = "{}";
 
-const FIND_BY_KEY = `
+const FIND_BY_IDEMPOTENCY_KEY = `
   SELECT ${PAYMENT}, idempotency_keys.fingerprint, first.commit_id
   FROM idempotency_keys
   JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
@@ -67,7 +70,7 @@ export async function createPayment(
   origin: Origin,
   idempotency: Idempotency,
   payment: NewPayment,
-): Promise<Created> {
+): Promise<CreateResult> {
   const { merchantId, keyId, requestId, commitId, now } = origin;
   const { key, fingerprint } = idempotency;
   const { order_id, amount_minor, currency, metadata } = payment;
@@ -79,10 +82,10 @@ export async function createPayment(
   const data = JSON.stringify(hasPairs ? { ...made, metadata } : made);
   const batch = [
     db.prepare(INSERT_PAYMENT).bind(merchantId, order_id, amount_minor, currency, status, provider, now, pairs),
-    db.prepare(INSERT_ITS_KEY).bind(merchantId, key, fingerprint, now),
+    db.prepare(INSERT_IDEMPOTENCY_KEY).bind(merchantId, key, fingerprint, now),
     db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), data, requestId, commitId, keyId, key),
     ...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),
-    db.prepare(TELL_OF_CREATION).bind(merchantId, commitId, now),
+    db.prepare(ENQUEUE_FIRST_DELIVERIES).bind(merchantId, commitId, now),
   ];
   try {
     const { rows } = await db.batch<Payment | DeliveryId>(batch);
@@ -90,10 +93,10 @@ export async function createPayment(
     if (!inserted) throw new Error("The insert of a payment returned no row");
     return { tag: "created", payment: inserted, deliveries: rows.flat().filter(isDeliveryId) };
   } catch (error) {
-    if (!isKeyTaken(error)) throw error;
+    if (!isIdempotencyKeyTaken(error)) throw error;
   }
 
-  const [found] = await db.all<FoundByKey>(db.prepare(FIND_BY_KEY).bind(merchantId, key));
+  const [found] = await db.all<FoundByIdempotencyKey>(db.prepare(FIND_BY_IDEMPOTENCY_KEY).bind(merchantId, key));
   // The key has ended just now, and is free.
   if (!found) return createPayment(db, origin, idempotency, payment);
   const { fingerprint: recorded, commit_id: creator, ...existing } = found;
@@ -105,11 +108,11 @@ export async function createPayment(
 }
 
 /** The payment that a key has led to, the fingerprint kept with the key, and the request that made it. */
-interface FoundByKey extends Payment {
+interface FoundByIdempotencyKey extends Payment {
   fingerprint: string;
   commit_id: string | null;
 }
 
-function isKeyTaken(error: unknown): boolean {
+function isIdempotencyKeyTaken(error: unknown): boolean {
   return error instanceof Error && error.message.includes("UNIQUE constraint failed: idempotency_keys.");
 }

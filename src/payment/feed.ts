@@ -1,8 +1,8 @@
 /** The feed: a merchant's events in the order of their commits. */
 import type { Database } from "../storage/database";
-import { atPositions, chosenOf, type Found, type PaymentEvent } from "./history";
+import { atPositions, chosenOf, type FoundEvent, type PaymentEvent } from "./history";
 
-export interface FeedQuestion {
+export interface FeedQuery {
   /** The position that was read last; 0 before the first. */
   readonly after: number;
   readonly limit: number;
@@ -23,7 +23,7 @@ export interface Feed {
  * How many events, for each one asked for, are looked at where types are asked for. A page then ends early, and
  * its cursor leads on.
  */
-export const EVENTS_LOOKED_AT_PER_ROW = 10;
+export const MAX_EVENTS_SCANNED_PER_RESULT = 10;
 
 /**
  * A merchant's events after a position, in the order of their commits. A position is given in the transaction
@@ -33,9 +33,9 @@ export const EVENTS_LOOKED_AT_PER_ROW = 10;
 export async function readFeed(
   db: Database,
   merchantId: number,
-  { after, limit, types, paymentId }: FeedQuestion,
+  { after, limit, types, paymentId }: FeedQuery,
 ): Promise<Feed | null> {
-  const looked = types && paymentId === undefined ? limit * EVENTS_LOOKED_AT_PER_ROW : null;
+  const looked = types && paymentId === undefined ? limit * MAX_EVENTS_SCANNED_PER_RESULT : null;
   const table =
     paymentId === undefined
       ? "events AS seen"
@@ -48,7 +48,7 @@ export async function readFeed(
     ${types ? "AND seen.type IN (SELECT value FROM json_each(?4))" : ""} ORDER BY seen.position LIMIT ?3`;
   const values = [merchantId, after, limit + 1, JSON.stringify(types ?? []), paymentId ?? 0];
   const used = paymentId !== undefined ? 5 : types ? 4 : 3;
-  const { rows } = await db.batch<(Found & { chosen: number }) | { newest: number }>([
+  const { rows } = await db.batch<(FoundEvent & { chosen: number }) | { newest: number }>([
     db.prepare(atPositions(positions)).bind(...values.slice(0, used)),
     db.prepare("SELECT coalesce(max(position), 0) AS newest FROM events WHERE merchant_id = ?").bind(merchantId),
   ]);

@@ -18,34 +18,34 @@ export const insertEvent = (condition: string) => `
   FROM payments WHERE ${condition}`;
 
 /** An event's own columns. */
-type Told = Omit<EventRow, "merchant_id" | "payment_id" | "data" | "commit_id">;
+type EventColumns = Omit<EventRow, "merchant_id" | "payment_id" | "data" | "commit_id">;
 
 /** An event with the payment as it was just after it, and just before. */
-export interface PaymentEvent extends Told {
+export interface PaymentEvent extends EventColumns {
   readonly payment: Payment;
   readonly before: Payment | null;
 }
 
-export type Found = Told & Pick<EventRow, "payment_id" | "data">;
+export type FoundEvent = EventColumns & Pick<EventRow, "payment_id" | "data">;
 
-const TOLD = `event.position, event.payment_id, event.sequence, event.type, event.data, event.request_id, event.key_id,
+const EVENT_COLUMNS = `event.position, event.payment_id, event.sequence, event.type, event.data, event.request_id, event.key_id,
     event.idempotency_key, event.created_at`;
 
 /** Joins the events of `payments`, which are where it says: CROSS JOIN keeps the order of its tables. */
-const ITS_EVENTS = `CROSS JOIN json_each(event_positions) AS place
+const JOIN_EVENTS = `CROSS JOIN json_each(event_positions) AS place
   CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id AND event.position = place.value`;
 
 const FIND_EVENTS = `
-  SELECT ${TOLD} FROM payments ${ITS_EVENTS}
+  SELECT ${EVENT_COLUMNS} FROM payments ${JOIN_EVENTS}
   WHERE payments.id = ? AND payments.merchant_id = ? ORDER BY event.sequence`;
 
 /** A payment's events, oldest first; none when the merchant has no such payment. One round trip. */
 export async function findEvents(db: Database, merchantId: number, paymentId: number): Promise<PaymentEvent[]> {
-  return replay(merchantId, await db.all<Found>(db.prepare(FIND_EVENTS).bind(paymentId, merchantId)));
+  return replay(merchantId, await db.all<FoundEvent>(db.prepare(FIND_EVENTS).bind(paymentId, merchantId)));
 }
 
 /** Replays a payment's events from its first: that one's data is the payment, each later one's what it changed. */
-function replay(merchantId: number, events: readonly Found[]): PaymentEvent[] {
+function replay(merchantId: number, events: readonly FoundEvent[]): PaymentEvent[] {
   let before: Payment | null = null;
   return events.map(({ data, payment_id, ...event }) => {
     const { metadata, ...changed } = JSON.parse(data);
@@ -68,15 +68,15 @@ function replay(merchantId: number, events: readonly Found[]): PaymentEvent[] {
 
 /** The events at some positions, and before each its payment's earlier ones, which it takes to tell it. */
 export const atPositions = (positions: string) => `
-  SELECT chosen.position AS chosen, ${TOLD}
+  SELECT chosen.position AS chosen, ${EVENT_COLUMNS}
   FROM (${positions}) AS chosen
   CROSS JOIN events AS told ON told.merchant_id = ?1 AND told.position = chosen.position
   CROSS JOIN payments ON payments.id = told.payment_id
-  ${ITS_EVENTS} AND event.position <= chosen.position
+  ${JOIN_EVENTS} AND event.position <= chosen.position
   ORDER BY chosen.position, event.sequence`;
 
 /** Replays what `atPositions` found, and keeps the chosen events. */
-export function chosenOf(merchantId: number, found: readonly (Found & { chosen: number })[]): PaymentEvent[] {
+export function chosenOf(merchantId: number, found: readonly (FoundEvent & { chosen: number })[]): PaymentEvent[] {
   return [...Map.groupBy(found, ({ chosen }) => chosen).values()].flatMap((events) =>
     replay(merchantId, events).slice(-1),
   );

@@ -1,17 +1,17 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Origin } from "../context";
 import { type Cost, Database } from "../storage/database";
-import { judgeObject, Outage, withRetries } from "../storage/outage";
-import { type Acted, type Asked, applyAction } from "./run-action";
+import { classifyObjectError, Outage, withRetries } from "../storage/outage";
+import { type ActionRequest, type ActionResult, applyAction } from "./run-action";
 
 /** What crosses RPC. Thrown errors lose their class on the way, so they too are tagged values. */
 export interface Reply {
-  readonly acted: Acted | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
+  readonly acted: ActionResult | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
   readonly cost: Cost;
 }
 
 /** How many requests of unknown outcome an object remembers. */
-const MOST_LOST = 100;
+const MAX_LOST_REQUESTS = 100;
 
 /**
  * One payment's line: the object named by the payment's id runs its actions one at a time, in order of
@@ -24,10 +24,10 @@ export class PaymentObject extends DurableObject<Env> {
   #lost: readonly string[] = [];
 
   /** Asks something of this payment, once all that was asked before is done. */
-  act(origin: Origin, asked: Asked): Promise<Reply> {
+  run(origin: Origin, asked: ActionRequest): Promise<Reply> {
     const reply = this.#last.then(async () => {
       const db = new Database(this.env.DB);
-      const acted = await this.#act(db, origin, asked);
+      const acted = await this.#run(db, origin, asked);
       return { acted: this.#sure(origin, acted), cost: db.cost };
     });
     this.#last = reply;
@@ -39,14 +39,14 @@ export class PaymentObject extends DurableObject<Env> {
    * refusal of the second would be a guess.
    */
   #sure({ commitId }: Origin, acted: Reply["acted"]): Reply["acted"] {
-    if (acted.tag === "outage") this.#lost = [commitId, ...this.#lost].slice(0, MOST_LOST);
+    if (acted.tag === "outage") this.#lost = [commitId, ...this.#lost].slice(0, MAX_LOST_REQUESTS);
     const isRefusal = acted.tag === "refused" || acted.tag === "not_found" || acted.tag === "outdated";
     return isRefusal && this.#lost.includes(commitId)
       ? { tag: "outage", cause: "The call came before, and may still arrive" }
       : acted;
   }
 
-  async #act(db: Database, origin: Origin, asked: Asked): Promise<Reply["acted"]> {
+  async #run(db: Database, origin: Origin, asked: ActionRequest): Promise<Reply["acted"]> {
     try {
       return await applyAction(db, origin, Number(this.ctx.id.name), asked);
     } catch (error) {
@@ -62,19 +62,19 @@ export class PaymentObject extends DurableObject<Env> {
  * @param db is told what the object has spent
  * @throws Outage when the object or D1 is out of reach after retries
  */
-export async function askPayment(
+export async function runAction(
   objects: DurableObjectNamespace<PaymentObject>,
   db: Database,
   id: number,
   origin: Origin,
-  asked: Asked,
-): Promise<Acted> {
+  asked: ActionRequest,
+): Promise<ActionResult> {
   let attempts = 0;
   const { acted, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(String(id)).act(origin, asked);
-  }, judgeObject);
+    return objects.getByName(String(id)).run(origin, asked);
+  }, classifyObjectError);
   db.add(cost);
   switch (acted.tag) {
     case "outage":

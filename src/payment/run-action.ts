@@ -4,13 +4,13 @@ import { type DeliveryId, insertDeliveries, isDeliveryId } from "../outbox/outbo
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { Outage } from "../storage/outage";
-import type { Told } from "./create";
+import type { Committed } from "./create";
 import { PAYMENT, type Payment } from "./find";
 import { insertEvent, newestEvent } from "./history";
 import { type Action, eventType, LIFECYCLE, outcome, type Status } from "./lifecycle";
 
-export type Acted =
-  | ({ tag: "changed" } & Told)
+export type ActionResult =
+  | ({ tag: "changed" } & Committed)
   | { tag: "unchanged" | "replayed"; payment: Payment }
   | { tag: "not_found" }
   | { tag: "refused"; status: Status }
@@ -18,9 +18,9 @@ export type Acted =
   | { tag: "outdated"; version: number }
   | { tag: "key_reused" };
 
-const TELL_OF_CHANGE = insertDeliveries("?4");
+const ENQUEUE_DELIVERIES = insertDeliveries("?4");
 
-const KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
+const IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 
 const INSERT_EVENT = insertEvent("id = ? AND merchant_id = ? AND changes() = 1");
 
@@ -67,7 +67,7 @@ const ACTION_STATEMENTS = {
 } satisfies Record<Action, ReturnType<typeof statementsOf>>;
 
 /** What is asked of a payment. */
-export interface Asked {
+export interface ActionRequest {
   readonly action: Action;
   readonly idempotency: Idempotency | null;
   /** The versions that the payment may be in; null when any will do. */
@@ -85,8 +85,8 @@ export async function applyAction(
   db: Database,
   { merchantId, keyId, requestId, commitId, now }: Origin,
   id: number,
-  { action, idempotency, expected }: Asked,
-): Promise<Acted> {
+  { action, idempotency, expected }: ActionRequest,
+): Promise<ActionResult> {
   const { plain, guarded } = ACTION_STATEMENTS[action];
   const sql = expected ? guarded : plain;
   const { to } = LIFECYCLE[action];
@@ -95,11 +95,11 @@ export async function applyAction(
   const change = db.prepare(sql.change).bind(...(expected ? values : values.slice(0, 4)));
   const told = [sql.eventType, sql.eventData, requestId, commitId, keyId, idempotency?.key ?? null];
   const event = db.prepare(INSERT_EVENT).bind(...told, id, merchantId);
-  const tell = db.prepare(TELL_OF_CHANGE).bind(merchantId, commitId, now, id);
+  const tell = db.prepare(ENQUEUE_DELIVERIES).bind(merchantId, commitId, now, id);
   const after = db.prepare(PAYMENT_AFTER).bind(commitId, id, merchantId);
   const batch = idempotency
     ? [
-        db.prepare(KEY_BEFORE).bind(merchantId, idempotency.key),
+        db.prepare(IDEMPOTENCY_KEY_BEFORE).bind(merchantId, idempotency.key),
         change,
         event,
         db.prepare(sql.insertKey).bind(...values, idempotency.fingerprint),
@@ -108,7 +108,7 @@ export async function applyAction(
       ]
     : [change, event, tell, after];
 
-  const { rows, attempts } = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch);
+  const { rows, attempts } = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch);
   const all = rows.flat();
   const key = all.find((row) => "fingerprint" in row);
   const found = all.find((row) => "own_version" in row);
@@ -133,7 +133,7 @@ export async function applyAction(
   return isExpected ? { tag: "refused", status: found.status } : { tag: "outdated", version: found.version };
 }
 
-interface KeyBefore {
+interface IdempotencyKeyBefore {
   fingerprint: string;
 }
 

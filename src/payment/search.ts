@@ -26,7 +26,7 @@ export interface Filters {
  * How many payments, for each one asked for, are looked at where a filter has no index. A page then ends
  * early, and its cursor leads on.
  */
-export const LOOKED_AT_PER_ROW = 10;
+export const MAX_PAYMENTS_SCANNED_PER_RESULT = 10;
 
 type Value = string | number;
 
@@ -121,7 +121,7 @@ export async function searchPayments(
   const { steps, rest } = walk(merchantId, filters, window);
   const prepare = ({ text, values }: Sql) => db.prepare(text).bind(...values);
   const order = backward ? "ASC" : "DESC";
-  const looked = rest.length === 0 ? limit + 1 : limit * LOOKED_AT_PER_ROW;
+  const looked = rest.length === 0 ? limit + 1 : limit * MAX_PAYMENTS_SCANNED_PER_RESULT;
   const walked = join([sql("SELECT * FROM ("), steps, sql(`LIMIT ${looked})`)], " ");
 
   // CROSS JOIN keeps the order of its tables, whatever the planner thinks of it.

@@ -3,13 +3,13 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { version } from "../../package.json";
 import { json } from "../http/answer";
 import { problem, problemResponses } from "../http/problem";
-import { UNSECURED } from "../http/problem-kinds";
-import { endpoint, newApp, PUBLIC } from "../route";
+import { PUBLIC_PROBLEMS } from "../http/problem-kinds";
+import { newApp, PUBLIC, registerRoute } from "../route";
 
 export const health = newApp();
 
 /** How long D1 may take before it counts as out of reach, in milliseconds. */
-const D1_TIMEOUT = 2_000;
+const D1_TIMEOUT_MS = 2_000;
 
 const live = createRoute({
   method: "get",
@@ -26,11 +26,11 @@ const live = createRoute({
         "application/json": { schema: z.object({ status: z.literal("ok") }), example: { status: "ok" } },
       },
     },
-    ...problemResponses(UNSECURED.filter((kind) => kind !== "not_configured")),
+    ...problemResponses(PUBLIC_PROBLEMS.filter((kind) => kind !== "not_configured")),
   },
 });
 
-endpoint(health, live, (c) => json(c, 200, { status: "ok" }));
+registerRoute(health, live, (c) => json(c, 200, { status: "ok" }));
 
 const ready = createRoute({
   method: "get",
@@ -54,16 +54,16 @@ const ready = createRoute({
         },
       },
     },
-    ...problemResponses([...UNSECURED, "unavailable"]),
+    ...problemResponses([...PUBLIC_PROBLEMS, "unavailable"]),
   },
 });
 
-endpoint(health, ready, async (c) => {
+registerRoute(health, ready, async (c) => {
   const [db, started] = [c.get("db"), performance.now()];
   try {
     const found = await Promise.race([
       db.all(db.prepare("SELECT 1 FROM merchants WHERE id = 1")),
-      scheduler.wait(D1_TIMEOUT),
+      scheduler.wait(D1_TIMEOUT_MS),
     ]);
     if (!found?.length) throw new Error("D1 did not answer in time, or holds no default merchant");
   } catch (error) {

@@ -2,8 +2,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { json } from "../http/answer";
 import { describeKind, problem, problemResponses } from "../http/problem";
-import { PROBLEM_KINDS, typeUri, UNSECURED } from "../http/problem-kinds";
-import { endpoint, newApp, PUBLIC } from "../route";
+import { PROBLEM_KINDS, PUBLIC_PROBLEMS, typeUri } from "../http/problem-kinds";
+import { newApp, PUBLIC, registerRoute } from "../route";
 
 export const problems = newApp();
 
@@ -31,11 +31,11 @@ const list = createRoute({
         "application/json": { schema: z.array(KindSchema), example: [describeKind("payment_not_found")] },
       },
     },
-    ...problemResponses(UNSECURED),
+    ...problemResponses(PUBLIC_PROBLEMS),
   },
 });
 
-endpoint(problems, list, (c) => json(c, 200, PROBLEM_KINDS.map(describeKind)));
+registerRoute(problems, list, (c) => json(c, 200, PROBLEM_KINDS.map(describeKind)));
 
 const get = createRoute({
   method: "get",
@@ -59,11 +59,11 @@ const get = createRoute({
       description: "The kind",
       content: { "application/json": { schema: KindSchema, example: describeKind("payment_not_found") } },
     },
-    ...problemResponses(["route_not_found", ...UNSECURED]),
+    ...problemResponses(["route_not_found", ...PUBLIC_PROBLEMS]),
   },
 });
 
-endpoint(problems, get, (c, { params }) => {
+registerRoute(problems, get, (c, { params }) => {
   const kind = PROBLEM_KINDS.find((candidate) => typeUri(candidate) === `/problems/${params.kind}`);
   return kind ? json(c, 200, describeKind(kind)) : problem(c, "route_not_found");
 });

@@ -1,5 +1,5 @@
 /** One request's way to D1: every statement goes through here, is retried where that helps, and is counted. */
-import { judgeD1, withRetries } from "./outage";
+import { classifyD1Error, withRetries } from "./outage";
 
 /** What a request has cost in D1, from the runtime's own figures. */
 export interface Cost {
@@ -30,7 +30,7 @@ export class Database {
     const { results } = await withRetries(async () => {
       this.cost.trips++;
       return this.#count(await statement.all<T>());
-    }, judgeD1);
+    }, classifyD1Error);
     return results;
   }
 
@@ -48,7 +48,7 @@ export class Database {
       const answers = await this.#d1.batch<T>(statements);
       for (const answer of answers) this.#count(answer);
       return answers;
-    }, judgeD1);
+    }, classifyD1Error);
     return { rows: results.map((result) => result.results), attempts };
   }
 

@@ -5,13 +5,13 @@
 // Node runs this file as it is, for the benchmarks: hence the extension.
 import { sha256 } from "./digest.ts";
 
-export const MAX_KEY_LENGTH = 255;
+export const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
 
 const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
 /** An RFC 9651 string: printable ASCII between quotes, with `\"` and `\\` as its only escapes. */
 const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
-export type ReadKey = { ok: true; key: string } | { ok: false; detail: string };
+export type ReadIdempotencyKey = { ok: true; key: string } | { ok: false; detail: string };
 
 /**
  * Reads the value of an `Idempotency-Key` header. A quoted string (`"abc"`) is the same key as `abc`.
@@ -19,7 +19,7 @@ export type ReadKey = { ok: true; key: string } | { ok: false; detail: string };
  * @returns the key, 1 to 255 visible ASCII characters, or what is wrong with the value. Two headers
  *   reach a Worker as one value joined by `, `, which the space betrays.
  */
-export function readKey(value: string): ReadKey {
+export function readIdempotencyKey(value: string): ReadIdempotencyKey {
   let key = value;
   if (value.startsWith('"')) {
     const quoted = QUOTED.exec(value);
@@ -27,8 +27,8 @@ export function readKey(value: string): ReadKey {
     key = (quoted[1] ?? "").replace(/\\(["\\])/g, "$1");
   }
   if (key === "") return { ok: false, detail: "Must not be empty" };
-  if (key.length > MAX_KEY_LENGTH) {
-    return { ok: false, detail: `Must be at most ${MAX_KEY_LENGTH} characters long` };
+  if (key.length > MAX_IDEMPOTENCY_KEY_LENGTH) {
+    return { ok: false, detail: `Must be at most ${MAX_IDEMPOTENCY_KEY_LENGTH} characters long` };
   }
   if (!VISIBLE_ASCII.test(key)) {
     return { ok: false, detail: "Must be one value of visible ASCII characters, without spaces" };

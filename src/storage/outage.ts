@@ -12,10 +12,10 @@ export class Outage extends Error {
   }
 }
 
-export type Verdict = "retry" | "outage" | "bug";
+export type Retryability = "retry" | "outage" | "bug";
 
 /** Pauses before the second and third attempt, in milliseconds, each drawn from half to one and a half. */
-const PAUSES = [20, 100];
+const RETRY_PAUSES_MS = [20, 100];
 
 /**
  * Runs `attempt` up to three times, while `judge` finds its error worth another try.
@@ -23,14 +23,14 @@ const PAUSES = [20, 100];
  * @param attempt something that is safe to run twice
  * @throws Outage when the tries are used up or another is no use; the error itself when it is a bug
  */
-export async function withRetries<T>(attempt: () => Promise<T>, judge: (error: unknown) => Verdict): Promise<T> {
+export async function withRetries<T>(attempt: () => Promise<T>, judge: (error: unknown) => Retryability): Promise<T> {
   for (let failures = 0; ; failures++) {
     try {
       return await attempt();
     } catch (error) {
       const verdict = judge(error);
       if (verdict === "bug") throw error;
-      const pause = PAUSES[failures];
+      const pause = RETRY_PAUSES_MS[failures];
       if (verdict === "outage" || pause === undefined) throw new Outage(error);
       await scheduler.wait(pause * (0.5 + Math.random()));
     }
@@ -43,13 +43,13 @@ const D1_TRANSIENT =
   /Network connection lost|caused object to be reset|reset because its code was updated|transient issue/;
 
 /** Judges an error that a D1 call threw. A write that was answered by a transient one may have committed. */
-export function judgeD1(error: unknown): Verdict {
+export function classifyD1Error(error: unknown): Retryability {
   if (!(error instanceof Error) || error.name !== "Error" || D1_BUG.test(error.message)) return "bug";
   return D1_TRANSIENT.test(error.message) ? "retry" : "outage";
 }
 
 /** Judges an error that a call to an object threw, by the marks that the runtime leaves on it. */
-export function judgeObject(error: unknown): Verdict {
+export function classifyObjectError(error: unknown): Retryability {
   if (!(error instanceof Error) || error.name !== "Error") return "bug";
   const marked = (mark: "retryable" | "overloaded") => Reflect.get(error, mark) === true;
   return marked("retryable") && !marked("overloaded") ? "retry" : "outage";

@@ -3,16 +3,16 @@ import type { InferSelectModel } from "drizzle-orm";
 import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries, webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
-import { FAILING_FOR, nextAttempt } from "./schedule";
-import type { Sent } from "./send";
+import { DISABLE_AFTER_FAILING_MS, nextAttempt } from "./schedule";
+import type { AttemptResult } from "./send";
 
 type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;
 
 /** How many attempts of a delivery are kept, the newest. */
-export const ATTEMPTS_KEPT = 50;
+export const MAX_ATTEMPTS_KEPT = 50;
 
 /** A delivery that is due, and where it goes. */
-export interface Due
+export interface DueDelivery
   extends Pick<DeliveryRow, "position" | "attempted" | "failures">,
     Pick<
       InferSelectModel<typeof webhookEndpoints>,
@@ -20,14 +20,14 @@ export interface Due
     > {}
 
 /** The deliveries of an endpoint that are due longest; none while it is disabled. One round trip. */
-export function findDue(db: Database, endpointId: number, now: number, limit: number): Promise<Due[]> {
+export function findDue(db: Database, endpointId: number, now: number, limit: number): Promise<DueDelivery[]> {
   const sql = `
   SELECT position, attempted, failures, merchant_id, url, secret, previous_secret, previous_secret_ends_at
   FROM webhook_endpoints AS endpoint
   JOIN webhook_deliveries AS due INDEXED BY webhook_deliveries_due ON due.endpoint_id = endpoint.id
   WHERE endpoint.id = ?1 AND disabled_at IS NULL AND deleted_at IS NULL AND next_attempt_at <= ?2
   ORDER BY next_attempt_at, position LIMIT ?3`;
-  return db.all<Due>(db.prepare(sql).bind(endpointId, now, limit));
+  return db.all<DueDelivery>(db.prepare(sql).bind(endpointId, now, limit));
 }
 
 /** When the next delivery of an endpoint is due; null when none is, or it is disabled. One round trip. */
@@ -81,27 +81,27 @@ export const OPEN_OF_PAYMENT = `
 // An attempt is recorded once, however often its batch runs: it is the one after so many.
 const RECORD = `
   UPDATE webhook_deliveries SET
-    attempts = json_insert(iif(json_array_length(attempts) < ${ATTEMPTS_KEPT}, attempts, json_remove(attempts, '$[0]')),
+    attempts = json_insert(iif(json_array_length(attempts) < ${MAX_ATTEMPTS_KEPT}, attempts, json_remove(attempts, '$[0]')),
       '$[#]', json(?4)),
     attempted = attempted + 1, failures = ?5,
     state = iif(state = 'pending', ?6, state), next_attempt_at = iif(state = 'pending', ?7, NULL)
   WHERE endpoint_id = ?1 AND position = ?2 AND attempted = ?3`;
 
-const LET_NEXT_GO = `
+const RELEASE_NEXT = `
   UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ?3
   WHERE endpoint_id = ?1 AND state = 'waiting' AND position = (SELECT min(position) FROM (${OPEN_OF_PAYMENT}))`;
 
 // What came of an attempt says nothing of another URL that the endpoint has been given since.
-const BEGIN_TO_FAIL =
+const MARK_FAILING =
   "UPDATE webhook_endpoints SET failing_since = ?2 WHERE id = ?1 AND url = ?3 AND failing_since IS NULL";
-const FAIL_NO_MORE = "UPDATE webhook_endpoints SET failing_since = NULL WHERE id = ?1 AND failing_since IS NOT NULL";
+const CLEAR_FAILING = "UPDATE webhook_endpoints SET failing_since = NULL WHERE id = ?1 AND failing_since IS NOT NULL";
 
 const DISABLE = `
   UPDATE webhook_endpoints SET disabled_at = ?2, disabled_reason = ?3, updated_at = max(updated_at, ?2)
   WHERE id = ?1 AND url = ?4 AND disabled_at IS NULL AND deleted_at IS NULL
-  AND (?3 = 'gone' OR failing_since <= ?2 - ${FAILING_FOR})`;
+  AND (?3 = 'gone' OR failing_since <= ?2 - ${DISABLE_AFTER_FAILING_MS})`;
 
-const TELL_OF_DISABLING = `
+const RECORD_DISABLING = `
   INSERT INTO account_events
     (merchant_id, type, subject, data, actor_merchant_id, request_id, commit_id, created_at)
   SELECT merchant_id, 'webhook_endpoint.disabled', CAST(id AS TEXT), json_object('reason', ?2), merchant_id, ?3, ?3, ?4
@@ -110,7 +110,7 @@ const TELL_OF_DISABLING = `
 const GONE = 410;
 
 /** What a delivery is after an attempt, and when it is tried again. */
-function judge({ failures }: Due, { succeeded, retryAfter }: Sent, now: number, random: number) {
+function judge({ failures }: DueDelivery, { succeeded, retryAfter }: AttemptResult, now: number, random: number) {
   if (succeeded) return { state: "succeeded" as const, failures: 0, next: null };
   const next = nextAttempt(failures + 1, now, retryAfter, random);
   return { state: next === null ? ("exhausted" as const) : ("pending" as const), failures: failures + 1, next };
@@ -125,8 +125,8 @@ function judge({ failures }: Due, { succeeded, retryAfter }: Sent, now: number, 
 export async function recordAttempt(
   db: Database,
   endpointId: number,
-  due: Due,
-  sent: Sent,
+  due: DueDelivery,
+  sent: AttemptResult,
   { now, random, commitId }: { now: number; random: number; commitId: string },
 ): Promise<{ state: DeliveryState; disabled: boolean }> {
   const { state, failures, next } = judge(due, sent, now, random);
@@ -135,23 +135,23 @@ export async function recordAttempt(
   const own = db
     .prepare(RECORD)
     .bind(endpointId, position, attempted, JSON.stringify(sent.attempt), failures, state, next);
-  const letNextGo = db.prepare(LET_NEXT_GO).bind(endpointId, position, now);
+  const releaseNext = db.prepare(RELEASE_NEXT).bind(endpointId, position, now);
   const { rows } = await db.batch<object>(
     sent.succeeded
-      ? [own, letNextGo, db.prepare(FAIL_NO_MORE).bind(endpointId)]
+      ? [own, releaseNext, db.prepare(CLEAR_FAILING).bind(endpointId)]
       : [
           own,
-          letNextGo,
-          db.prepare(BEGIN_TO_FAIL).bind(endpointId, now, due.url),
+          releaseNext,
+          db.prepare(MARK_FAILING).bind(endpointId, now, due.url),
           db.prepare(DISABLE).bind(endpointId, now, reason, due.url),
-          db.prepare(TELL_OF_DISABLING).bind(endpointId, reason, commitId, now),
+          db.prepare(RECORD_DISABLING).bind(endpointId, reason, commitId, now),
         ],
   );
   return { state, disabled: !sent.succeeded && (rows.at(-1) ?? []).length > 0 };
 }
 
 /** Open deliveries that are cancelled in one step, or a few more. */
-const CANCELLED_AT_ONCE = 500;
+const CANCEL_BATCH_SIZE = 500;
 
 /**
  * Cancels all open deliveries of an endpoint that is disabled or deleted; those of a payment go together. Of one that
@@ -163,7 +163,7 @@ export async function cancelOpen(db: Database, endpointId: number): Promise<numb
   WHERE endpoint_id = ?1 AND state IN ('waiting', 'pending') AND position IN (
     SELECT place.value FROM (
       SELECT position FROM webhook_deliveries INDEXED BY webhook_deliveries_due
-      WHERE endpoint_id = ?1 AND next_attempt_at IS NOT NULL LIMIT ${CANCELLED_AT_ONCE}) AS chosen
+      WHERE endpoint_id = ?1 AND next_attempt_at IS NOT NULL LIMIT ${CANCEL_BATCH_SIZE}) AS chosen
     JOIN webhook_endpoints AS endpoint
       ON endpoint.id = ?1 AND (endpoint.disabled_at IS NOT NULL OR endpoint.deleted_at IS NOT NULL)
     JOIN events AS event ON event.merchant_id = endpoint.merchant_id AND event.position = chosen.position
@@ -174,6 +174,6 @@ export async function cancelOpen(db: Database, endpointId: number): Promise<numb
   for (;;) {
     const step = await db.all(db.prepare(sql).bind(endpointId));
     cancelled += step.length;
-    if (step.length < CANCELLED_AT_ONCE) return cancelled;
+    if (step.length < CANCEL_BATCH_SIZE) return cancelled;
   }
 }

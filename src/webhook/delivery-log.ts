@@ -20,7 +20,7 @@ export interface Delivery extends Omit<DeliveryRow, "attempts" | "endpoint_id" |
 const DELIVERY = `
   delivery.position, delivery.state, delivery.next_attempt_at, delivery.attempted, delivery.attempts, delivery.created_at,
   event.payment_id, event.sequence, event.type`;
-const ITS_EVENT = "events AS event ON event.merchant_id = ?1 AND event.position = delivery.position";
+const JOIN_EVENT = "events AS event ON event.merchant_id = ?1 AND event.position = delivery.position";
 
 type FoundDelivery = Omit<Delivery, "attempts"> & { attempts: string };
 
@@ -28,7 +28,7 @@ function readDelivery(row: FoundDelivery): Delivery {
   return { ...row, attempts: JSON.parse(row.attempts) };
 }
 
-export interface LogQuestion {
+export interface DeliveryQuery {
   /** Only deliveries of events before this position. */
   readonly before: number | null;
   readonly limit: number;
@@ -38,7 +38,7 @@ export interface LogQuestion {
 }
 
 /** How many deliveries, for each one asked for, are looked at where a filter is given. */
-export const DELIVERIES_LOOKED_AT_PER_ROW = 10;
+export const MAX_DELIVERIES_SCANNED_PER_RESULT = 10;
 
 /**
  * The deliveries of an endpoint, newest event first, and the position to go on before; null at the end. Where a
@@ -48,18 +48,18 @@ export async function listDeliveries(
   db: Database,
   merchantId: number,
   endpointId: number,
-  { before, limit, states, types, paymentId }: LogQuestion,
+  { before, limit, states, types, paymentId }: DeliveryQuery,
 ): Promise<{ deliveries: Delivery[]; end: number | null }> {
   const filters = [
     ...(states ? ["delivery.state IN (SELECT value FROM json_each(?5))"] : []),
     ...(types ? ["event.type IN (SELECT value FROM json_each(?6))"] : []),
     ...(paymentId === undefined ? [] : ["event.payment_id = ?7"]),
   ];
-  const looked = filters.length > 0 ? limit * DELIVERIES_LOOKED_AT_PER_ROW : limit;
+  const looked = filters.length > 0 ? limit * MAX_DELIVERIES_SCANNED_PER_RESULT : limit;
   const seen = `
     SELECT * FROM webhook_deliveries WHERE endpoint_id = ?2 AND position < ?3 ORDER BY position DESC LIMIT ${looked}`;
   const found = `
-  SELECT ${DELIVERY} FROM (${seen}) AS delivery CROSS JOIN ${ITS_EVENT}
+  SELECT ${DELIVERY} FROM (${seen}) AS delivery CROSS JOIN ${JOIN_EVENT}
   ${filters.length > 0 ? `WHERE ${filters.join(" AND ")}` : ""} ORDER BY delivery.position DESC LIMIT ?4`;
   const last = `
   SELECT min(position) AS last, (SELECT min(position) FROM webhook_deliveries WHERE endpoint_id = ?1) AS oldest
@@ -96,7 +96,7 @@ export async function findDelivery(
   SELECT ${DELIVERY} FROM payments
   JOIN webhook_deliveries AS delivery
     ON delivery.endpoint_id = ?2 AND delivery.position = event_positions ->> ?4
-  JOIN ${ITS_EVENT} WHERE payments.id = ?3 AND payments.merchant_id = ?1`;
+  JOIN ${JOIN_EVENT} WHERE payments.id = ?3 AND payments.merchant_id = ?1`;
   const [row] = await db.all<FoundDelivery>(
     db.prepare(sql).bind(merchantId, endpointId, paymentId, `$[${sequence - 1}]`),
   );

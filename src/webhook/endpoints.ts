@@ -1,6 +1,6 @@
 /** Every D1 statement about webhook endpoints. */
 import type { InferSelectModel } from "drizzle-orm";
-import { type Changed, change, UNTOLD } from "../account/trail";
+import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "../account/trail";
 import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { webhookEndpoints } from "../outbox/tables";
@@ -9,14 +9,14 @@ import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { makeSecret } from "./signature";
 
-type EndpointRow = InferSelectModel<typeof webhookEndpoints>;
+type WebhookEndpointRow = InferSelectModel<typeof webhookEndpoints>;
 
 /** An endpoint; times in milliseconds. */
-export interface Endpoint extends Omit<EndpointRow, "types"> {
+export interface WebhookEndpoint extends Omit<WebhookEndpointRow, "types"> {
   readonly types: readonly EventType[];
 }
 
-const COLUMNS: Readonly<Record<keyof EndpointRow, true>> = {
+const COLUMNS: Readonly<Record<keyof WebhookEndpointRow, true>> = {
   id: true,
   merchant_id: true,
   url: true,
@@ -31,12 +31,12 @@ const COLUMNS: Readonly<Record<keyof EndpointRow, true>> = {
   created_at: true,
   updated_at: true,
 };
-const ENDPOINT = Object.keys(COLUMNS).join(", ");
+const WEBHOOK_ENDPOINT_COLUMNS = Object.keys(COLUMNS).join(", ");
 
 /** How many endpoints a merchant may have: each is a row more for every event. */
-export const MOST_ENDPOINTS = 20;
+export const MAX_ENDPOINTS = 20;
 
-function readRow(row: EndpointRow): Endpoint {
+function readRow(row: WebhookEndpointRow): WebhookEndpoint {
   return { ...row, types: JSON.parse(row.types) };
 }
 
@@ -46,7 +46,7 @@ export function secretsOf(
     secret,
     previous_secret,
     previous_secret_ends_at,
-  }: Pick<EndpointRow, "secret" | "previous_secret" | "previous_secret_ends_at">,
+  }: Pick<WebhookEndpointRow, "secret" | "previous_secret" | "previous_secret_ends_at">,
   now: number,
 ): string[] {
   const isValid = previous_secret !== null && previous_secret_ends_at !== null && now < previous_secret_ends_at;
@@ -54,86 +54,90 @@ export function secretsOf(
 }
 
 /** Reads an endpoint of a merchant; null when there is none, or, unless it is asked for, a deleted one. One round trip. */
-export async function findEndpoint(
+export async function findWebhookEndpoint(
   db: Database,
   merchantId: number,
   id: number,
   { deleted = false }: { deleted?: boolean } = {},
-): Promise<Endpoint | null> {
-  const sql = `SELECT ${ENDPOINT} FROM webhook_endpoints WHERE id = ? AND merchant_id = ?`;
-  const [row] = await db.all<EndpointRow>(db.prepare(sql).bind(id, merchantId));
+): Promise<WebhookEndpoint | null> {
+  const sql = `SELECT ${WEBHOOK_ENDPOINT_COLUMNS} FROM webhook_endpoints WHERE id = ? AND merchant_id = ?`;
+  const [row] = await db.all<WebhookEndpointRow>(db.prepare(sql).bind(id, merchantId));
   return row && (deleted || row.deleted_at === null) ? readRow(row) : null;
 }
 
 /** A page of a merchant's endpoints, newest first. One round trip. */
-export async function listEndpoints(db: Database, merchantId: number, window: Window): Promise<Page<Endpoint>> {
+export async function listWebhookEndpoints(
+  db: Database,
+  merchantId: number,
+  window: Window,
+): Promise<Page<WebhookEndpoint>> {
   const { position, backward, limit } = window;
   const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
   const where = position ? `AND id ${compare} ?3` : "";
   const sql = `
-  SELECT ${ENDPOINT} FROM webhook_endpoints WHERE merchant_id = ?1 AND deleted_at IS NULL ${where}
+  SELECT ${WEBHOOK_ENDPOINT_COLUMNS} FROM webhook_endpoints WHERE merchant_id = ?1 AND deleted_at IS NULL ${where}
   ORDER BY id ${order} LIMIT ?2`;
   const place = position ? [position.id] : [];
-  const found = await db.all<EndpointRow>(db.prepare(sql).bind(merchantId, limit + 1, ...place));
+  const found = await db.all<WebhookEndpointRow>(db.prepare(sql).bind(merchantId, limit + 1, ...place));
   return pageOf(window, found.map(readRow), ({ id, created_at }) => ({ at: created_at, id }));
 }
 
 const SUBJECT = "SELECT merchant_id, CAST(id AS TEXT) FROM webhook_endpoints WHERE id =";
 
 /** An endpoint's own condition: the merchant's, and there. */
-const ITS_OWN = (id: string) => `id = ${id} AND merchant_id = ?2 AND deleted_at IS NULL`;
+const OWNED_ENDPOINT = (id: string) => `id = ${id} AND merchant_id = ?2 AND deleted_at IS NULL`;
 
-export type MadeSecret =
+export type CreatedSecret =
   /** The secret itself is known to this request alone. */
-  { tag: "made"; id: number; secret: string } | Exclude<Changed, { tag: "changed" }>;
+  { tag: "made"; id: number; secret: string } | Exclude<ChangeResult, { tag: "changed" }>;
 
-function madeBy(changed: Changed, secret: string): MadeSecret {
+function toCreatedSecret(changed: ChangeResult, secret: string): CreatedSecret {
   return changed.tag === "changed" ? { tag: "made", id: Number(changed.subject), secret } : changed;
 }
 
-export interface NewEndpoint {
+export interface NewWebhookEndpoint {
   readonly url: string;
   readonly types: readonly EventType[];
 }
 
 /** Creates an endpoint; `unchanged` when the merchant has as many as it may. One round trip. */
-export async function createEndpoint(
+export async function createWebhookEndpoint(
   db: Database,
   origin: Origin,
   idempotency: Idempotency | null,
-  { url, types }: NewEndpoint,
-): Promise<MadeSecret> {
+  { url, types }: NewWebhookEndpoint,
+): Promise<CreatedSecret> {
   const secret = makeSecret();
-  const changed = await change(db, origin, idempotency, {
+  const changed = await applyChange(db, origin, idempotency, {
     type: "webhook_endpoint.created",
     first: {
       sql: `
   INSERT INTO webhook_endpoints (merchant_id, url, types, secret, created_at, updated_at)
-  SELECT ?2, ?4, ?5, ?6, ?7, ?7 WHERE ${UNTOLD}
-  AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ?2 AND deleted_at IS NULL) < ${MOST_ENDPOINTS}`,
+  SELECT ?2, ?4, ?5, ?6, ?7, ?7 WHERE ${NOT_YET_APPLIED}
+  AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ?2 AND deleted_at IS NULL) < ${MAX_ENDPOINTS}`,
       values: [url, JSON.stringify(types), secret, origin.now],
     },
     subject: { sql: `${SUBJECT} last_insert_rowid()`, values: [] },
     data: { url, types },
   });
-  return madeBy(changed, secret);
+  return toCreatedSecret(changed, secret);
 }
 
-export interface EndpointChange {
+export interface WebhookEndpointChange {
   readonly url?: string | undefined;
   readonly types?: readonly EventType[] | undefined;
   readonly enabled?: boolean | undefined;
 }
 
 /** Changes an endpoint; `unchanged` when there is none, or that is how it is. One round trip. */
-export function updateEndpoint(
+export function updateWebhookEndpoint(
   db: Database,
   origin: Origin,
   id: number,
-  { url, types, enabled }: EndpointChange,
-): Promise<Changed> {
+  { url, types, enabled }: WebhookEndpointChange,
+): Promise<ChangeResult> {
   const wanted = types ? JSON.stringify(types) : null;
-  return change(db, origin, null, {
+  return applyChange(db, origin, null, {
     type: "webhook_endpoint.updated",
     first: {
       sql: `
@@ -141,7 +145,7 @@ export function updateEndpoint(
     disabled_at = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, ?8) ELSE disabled_at END,
     disabled_reason = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_reason, 'requested') ELSE disabled_reason END,
     failing_since = iif((?7 = 1 AND disabled_at IS NOT NULL) OR url <> coalesce(?5, url), NULL, failing_since)
-  WHERE ${ITS_OWN("?4")} AND ${UNTOLD}
+  WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}
   AND (url IS NOT coalesce(?5, url) OR types IS NOT coalesce(?6, types) OR (disabled_at IS NULL) IS NOT coalesce(?7, disabled_at IS NULL))`,
       values: [id, url ?? null, wanted, enabled === undefined ? null : Number(enabled), origin.now],
     },
@@ -151,11 +155,11 @@ export function updateEndpoint(
 }
 
 /** Deletes an endpoint; `unchanged` when there is none. Its deliveries stay. One round trip. */
-export function deleteEndpoint(db: Database, origin: Origin, id: number): Promise<Changed> {
-  return change(db, origin, null, {
+export function deleteWebhookEndpoint(db: Database, origin: Origin, id: number): Promise<ChangeResult> {
+  return applyChange(db, origin, null, {
     type: "webhook_endpoint.deleted",
     first: {
-      sql: `UPDATE webhook_endpoints SET deleted_at = ?5, updated_at = max(updated_at, ?5) WHERE ${ITS_OWN("?4")} AND ${UNTOLD}`,
+      sql: `UPDATE webhook_endpoints SET deleted_at = ?5, updated_at = max(updated_at, ?5) WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}`,
       values: [id, origin.now],
     },
     subject: { sql: `${SUBJECT} ?10`, values: [id] },
@@ -172,20 +176,20 @@ export async function rollSecret(
   origin: Origin,
   idempotency: Idempotency | null,
   { id, overlap }: { id: number; overlap: number },
-): Promise<MadeSecret> {
+): Promise<CreatedSecret> {
   const secret = makeSecret();
   const end = origin.now + overlap;
-  const changed = await change(db, origin, idempotency, {
+  const changed = await applyChange(db, origin, idempotency, {
     type: "webhook_endpoint.rolled",
     first: {
       sql: `
   UPDATE webhook_endpoints SET secret = ?5, previous_secret = secret, previous_secret_ends_at = ?6,
     updated_at = max(updated_at, ?7)
-  WHERE ${ITS_OWN("?4")} AND ${UNTOLD}`,
+  WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}`,
       values: [id, secret, end, origin.now],
     },
     subject: { sql: `${SUBJECT} ?10`, values: [id] },
     data: { previous_secret_ends_at: end },
   });
-  return madeBy(changed, secret);
+  return toCreatedSecret(changed, secret);
 }

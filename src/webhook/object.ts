@@ -1,8 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { findEventsAt } from "../payment/history";
-import { presentEvent } from "../payment/presentation";
+import { toEventResponse } from "../payment/response";
 import { Database } from "../storage/database";
-import { cancelOpen, type Due, findDue, nextDue, recordAttempt } from "./deliveries";
+import { cancelOpen, type DueDelivery, findDue, nextDue, recordAttempt } from "./deliveries";
 import { secretsOf } from "./endpoints";
 import { send } from "./send";
 
@@ -10,24 +10,24 @@ import { send } from "./send";
  * Deliveries of one endpoint on their way at once. Of one invocation, the runtime lets six connections wait for an
  * answer; a seventh would spend its time, and be taken for a failure, before it has begun. One is left for D1.
  */
-export const AT_ONCE = 5;
+export const MAX_CONCURRENT_DELIVERIES = 5;
 /** How long one run goes on, in milliseconds; another takes over from it, before the runtime would end it. */
-const RUN_FOR = 10 * 60_000;
+const MAX_RUN_MS = 10 * 60_000;
 /**
  * Deliveries that one run begins; another takes over from it. An invocation may ask D1 for 1,000 statements, and each
  * delivery takes up to eight.
  */
-export const BEGUN_IN_A_RUN = 100;
+export const MAX_DELIVERIES_PER_RUN = 100;
 /** While something is on its way, how long not to look for what has become due, in milliseconds. */
-const LOOK_AGAIN_AFTER = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 /** How long to leave D1 alone when it is out of reach, in milliseconds. */
-const PAUSE_AFTER_OUTAGE = 30_000;
+const OUTAGE_PAUSE_MS = 30_000;
 
 /**
  * One endpoint's line: the object named by the endpoint's id sends what is due to it, and nobody else's deliveries
  * wait for that. What is due is in D1 alone; the object keeps an alarm, so that a run that breaks off begins again.
  */
-export class EndpointObject extends DurableObject<Env> {
+export class WebhookEndpointObject extends DurableObject<Env> {
   #isRunning = false;
   /** Whether something has become due that the run has not looked for yet. */
   #isWoken = false;
@@ -51,7 +51,7 @@ export class EndpointObject extends DurableObject<Env> {
       console.error(
         JSON.stringify({ message: "deliveries broke off", endpoint_id: this.ctx.id.name, cause: String(error) }),
       );
-      next = Date.now() + PAUSE_AFTER_OUTAGE;
+      next = Date.now() + OUTAGE_PAUSE_MS;
     } finally {
       this.#isRunning = false;
     }
@@ -62,21 +62,23 @@ export class EndpointObject extends DurableObject<Env> {
   /** Sends all that is due; when something will be again, or null. */
   async #run(endpointId: number): Promise<number | null> {
     const db = new Database(this.env.DB);
-    const end = Date.now() + RUN_FOR;
+    const end = Date.now() + MAX_RUN_MS;
     const onTheirWay = new Map<number, Promise<void>>();
     let begun = 0;
     // What was sent and could not be recorded is due still: to go on would be to send it again and again.
     const unrecorded: unknown[] = [];
     try {
-      while (Date.now() < end && begun < BEGUN_IN_A_RUN && unrecorded.length === 0) {
+      while (Date.now() < end && begun < MAX_DELIVERIES_PER_RUN && unrecorded.length === 0) {
         this.#isWoken = false;
         const told = new Promise<void>((resolve) => {
           this.#look = resolve;
         });
         // What comes back while D1 is asked may be found as it was before: it is not sent again for that.
         const away = new Set(onTheirWay.keys());
-        const due = await findDue(db, endpointId, Date.now(), AT_ONCE);
-        const fresh = due.filter(({ position }) => !away.has(position)).slice(0, AT_ONCE - onTheirWay.size);
+        const due = await findDue(db, endpointId, Date.now(), MAX_CONCURRENT_DELIVERIES);
+        const fresh = due
+          .filter(({ position }) => !away.has(position))
+          .slice(0, MAX_CONCURRENT_DELIVERIES - onTheirWay.size);
         for (const delivery of await withBodies(db, fresh)) {
           const { position } = delivery.due;
           const done = this.#deliver(db, endpointId, delivery)
@@ -89,7 +91,7 @@ export class EndpointObject extends DurableObject<Env> {
           begun++;
         }
         if (onTheirWay.size === 0) return await nextDue(db, endpointId);
-        await atMost(LOOK_AGAIN_AFTER, told);
+        await atMost(POLL_INTERVAL_MS, told);
       }
     } finally {
       // Also when D1 is out of reach: another run would send again what is still on its way.
@@ -134,20 +136,20 @@ async function atMost(milliseconds: number, told: Promise<void>): Promise<void> 
 }
 
 interface Outgoing {
-  readonly due: Due;
+  readonly due: DueDelivery;
   readonly id: string;
   readonly body: string;
 }
 
 /** The messages of deliveries: each tells its event, in the same words on every attempt. */
-async function withBodies(db: Database, due: readonly Due[]): Promise<Outgoing[]> {
+async function withBodies(db: Database, due: readonly DueDelivery[]): Promise<Outgoing[]> {
   const [first] = due;
   if (!first) return [];
   const byPosition = new Map(due.map((delivery) => [delivery.position, delivery]));
   const events = await findEventsAt(db, first.merchant_id, [...byPosition.keys()]);
   return events.flatMap((event) => {
     const delivery = byPosition.get(event.position);
-    const shown = presentEvent(event);
+    const shown = toEventResponse(event);
     return delivery ? [{ due: delivery, id: shown.id, body: JSON.stringify(shown) }] : [];
   });
 }

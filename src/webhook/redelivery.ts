@@ -42,7 +42,7 @@ const firstFrom = (time: string) => {
 };
 
 /** Events that one replay sends again, at most. */
-export const REPLAYED_AT_ONCE = 1_000;
+export const MAX_EVENTS_PER_REPLAY = 1_000;
 
 export interface Range {
   /** In milliseconds; the first is included, the second is not. */
@@ -67,7 +67,7 @@ export async function replayRange(
   now: number,
 ): Promise<{ replayed: DeliveryId[]; end: number | null }> {
   const range = `
-  SELECT max(first, ?3 + 1) AS first, min(beyond, max(first, ?3 + 1) + ${REPLAYED_AT_ONCE}) AS last, beyond
+  SELECT max(first, ?3 + 1) AS first, min(beyond, max(first, ?3 + 1) + ${MAX_EVENTS_PER_REPLAY}) AS last, beyond
   FROM (SELECT ${firstFrom("?4")} AS first, ${firstFrom("?5")} AS beyond)`;
   const sql = `
   INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at)

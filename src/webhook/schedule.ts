@@ -5,7 +5,7 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
 /** The pause after the first failure, the second, and so on; after the last, a delivery is given up. */
-export const PAUSES: readonly number[] = [
+export const RETRY_PAUSES_MS: readonly number[] = [
   ...[5 * SECOND, 5 * MINUTE, 30 * MINUTE],
   ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR),
 ];
@@ -14,10 +14,10 @@ export const PAUSES: readonly number[] = [
 const JITTER = 0.2;
 
 /** No endpoint is waited for longer than this, whatever it asks for. */
-const LONGEST = 24 * HOUR;
+const MAX_RETRY_AFTER_MS = 24 * HOUR;
 
 /** An endpoint that has only failed for so long is disabled. */
-export const FAILING_FOR = 5 * 24 * HOUR;
+export const DISABLE_AFTER_FAILING_MS = 5 * 24 * HOUR;
 
 /**
  * When the next attempt is due; null when the delivery is given up.
@@ -27,9 +27,9 @@ export const FAILING_FOR = 5 * 24 * HOUR;
  * @param random from 0 to 1
  */
 export function nextAttempt(failures: number, now: number, retryAfter: number | null, random: number): number | null {
-  const pause = PAUSES[failures - 1];
+  const pause = RETRY_PAUSES_MS[failures - 1];
   if (pause === undefined) return null;
-  return now + Math.max(Math.round(pause * (1 + JITTER * random)), Math.min(retryAfter ?? 0, LONGEST));
+  return now + Math.max(Math.round(pause * (1 + JITTER * random)), Math.min(retryAfter ?? 0, MAX_RETRY_AFTER_MS));
 }
 
 const HTTP_DATE = /^[A-Z][a-z]+, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT$/;

@@ -4,9 +4,9 @@ import { signedHeaders } from "./signature";
 import { readUrl } from "./url";
 
 /** In milliseconds, for the whole answer. */
-export const TIMEOUT = 15_000;
+export const TIMEOUT_MS = 15_000;
 /** In bytes: what is kept of an answer. */
-export const KEPT_OF_ANSWER = 2_048;
+export const MAX_RESPONSE_BYTES_KEPT = 2_048;
 
 export interface Message {
   /** The same on every attempt. */
@@ -35,7 +35,7 @@ export interface Attempt {
   readonly answer: string;
 }
 
-export interface Sent {
+export interface AttemptResult {
   readonly attempt: Attempt;
   readonly succeeded: boolean;
   /** How long the endpoint asked to be left alone, in milliseconds. */
@@ -43,7 +43,7 @@ export interface Sent {
 }
 
 /** Sends a message once. Never throws: whatever goes wrong is what came of it. */
-export async function send({ url, secrets, allowLoopback }: Target, { id, body }: Message): Promise<Sent> {
+export async function send({ url, secrets, allowLoopback }: Target, { id, body }: Message): Promise<AttemptResult> {
   const at = Date.now();
   const sent = (status: number | null, error: string | null, answer: string, retryAfter: number | null = null) => ({
     attempt: { at, duration_ms: Math.max(Date.now() - at, 0), status, error, answer },
@@ -64,13 +64,13 @@ export async function send({ url, secrets, allowLoopback }: Target, { id, body }
       body,
       // A redirect is no success: it would take the message to where nobody has said it may go.
       redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const retryAfter = readRetryAfter(response.headers.get("Retry-After"), at);
     return sent(response.status, null, await beginningOf(response), retryAfter);
   } catch (error) {
     const isTimeout = error instanceof Error && error.name === "TimeoutError";
-    return sent(null, isTimeout ? `No answer within ${TIMEOUT / 1000} seconds` : "No connection", "");
+    return sent(null, isTimeout ? `No answer within ${TIMEOUT_MS / 1000} seconds` : "No connection", "");
   }
 }
 
@@ -81,9 +81,9 @@ async function beginningOf({ body }: Response): Promise<string> {
   let length = 0;
   try {
     for await (const chunk of body as ReadableStream<Uint8Array>) {
-      chunks.push(chunk.subarray(0, KEPT_OF_ANSWER - length));
+      chunks.push(chunk.subarray(0, MAX_RESPONSE_BYTES_KEPT - length));
       length += chunk.byteLength;
-      if (length >= KEPT_OF_ANSWER) break;
+      if (length >= MAX_RESPONSE_BYTES_KEPT) break;
     }
   } catch {
     // What has come is kept.

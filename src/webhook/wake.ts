@@ -3,15 +3,15 @@
 import type { DeliveryMessage } from "../outbox/outbox";
 import { Database } from "../storage/database";
 import { cancelOpen, findOverdue } from "./deliveries";
-import type { EndpointObject } from "./object";
+import type { WebhookEndpointObject } from "./object";
 
 /** How long a delivery may be due before the sweep takes it for forgotten, in milliseconds. */
-const FORGOTTEN_AFTER = 30_000;
+const OVERDUE_AFTER_MS = 30_000;
 /** Endpoints that one sweep wakes, within what a Worker may ask for in one run; the next one wakes the rest. */
-const SWEPT_AT_ONCE = 500;
+const MAX_ENDPOINTS_PER_SWEEP = 500;
 
 /** Wakes an endpoint; whether that has worked. */
-async function wake(objects: DurableObjectNamespace<EndpointObject>, endpointId: number): Promise<boolean> {
+async function wake(objects: DurableObjectNamespace<WebhookEndpointObject>, endpointId: number): Promise<boolean> {
   try {
     await objects.getByName(String(endpointId)).wake();
     return true;
@@ -22,9 +22,9 @@ async function wake(objects: DurableObjectNamespace<EndpointObject>, endpointId:
 }
 
 /** Wakes the endpoints that a batch of messages is about, each once; who cannot be woken is asked again later. */
-export async function wakeEndpoints(
+export async function wakeWebhookEndpoints(
   { messages }: MessageBatch<DeliveryMessage>,
-  objects: DurableObjectNamespace<EndpointObject>,
+  objects: DurableObjectNamespace<WebhookEndpointObject>,
 ): Promise<void> {
   const endpointIds = new Set(messages.flatMap(({ body }) => body.deliveries.map(({ endpoint_id }) => endpoint_id)));
   const failed = new Set<number>();
@@ -39,7 +39,7 @@ export async function wakeEndpoints(
   }
 }
 
-export interface Swept {
+export interface SweepResult {
   woken: number;
   /** Deliveries of endpoints that are disabled or deleted. */
   cancelled: number;
@@ -48,12 +48,12 @@ export interface Swept {
 /** Wakes every endpoint with a delivery that should have been sent by now, and cancels what is left of those that are no more. */
 export async function sweepDeliveries(
   d1: D1Database,
-  objects: DurableObjectNamespace<EndpointObject>,
+  objects: DurableObjectNamespace<WebhookEndpointObject>,
   now: number,
-): Promise<Swept> {
+): Promise<SweepResult> {
   const db = new Database(d1);
-  const swept: Swept = { woken: 0, cancelled: 0 };
-  const overdue = await findOverdue(db, now - FORGOTTEN_AFTER, SWEPT_AT_ONCE);
+  const swept: SweepResult = { woken: 0, cancelled: 0 };
+  const overdue = await findOverdue(db, now - OVERDUE_AFTER_MS, MAX_ENDPOINTS_PER_SWEEP);
   for (const { endpoint_id, told } of overdue) if (told && (await wake(objects, endpoint_id))) swept.woken++;
   for (const { endpoint_id, told } of overdue) if (!told) swept.cancelled += await cancelOpen(db, endpoint_id);
   return swept;

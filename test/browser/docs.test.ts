@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { makeKey } from "../../src/auth/key.ts";
+import { makeApiKey } from "../../src/auth/api-key.ts";
 import { PROJECT, type Server, startServer } from "../system/server";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -38,7 +38,7 @@ beforeAll(async () => {
     );
   });
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
-  const admin = makeKey().key;
+  const admin = makeApiKey().key;
   server = await startServer(path.join(directory, "state"), ["AUTH_MODE:required", `ADMIN_KEY:${admin}`]);
   const made = await fetch(`${server.url}/api/v1/api-keys`, {
     method: "POST",

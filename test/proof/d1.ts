@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { makeKey } from "../../src/auth/key";
+import { makeApiKey } from "../../src/auth/api-key";
 import { SCOPE_NAMES } from "../../src/scopes";
 
 const MIGRATIONS = path.join(import.meta.dirname, "../../migrations");
@@ -30,7 +30,7 @@ export class SimulatedD1 {
     for (const file of readdirSync(MIGRATIONS).sort()) {
       this.#database.exec(readFileSync(path.join(MIGRATIONS, file), "utf8"));
     }
-    const { id, key } = makeKey();
+    const { id, key } = makeApiKey();
     this.key = key;
     this.#prepare(
       "INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at) VALUES (?, 1, 'clients', ?, ?, 1)",

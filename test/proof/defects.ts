@@ -117,8 +117,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a key belongs to a merchant",
     noticedBy: "auth/access.test.ts",
     file: RUN_ACTION,
-    find: `KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?"`,
-    replace: `KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE ?1 = ?1 AND key = ?2"`,
+    find: `IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?"`,
+    replace: `IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE ?1 = ?1 AND key = ?2"`,
   },
   {
     breaks: "a payment belongs to a merchant, for reads",
@@ -150,9 +150,9 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "an action is one batch",
     file: RUN_ACTION,
-    find: "const { rows, attempts } = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch);",
-    replace: `const first = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch.slice(0, -3));
-  const second = await db.batch<KeyBefore | PaymentAfter | DeliveryId>(batch.slice(-3));
+    find: "const { rows, attempts } = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch);",
+    replace: `const first = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch.slice(0, -3));
+  const second = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch.slice(-3));
   const [rows, attempts] = [[...first.rows, ...second.rows], Math.max(first.attempts, second.attempts)];`,
   },
   {
@@ -205,11 +205,11 @@ export const DEFECTS: readonly Defect[] = [
     find: `  const { acted, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(String(id)).act(`,
+    return objects.getByName(String(id)).run(`,
     replace: `  const stub = objects.getByName(String(id));
   const { acted, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
-    return stub.act(`,
+    return stub.run(`,
   },
   {
     breaks: "a transient error of D1 is tried again",
@@ -240,8 +240,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "nobody is let in without a key",
     noticedBy: "auth/access.test.ts",
     file: AUTHORIZE,
-    find: `AUTH_MODE === "open" ? ANYBODY : null`,
-    replace: "AUTH_MODE ? ANYBODY : null",
+    find: `AUTH_MODE === "open" ? ANONYMOUS_PRINCIPAL : null`,
+    replace: "AUTH_MODE ? ANONYMOUS_PRINCIPAL : null",
   },
   {
     breaks: "a request without the scope is refused",
@@ -327,7 +327,7 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a key that manages keys is looked at anew",
     noticedBy: "account/api-keys.test.ts",
     file: AUTHORIZE,
-    find: "!MANAGING.has(scope)",
+    find: "!MANAGEMENT_SCOPES.has(scope)",
     replace: "true",
   },
   {
@@ -521,8 +521,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "an event that was taken lets the next one go",
     noticedBy: "webhook/sending.test.ts",
     file: DELIVERIES,
-    find: "[own, letNextGo, db.prepare(FAIL_NO_MORE)",
-    replace: "[own, db.prepare(FAIL_NO_MORE)",
+    find: "[own, releaseNext, db.prepare(CLEAR_FAILING)",
+    replace: "[own, db.prepare(CLEAR_FAILING)",
   },
   {
     breaks: "an event is told to the merchant's own endpoints only",
@@ -563,8 +563,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "what the queue was not told of is found by the sweep",
     noticedBy: "webhook/sending.test.ts",
     file: "src/webhook/wake.ts",
-    find: "now - FORGOTTEN_AFTER",
-    replace: "now - 1_000 * FORGOTTEN_AFTER",
+    find: "now - OVERDUE_AFTER_MS",
+    replace: "now - 1_000 * OVERDUE_AFTER_MS",
   },
   {
     breaks: "only a 2xx is a success",
@@ -666,7 +666,7 @@ function suitesFor({ noticedBy }: Defect): readonly Suite[] {
   return noticedBy === undefined ? SUITES : [["worker", ["--project", "worker", WORKER_TESTS + noticedBy]], ...SUITES];
 }
 
-export interface Verdict {
+export interface Retryability {
   readonly defect: Defect;
   /** The suite and the test that noticed; null when the defect survived. */
   readonly caughtBy: string | null;
@@ -680,9 +680,9 @@ export interface Verdict {
  *   exactly once, and, at the end, when the tests did not run with a defect: then nothing was judged
  */
 export async function plantDefects(
-  report: (verdict: Verdict) => void,
+  report: (verdict: Retryability) => void,
   defects: readonly Defect[] = DEFECTS,
-): Promise<readonly Verdict[]> {
+): Promise<readonly Retryability[]> {
   const copy = realpathSync(mkdtempSync(path.join(tmpdir(), "payments-defects-")));
   try {
     const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: PROJECT, encoding: "utf8" });
@@ -697,7 +697,7 @@ export async function plantDefects(
       if (told.tag !== "passed") throw new Error(`Without a defect, ${name}: ${told.what}`);
     }
 
-    const verdicts: Verdict[] = [];
+    const verdicts: Retryability[] = [];
     const unjudged: string[] = [];
     for (const defect of defects) {
       const target = path.join(copy, defect.file);
@@ -747,7 +747,7 @@ export interface Report {
   }[];
 }
 
-const TIMEOUT = /^Error: (Test|Hook) timed out in /;
+const TIMEOUT_MS = /^Error: (Test|Hook) timed out in /;
 
 /**
  * Reads a run. Only a test that failed has noticed: a file that does not load, a hook, a timeout, a crash or a
@@ -767,7 +767,7 @@ export function readRun(directory: string, exited: boolean, { success, testResul
   );
   if (unloaded) return { tag: "broken", what: `${path.relative(directory, unloaded.name)}: ${unloaded.message}` };
   const failed = tests.filter(({ status }) => status === "failed");
-  const noticed = failed.find(({ failureMessages }) => failureMessages.some((message) => !TIMEOUT.test(message)));
+  const noticed = failed.find(({ failureMessages }) => failureMessages.some((message) => !TIMEOUT_MS.test(message)));
   if (noticed) return { tag: "noticed", what: noticed.title };
   if (failed[0]) return { tag: "broken", what: `${failed[0].title}: timed out` };
   if (!tests.some(({ status }) => status === "passed")) return { tag: "broken", what: "no test has run" };

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { build, createKey, PROJECT, type Running, start } from "../../bench/workerd";
+import { build, createApiKey, PROJECT, type Running, start } from "../../bench/workerd";
 import { VIOLATIONS } from "../invariants";
 import { exchange } from "../system/wire";
 import { ask, type Call, finalOperations, type Intention, Memory, type Operation, type Service } from "./history";
@@ -26,7 +26,7 @@ beforeAll(async () => {
   const bundle = path.join(directory, "bundle");
   await build(CONFIGURATION, bundle);
   running = await start(CONFIGURATION, bundle, path.join(directory, "state"), PORTS.http);
-  service = { origin: running.url, key: await createKey(running.url), send: (request) => fetch(request) };
+  service = { origin: running.url, key: await createApiKey(running.url), send: (request) => fetch(request) };
 }, 120_000);
 
 afterAll(async () => {

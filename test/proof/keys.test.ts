@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { REMEMBERED_FOR } from "../../src/auth/authorize";
+import { KEY_CACHE_TTL_MS } from "../../src/auth/authorize";
 import { SimulatedD1 } from "./d1";
 import { Platform } from "./platform";
 import { World } from "./world";
@@ -26,14 +26,14 @@ async function answersAfter(change: (now: number) => string, ...milliseconds: nu
 }
 
 it("a key that is revoked elsewhere is refused once it is no longer remembered", async () => {
-  expect(REMEMBERED_FOR).toBeLessThanOrEqual(30_000);
-  const answers = await answersAfter((now) => `revoked_at = ${now}`, REMEMBERED_FOR, 10 * REMEMBERED_FOR);
+  expect(KEY_CACHE_TTL_MS).toBeLessThanOrEqual(30_000);
+  const answers = await answersAfter((now) => `revoked_at = ${now}`, KEY_CACHE_TTL_MS, 10 * KEY_CACHE_TTL_MS);
   expect(answers).toEqual([200, 401, 401]);
 });
 
 it("a key is refused from the moment on at which it expires", async () => {
-  const soon = REMEMBERED_FOR + 1_000;
+  const soon = KEY_CACHE_TTL_MS + 1_000;
   // Looked up again, and so remembered, shortly before it expires.
-  const answers = await answersAfter((now) => `expires_at = ${now + soon}`, soon - 2, soon, soon + REMEMBERED_FOR);
+  const answers = await answersAfter((now) => `expires_at = ${now + soon}`, soon - 2, soon, soon + KEY_CACHE_TTL_MS);
   expect(answers).toEqual([200, 200, 401, 401]);
 });

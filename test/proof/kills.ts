@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
-import { build, createKey, PROJECT, type Running, start } from "../../bench/workerd.ts";
+import { build, createApiKey, PROJECT, type Running, start } from "../../bench/workerd.ts";
 import { VIOLATIONS } from "../invariants.ts";
 import { type Call, type Finding, judge, type Kind, type Stored } from "./kills-judge.ts";
 import { type Clients, connect, pick, type Random, seeded, untilHealthy, write } from "./kills-writer.ts";
@@ -80,7 +80,7 @@ async function run(plan: Plan, running: Running, database: string): Promise<Outc
   const started = performance.now();
   const { seed, report } = plan;
   await untilHealthy(running.url);
-  const clients = connect(running.url, await createKey(running.url));
+  const clients = connect(running.url, await createApiKey(running.url));
   const room = descriptorGate(running);
   const findings = new Map<string, Finding>();
   let checking = 0;

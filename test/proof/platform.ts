@@ -1,5 +1,5 @@
 import { app } from "../../src/app";
-import { makeKey } from "../../src/auth/key";
+import { makeApiKey } from "../../src/auth/api-key";
 import { PaymentObject, type Reply } from "../../src/payment/object";
 import type { SimulatedD1 } from "./d1";
 import type { Service } from "./history";
@@ -32,7 +32,7 @@ const D1_FAULTS = FAULTS.filter((fault) => !fault.startsWith("object"));
 /** The configuration of a deployment, with quotas that are never used up. */
 const CONFIGURATION = {
   AUTH_MODE: "required",
-  ADMIN_KEY: makeKey().key,
+  ADMIN_KEY: makeApiKey().key,
   KEY_RATE_LIMIT: "1000/10",
   FAILURE_RATE_LIMIT: "20/60",
   IDEMPOTENCY_RETENTION_DAYS: "30",
@@ -70,7 +70,7 @@ export class Platform {
   ) {
     d1.deliver = (execute, writesPayment) => this.#deliver(execute, writesPayment);
     const getByName = (name: string) => ({
-      act: (...asked: Parameters<PaymentObject["act"]>) => this.#call(name, asked),
+      run: (...asked: Parameters<PaymentObject["run"]>) => this.#call(name, asked),
     });
     // The service uses these bindings, and of them only this much.
     this.env = { ...CONFIGURATION, DB: d1.binding, PAYMENT: { getByName } } as unknown as Env;
@@ -116,25 +116,25 @@ export class Platform {
     return result;
   }
 
-  async #call(name: string, asked: Parameters<PaymentObject["act"]>): Promise<Reply> {
+  async #call(name: string, asked: Parameters<PaymentObject["run"]>): Promise<Reply> {
     const { world } = this;
     await world.turn();
     switch (this.#strike(OBJECT_FAULTS, true)) {
       case "object: error before it acts":
         throw objectError(world.pick(OBJECT_ERRORS));
       case "object: error after it acted":
-        await this.#act(name, asked);
+        await this.#run(name, asked);
         throw objectError(world.pick(OBJECT_ERRORS));
       case "object: delay":
         await world.wait(world.below(5_000));
         break;
       case "object: delivered twice":
         // As networks do that were not told of the first arrival: one after the other, answered by the second.
-        await this.#act(name, asked);
+        await this.#run(name, asked);
         break;
       case "object: aborted in the middle": {
         // The instance is gone with all who wait for it; what it has sent to D1 is on its way.
-        const waiting = this.#act(name, asked).catch(() => {});
+        const waiting = this.#run(name, asked).catch(() => {});
         for (let turns = world.below(4); turns > 0; turns--) await world.turn();
         const error = objectError(world.pick(OBJECT_ERRORS));
         for (const { abort } of this.#objects.get(name) ?? []) abort(error);
@@ -148,15 +148,15 @@ export class Platform {
         this.#objects.set(name, [...(this.#objects.get(name) ?? []), this.#create(name)]);
         break;
     }
-    const reply = await this.#act(name, asked);
+    const reply = await this.#run(name, asked);
     await world.turn();
     return reply;
   }
 
   /** Asks a live instance; who waits for one that is aborted is told so, and not what it would have said. */
-  #act(name: string, asked: Parameters<PaymentObject["act"]>): Promise<Reply> {
+  #run(name: string, asked: Parameters<PaymentObject["run"]>): Promise<Reply> {
     const { object, aborted } = this.#instance(name);
-    return Promise.race([aborted, object.act(...asked)]);
+    return Promise.race([aborted, object.run(...asked)]);
   }
 
   #instance(name: string): Instance {

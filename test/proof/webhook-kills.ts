@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
-import { build, createKey, PROJECT, type Running, start } from "../../bench/workerd.ts";
+import { build, createApiKey, PROJECT, type Running, start } from "../../bench/workerd.ts";
 import { VIOLATIONS } from "../invariants.ts";
 import { databaseFile, until } from "./kills.ts";
 import { type Random, seeded, untilHealthy } from "./kills-writer.ts";
@@ -135,7 +135,7 @@ class Receiver {
 async function run(plan: WebhookPlan, running: Running, receiver: Receiver, file: string): Promise<WebhookOutcome> {
   const { seed, report } = plan;
   await untilHealthy(running.url);
-  const key = await createKey(running.url);
+  const key = await createApiKey(running.url);
   const headers = { Authorization: `Bearer ${key}`, "Content-Type": "application/json" };
   const api = `${running.url}/api/v1`;
   for (const host of Object.keys(RECEIVERS)) {

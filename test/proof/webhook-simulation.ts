@@ -1,8 +1,8 @@
 import { createHmac } from "node:crypto";
 import type { DeliveryMessage } from "../../src/outbox/outbox";
 import { ACTIONS, EVENT_TYPES } from "../../src/payment/lifecycle";
-import { EndpointObject } from "../../src/webhook/object";
-import { sweepDeliveries, wakeEndpoints } from "../../src/webhook/wake";
+import { WebhookEndpointObject } from "../../src/webhook/object";
+import { sweepDeliveries, wakeWebhookEndpoints } from "../../src/webhook/wake";
 import { VIOLATIONS } from "../invariants";
 import type { SimulatedD1 } from "./d1";
 import { Platform } from "./platform";
@@ -58,7 +58,7 @@ export interface WebhookRun {
 interface Host {
   alarmAt: number | null;
   isRunning: boolean;
-  instances: { object: EndpointObject; killed: boolean; kill: () => void }[];
+  instances: { object: WebhookEndpointObject; killed: boolean; kill: () => void }[];
 }
 
 const NEVER = new Promise<never>(() => {});
@@ -80,7 +80,7 @@ class WebhookPlatform {
   ) {
     this.faultRate = faultRate;
     this.env = Object.assign(platform.env, {
-      ENDPOINT: { getByName: (name: string) => ({ wake: () => this.#wake(name) }) },
+      WEBHOOK_ENDPOINT: { getByName: (name: string) => ({ wake: () => this.#wake(name) }) },
       DELIVERIES: { send: (message: DeliveryMessage) => this.#queue(message) },
     });
   }
@@ -110,7 +110,7 @@ class WebhookPlatform {
       again = true;
     };
     const batch = { messages: [{ body, ack() {}, retry }] } as unknown as MessageBatch<DeliveryMessage>;
-    await wakeEndpoints(batch, this.env.ENDPOINT);
+    await wakeWebhookEndpoints(batch, this.env.WEBHOOK_ENDPOINT);
     if (again) await this.#consume(body, 1_000);
   }
 
@@ -144,7 +144,7 @@ class WebhookPlatform {
 
   /** An instance that is killed gets no further: nothing that it asks for is done, or answered. */
   #create(name: string): Host["instances"][number] {
-    const instance = { killed: false, kill: () => {}, object: undefined as unknown as EndpointObject };
+    const instance = { killed: false, kill: () => {}, object: undefined as unknown as WebhookEndpointObject };
     const alive = <T>(ask: () => Promise<T>): Promise<T> => (instance.killed ? NEVER : ask());
     const { DB } = this.env;
     const db = {
@@ -162,7 +162,7 @@ class WebhookPlatform {
       this.#setAlarm(name, at);
     };
     const state = { id: { name }, storage: { setAlarm } } as unknown as DurableObjectState;
-    instance.object = new EndpointObject(state, { ...this.env, DB: db } as unknown as Env);
+    instance.object = new WebhookEndpointObject(state, { ...this.env, DB: db } as unknown as Env);
     instance.kill = () => {
       instance.killed = true;
     };
@@ -324,7 +324,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       const sweeping = (async () => {
         while (writing) {
           await world.wait(MINUTE);
-          await sweepDeliveries(env.DB, env.ENDPOINT, Date.now()).catch(() => {});
+          await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, Date.now()).catch(() => {});
         }
       })();
       await Promise.all(
@@ -353,7 +353,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
         );
         if (at === null) break;
         await world.wait(Math.max(at - Date.now(), 0) + 2 * MINUTE);
-        await sweepDeliveries(env.DB, env.ENDPOINT, Date.now());
+        await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, Date.now());
       }
     });
     await world.run(async () => {

@@ -12,7 +12,7 @@ const settle = (output: string) =>
   output
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
     .replace(/"(instance|request_id)":"[^"]*"/g, '"$1":"REQUEST"')
-    .replace(/"(next|previous)_cursor":"[^"]*"/g, '"$1_cursor":"CURSOR"')
+    .replace(/"(next|previous)_cursor":"[^"]*"/g, '"$1_cursor":"CURSOR_MESSAGE"')
     .replace(/whsec_[\w+/=]{44}/g, "SECRET")
     .replace(/evt_test_[0-9a-f-]{36}/g, "evt_test_ID")
     .replace(/"duration_ms":\d+/g, '"duration_ms":MS')

@@ -41,7 +41,7 @@ export interface Client {
   ): Promise<Answer<B>>;
   create(body: unknown, key?: string): Promise<Answer>;
   get(id: number | string): Promise<Answer>;
-  act(id: number | string, action: Action, key?: string): Promise<Answer>;
+  run(id: number | string, action: Action, key?: string): Promise<Answer>;
 }
 
 /** The API key of the default merchant that clients use, with every scope; made once for each test file. */
@@ -149,7 +149,7 @@ export function client(env?: Env, { outages = false, key: apiKey }: Options = {}
     request,
     create: (body, key = crypto.randomUUID()) => request("POST", "/api/v1/payments", { body, headers: keyed(key) }),
     get: (id) => request("GET", `/api/v1/payments/${id}`),
-    act: (id, action, key) => request("POST", `/api/v1/payments/${id}/${action}`, { headers: keyed(key) }),
+    run: (id, action, key) => request("POST", `/api/v1/payments/${id}/${action}`, { headers: keyed(key) }),
   };
 }
 
@@ -166,7 +166,7 @@ export const PATHS: Readonly<Record<Status, readonly Action[]>> = {
 /** A new payment in `status`, as the API shows it. */
 export async function paymentIn(status: Status, api = client()): Promise<Body> {
   let { body } = await api.create(ORDER);
-  for (const action of PATHS[status]) ({ body } = await api.act(body.id, action));
+  for (const action of PATHS[status]) ({ body } = await api.run(body.id, action));
   expect(body.status).toBe(status);
   return body;
 }

@@ -12,12 +12,12 @@ export function envWithD1(db: D1Database, onCall: () => void = () => {}): Env {
   const inside: Env = { ...env, DB: db };
   const instances = new Map<string, PaymentObject>();
   const getByName = (name: string) => ({
-    act: (...asked: Parameters<PaymentObject["act"]>) => {
+    run: (...asked: Parameters<PaymentObject["run"]>) => {
       onCall();
       return runInDurableObject(env.PAYMENT.getByName(name), (_, state) => {
         const instance = instances.get(name) ?? new PaymentObject(state, inside);
         instances.set(name, instance);
-        return instance.act(...asked);
+        return instance.run(...asked);
       });
     },
   });

@@ -1,19 +1,19 @@
 /** What API keys look like from outside: the schemas of requests and responses, and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { PUBLIC_ID } from "../../auth/key";
-import type { KeyRecord } from "../../auth/key-lookup";
-import { isTime, Name, NOT_AN_OBJECT, Overlap } from "../../http/fields";
+import { PUBLIC_ID } from "../../auth/api-key";
+import type { ApiKeyRecord } from "../../auth/api-key-lookup";
+import { isTime, Name, NOT_AN_OBJECT_MESSAGE, Overlap } from "../../http/fields";
 import { SCOPE_NAMES } from "../../scopes";
 import { MerchantId } from "./merchant-schemas";
 
-const KEY_ID = "Must be a key's public id: the 12 characters after pay_";
-export const KeyPath = z.object({
+const KEY_ID_MESSAGE = "Must be a key's public id: the 12 characters after pay_";
+export const ApiKeyPath = z.object({
   key_id: z
     .string()
-    .regex(PUBLIC_ID, { error: KEY_ID })
+    .regex(PUBLIC_ID, { error: KEY_ID_MESSAGE })
     .openapi({ param: { name: "key_id", in: "path" }, description: "The key's public id", example: "4fT9bQ2sXk7L" }),
 });
-export const WRONG_KEY_ID = { validation_failed: { errors: [{ detail: KEY_ID, parameter: "key_id" }] } };
+export const INVALID_API_KEY_ID = { validation_failed: { errors: [{ detail: KEY_ID_MESSAGE, parameter: "key_id" }] } };
 
 const Time = z.iso.datetime().nullable();
 
@@ -46,17 +46,17 @@ export const ApiKeySchema = z
     example: KEY_EXAMPLE,
   });
 
-const KEY = "The key, as `Authorization: Bearer` takes it. It is shown this once, and stored nowhere.";
+const SECRET_DESCRIPTION = "The key, as `Authorization: Bearer` takes it. It is shown this once, and stored nowhere.";
 
 export const NewApiKeySchema = z
-  .object({ ...ApiKeySchema.shape, key: z.string().openapi({ description: KEY }) })
+  .object({ ...ApiKeySchema.shape, key: z.string().openapi({ description: SECRET_DESCRIPTION }) })
   .openapi("NewApiKey", {
     description: "An API key, just made",
     example: { ...KEY_EXAMPLE, key: "pay_4fT9bQ2sXk7L_0123456789ABCDEFGHIJKLMNOPQRSTUV0Wxyz1" },
   });
 
 /** A key as the API shows it at a time. */
-export function presentKey(key: KeyRecord, now: number): z.output<typeof ApiKeySchema> {
+export function toApiKeyResponse(key: ApiKeyRecord, now: number): z.output<typeof ApiKeySchema> {
   const time = (milliseconds: number | null) => (milliseconds === null ? null : new Date(milliseconds).toISOString());
   const isExpired = key.expires_at !== null && key.expires_at <= now;
   return {
@@ -72,16 +72,18 @@ export function presentKey(key: KeyRecord, now: number): z.output<typeof ApiKeyS
   };
 }
 
-export const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
-const FUTURE = "Must be an RFC 3339 time in the future";
+export const SCOPES_MESSAGE = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
+const FUTURE_MESSAGE = "Must be an RFC 3339 time in the future";
 
 /** The last that RFC 3339 has a year for. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /** When a key ends; null for never. */
 const ExpiresAt = z
-  .string({ error: FUTURE })
-  .refine((text) => isTime(text) && Date.parse(text) > Date.now() && Date.parse(text) <= LAST_TIME, { error: FUTURE })
+  .string({ error: FUTURE_MESSAGE })
+  .refine((text) => isTime(text) && Date.parse(text) > Date.now() && Date.parse(text) <= LAST_TIME, {
+    error: FUTURE_MESSAGE,
+  })
   .transform((text) => Date.parse(text))
   .nullish()
   .openapi({
@@ -91,15 +93,15 @@ const ExpiresAt = z
     example: "2100-01-01T00:00:00Z",
   });
 
-export const NewKey = z
+export const ApiKeyToCreate = z
   .strictObject(
     {
       name: Name,
       scopes: z
-        .array(z.enum(SCOPE_NAMES, { error: SCOPES }), {
-          error: (issue) => (issue.input === undefined ? "Field required" : SCOPES),
+        .array(z.enum(SCOPE_NAMES, { error: SCOPES_MESSAGE }), {
+          error: (issue) => (issue.input === undefined ? "Field required" : SCOPES_MESSAGE),
         })
-        .min(1, { error: SCOPES })
+        .min(1, { error: SCOPES_MESSAGE })
         .transform((scopes) => SCOPE_NAMES.filter((scope) => scopes.includes(scope)))
         .openapi({
           description: "What the key may do: nothing that the key that creates it may not, unless that has `admin`",
@@ -109,7 +111,7 @@ export const NewKey = z
         description: "Whose key it will be: your own merchant's, unless your key has the scope `admin`",
       }),
     },
-    NOT_AN_OBJECT,
+    NOT_AN_OBJECT_MESSAGE,
   )
   .openapi("ApiKeyToCreate", {
     description: "What an API key is made of",
@@ -122,6 +124,6 @@ export const Rolling = z
       overlap_seconds: Overlap,
       expires_at: ExpiresAt,
     },
-    NOT_AN_OBJECT,
+    NOT_AN_OBJECT_MESSAGE,
   )
   .openapi("ApiKeyRoll", { description: "How an API key is rolled", example: { overlap_seconds: 86400 } });

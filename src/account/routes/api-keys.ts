@@ -4,31 +4,46 @@ import type { Context } from "hono";
 import { forget, scopeMissing } from "../../auth/authorize";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
-import { OVERLAP } from "../../http/fields";
-import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
-import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/pages";
-import { problem, problemResponses } from "../../http/problem";
-import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
-import { demands, endpoint, newApp, originOf } from "../../route";
-import type { Scope } from "../../scopes";
-import { createKey, findKey, listKeys, type Made, renameKey, revokeKey, rollKey, type Whose } from "../api-keys";
+import { OVERLAP_MESSAGE } from "../../http/fields";
 import {
+  INVALID_IDEMPOTENCY_KEY,
+  idempotencyKeyHeader,
+  REPLAY,
+  REPLAYED,
+  readIdempotency,
+} from "../../http/idempotency-header";
+import { LINK, pageParameters, pageSchema, toPageResponse, windowOf } from "../../http/pages";
+import { problem, problemResponses } from "../../http/problem";
+import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { newApp, originOf, registerRoute, requiresScope } from "../../route";
+import type { Scope } from "../../scopes";
+import {
+  type CreatedApiKey,
+  createApiKey,
+  findApiKey,
+  listApiKeys,
+  type MerchantFilter,
+  renameApiKey,
+  revokeApiKey,
+  rollApiKey,
+} from "../api-keys";
+import {
+  ApiKeyPath,
   ApiKeySchema,
-  KeyPath,
+  ApiKeyToCreate,
+  INVALID_API_KEY_ID,
   NewApiKeySchema,
-  NewKey,
-  presentKey,
   Rolling,
-  SCOPES,
-  WRONG_KEY_ID,
+  SCOPES_MESSAGE,
+  toApiKeyResponse,
 } from "./api-key-schemas";
 import { MerchantParameter, Renaming } from "./merchant-schemas";
 
 export const apiKeys = newApp();
 
-const TAGS = { tags: ["API keys"], ...demands("keys:manage") };
-const KEY = { "application/json": { schema: ApiKeySchema } };
-const NEW_KEY = { "application/json": { schema: NewApiKeySchema } };
+const TAGS = { tags: ["API keys"], ...requiresScope("keys:manage") };
+const API_KEY = { "application/json": { schema: ApiKeySchema } };
+const NEW_API_KEY = { "application/json": { schema: NewApiKeySchema } };
 const LOCATION = {
   Location: {
     description: "The path of the key",
@@ -45,28 +60,28 @@ const create = createRoute({
     "`Idempotency-Key` finds what was made, without the key itself: if that was lost, roll it.",
   ...TAGS,
   request: {
-    headers: z.object({ "idempotency-key": keyHeader().optional() }),
-    body: { required: true, content: { "application/json": { schema: NewKey } } },
+    headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
+    body: { required: true, content: { "application/json": { schema: ApiKeyToCreate } } },
   },
   responses: {
-    201: { description: "The key was created", headers: LOCATION, content: NEW_KEY },
+    201: { description: "The key was created", headers: LOCATION, content: NEW_API_KEY },
     200: {
       description: "The idempotency key has created this API key before; here is what is known of it",
       headers: { ...LOCATION, ...REPLAYED },
-      content: KEY,
+      content: API_KEY,
     },
-    ...problemResponses([...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
-      ...WRONG_KEY,
-      validation_failed: { errors: [{ detail: SCOPES, pointer: "#/scopes" }] },
+    ...problemResponses([...BODY_PROBLEMS, "idempotency_key_invalid", "idempotency_key_reused", ...SCOPED_PROBLEMS], {
+      ...INVALID_IDEMPOTENCY_KEY,
+      validation_failed: { errors: [{ detail: SCOPES_MESSAGE, pointer: "#/scopes" }] },
     }),
   },
 });
 
-endpoint(apiKeys, create, async (c, { body }) => {
+registerRoute(apiKeys, create, async (c, { body }) => {
   const { name, scopes, expires_at = null } = body;
   const missing = ungranted(c, scopes);
   if (missing.length > 0) return scopeMissing(c, missing);
-  const merchantId = merchantMeant(c, body.merchant_id);
+  const merchantId = requestedMerchant(c, body.merchant_id);
   if (merchantId instanceof Response) return merchantId;
   const outlives = refuseOutliving(c, expires_at);
   if (outlives) return outlives;
@@ -77,7 +92,7 @@ endpoint(apiKeys, create, async (c, { body }) => {
     merchant_id: merchantId,
   });
   if (idempotency instanceof Response) return idempotency;
-  const made = await createKey(c.get("db"), originOf(c), idempotency, {
+  const made = await createApiKey(c.get("db"), originOf(c), idempotency, {
     merchantId,
     name,
     scopes,
@@ -88,7 +103,7 @@ endpoint(apiKeys, create, async (c, { body }) => {
       errors: [{ detail: "There is no such merchant", pointer: "#/merchant_id" }],
     });
   }
-  return answerMade(c, made);
+  return answerCreated(c, made);
 });
 
 const list = createRoute({
@@ -105,16 +120,16 @@ const list = createRoute({
       headers: LINK,
       content: { "application/json": { schema: pageSchema(ApiKeySchema) } },
     },
-    ...problemResponses(["body_too_large", "validation_failed", ...SECURED]),
+    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS]),
   },
 });
 
-endpoint(apiKeys, list, async (c, { query }) => {
-  const merchantId = merchantMeant(c, query.merchant_id);
+registerRoute(apiKeys, list, async (c, { query }) => {
+  const merchantId = requestedMerchant(c, query.merchant_id);
   if (merchantId instanceof Response) return merchantId;
-  const page = await listKeys(c.get("db"), merchantId, windowOf(query));
+  const page = await listApiKeys(c.get("db"), merchantId, windowOf(query));
   const now = Date.now();
-  const { body, headers } = presentPage(c.req.url, page, (key) => presentKey(key, now));
+  const { body, headers } = toPageResponse(c.req.url, page, (key) => toApiKeyResponse(key, now));
   return json(c, 200, body, headers);
 });
 
@@ -125,14 +140,17 @@ const get = createRoute({
   summary: "Get an API key",
   description: "Reads what is known of a key, by its public id.",
   ...TAGS,
-  request: { params: KeyPath },
+  request: { params: ApiKeyPath },
   responses: {
-    200: { description: "What is known of the key", content: KEY },
-    ...problemResponses(["api_key_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_KEY_ID),
+    200: { description: "What is known of the key", content: API_KEY },
+    ...problemResponses(
+      ["api_key_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS],
+      INVALID_API_KEY_ID,
+    ),
   },
 });
 
-endpoint(apiKeys, get, (c, { params }) => answerKey(c, params.key_id));
+registerRoute(apiKeys, get, (c, { params }) => answerApiKey(c, params.key_id));
 
 const rename = createRoute({
   method: "patch",
@@ -141,16 +159,16 @@ const rename = createRoute({
   summary: "Rename an API key",
   description: "Gives a key another name.",
   ...TAGS,
-  request: { params: KeyPath, body: { required: true, content: { "application/json": { schema: Renaming } } } },
+  request: { params: ApiKeyPath, body: { required: true, content: { "application/json": { schema: Renaming } } } },
   responses: {
-    200: { description: "The key, which has this name now", content: KEY },
-    ...problemResponses([...WRONG_BODY, "api_key_not_found", ...SECURED], WRONG_KEY_ID),
+    200: { description: "The key, which has this name now", content: API_KEY },
+    ...problemResponses([...BODY_PROBLEMS, "api_key_not_found", ...SCOPED_PROBLEMS], INVALID_API_KEY_ID),
   },
 });
 
-endpoint(apiKeys, rename, async (c, { params, body }) => {
-  await renameKey(c.get("db"), originOf(c), whose(c), params.key_id, body.name);
-  return answerKey(c, params.key_id);
+registerRoute(apiKeys, rename, async (c, { params, body }) => {
+  await renameApiKey(c.get("db"), originOf(c), merchantFilter(c), params.key_id, body.name);
+  return answerApiKey(c, params.key_id);
 });
 
 const revoke = createRoute({
@@ -163,25 +181,25 @@ const revoke = createRoute({
     "changes nothing.",
   ...TAGS,
   request: {
-    params: KeyPath,
-    headers: z.object({ "idempotency-key": keyHeader().optional() }),
+    params: ApiKeyPath,
+    headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
   },
   responses: {
-    200: { description: "The key, which is revoked", headers: REPLAYED, content: KEY },
+    200: { description: "The key, which is revoked", headers: REPLAYED, content: API_KEY },
     ...problemResponses(
-      [...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", ...SECURED],
-      { ...WRONG_KEY, ...WRONG_KEY_ID },
+      [...BODY_PROBLEMS, "idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", ...SCOPED_PROBLEMS],
+      { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_API_KEY_ID },
     ),
   },
 });
 
-endpoint(apiKeys, revoke, async (c, { params }) => {
+registerRoute(apiKeys, revoke, async (c, { params }) => {
   const idempotency = await readIdempotency(c, "revoke_api_key", params.key_id, {});
   if (idempotency instanceof Response) return idempotency;
-  const revoked = await revokeKey(c.get("db"), originOf(c), idempotency, whose(c), params.key_id);
+  const revoked = await revokeApiKey(c.get("db"), originOf(c), idempotency, merchantFilter(c), params.key_id);
   if (revoked.tag === "key_reused") return problem(c, "idempotency_key_reused");
   if (revoked.tag === "changed") forget(c.env, params.key_id);
-  return answerKey(c, params.key_id, revoked.tag === "replayed" ? REPLAY : {});
+  return answerApiKey(c, params.key_id, revoked.tag === "replayed" ? REPLAY : {});
 });
 
 const roll = createRoute({
@@ -194,33 +212,36 @@ const roll = createRoute({
     "`overlap_seconds` says. The answer shows the new key, this once.",
   ...TAGS,
   request: {
-    params: KeyPath,
-    headers: z.object({ "idempotency-key": keyHeader().optional() }),
+    params: ApiKeyPath,
+    headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
     body: { required: true, content: { "application/json": { schema: Rolling } } },
   },
   responses: {
-    201: { description: "The new key", headers: LOCATION, content: NEW_KEY },
+    201: { description: "The new key", headers: LOCATION, content: NEW_API_KEY },
     200: {
       description: "The idempotency key has made this API key before; here is what is known of it",
       headers: { ...LOCATION, ...REPLAYED },
-      content: KEY,
+      content: API_KEY,
     },
     ...problemResponses(
       [
-        ...WRONG_BODY,
+        ...BODY_PROBLEMS,
         "idempotency_key_invalid",
         "idempotency_key_reused",
         "api_key_not_found",
         "api_key_not_active",
-        ...SECURED,
+        ...SCOPED_PROBLEMS,
       ],
-      { ...WRONG_KEY, validation_failed: { errors: [{ detail: OVERLAP, pointer: "#/overlap_seconds" }] } },
+      {
+        ...INVALID_IDEMPOTENCY_KEY,
+        validation_failed: { errors: [{ detail: OVERLAP_MESSAGE, pointer: "#/overlap_seconds" }] },
+      },
     ),
   },
 });
 
-endpoint(apiKeys, roll, async (c, { params, body }) => {
-  const old = await findKey(c.get("db"), whose(c), params.key_id);
+registerRoute(apiKeys, roll, async (c, { params, body }) => {
+  const old = await findApiKey(c.get("db"), merchantFilter(c), params.key_id);
   if (!old) return problem(c, "api_key_not_found");
   const missing = ungranted(c, old.scopes);
   if (missing.length > 0) return scopeMissing(c, missing);
@@ -231,20 +252,20 @@ endpoint(apiKeys, roll, async (c, { params, body }) => {
   const idempotency = await readIdempotency(c, "roll_api_key", old.id, body);
   if (idempotency instanceof Response) return idempotency;
   const rolling = { id: old.id, overlap: overlap_seconds * 1000, expiresAt: expires_at };
-  const made = await rollKey(c.get("db"), originOf(c), idempotency, whose(c), rolling);
+  const made = await rollApiKey(c.get("db"), originOf(c), idempotency, merchantFilter(c), rolling);
   if (made.tag === "unchanged") return problem(c, "api_key_not_active");
   if (made.tag === "made") forget(c.env, old.id);
-  return answerMade(c, made);
+  return answerCreated(c, made);
 });
 
 /** Whose keys the request may be about. */
-function whose(c: Context<App>): Whose {
+function merchantFilter(c: Context<App>): MerchantFilter {
   const { scopes, merchantId } = c.get("principal");
   return scopes.has("admin") ? "any merchant" : merchantId;
 }
 
 /** The merchant that is named, or else the caller's own; only an administrator may name another. */
-function merchantMeant(c: Context<App>, named: number | undefined): number | Response {
+function requestedMerchant(c: Context<App>, named: number | undefined): number | Response {
   const { scopes, merchantId } = c.get("principal");
   return named === undefined || named === merchantId || scopes.has("admin")
     ? (named ?? merchantId)
@@ -265,20 +286,20 @@ function refuseOutliving(c: Context<App>, expiresAt: number | null): Response | 
   return problem(c, "validation_failed", { errors: [{ detail, pointer: "#/expires_at" }] });
 }
 
-async function answerKey(c: Context<App>, id: string, headers = {}): Promise<Response> {
-  const key = await findKey(c.get("db"), whose(c), id);
-  return key ? json(c, 200, presentKey(key, Date.now()), headers) : problem(c, "api_key_not_found");
+async function answerApiKey(c: Context<App>, id: string, headers = {}): Promise<Response> {
+  const key = await findApiKey(c.get("db"), merchantFilter(c), id);
+  return key ? json(c, 200, toApiKeyResponse(key, Date.now()), headers) : problem(c, "api_key_not_found");
 }
 
 /** The key that was made: with the key itself when this request made it. */
-async function answerMade(c: Context<App>, made: Exclude<Made, { tag: "unchanged" }>): Promise<Response> {
+async function answerCreated(c: Context<App>, made: Exclude<CreatedApiKey, { tag: "unchanged" }>): Promise<Response> {
   switch (made.tag) {
     case "key_reused":
       return problem(c, "idempotency_key_reused");
     case "made":
-      return json(c, 201, { ...presentKey(made.record, Date.now()), key: made.key }, locationOf(made.record.id));
+      return json(c, 201, { ...toApiKeyResponse(made.record, Date.now()), key: made.key }, locationOf(made.record.id));
     case "replayed":
-      return answerKey(c, made.subject, { ...locationOf(made.subject), ...REPLAY });
+      return answerApiKey(c, made.subject, { ...locationOf(made.subject), ...REPLAY });
   }
 }
 

@@ -1,9 +1,9 @@
 /** What merchants look like from outside: schemas and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { integerParameter, Name, NOT_AN_OBJECT, PositiveInteger } from "../../http/fields";
+import { integerParameter, Name, NOT_AN_OBJECT_MESSAGE, PositiveInteger } from "../../http/fields";
 import type { Merchant } from "../merchants";
 
-export const Renaming = z.strictObject({ name: Name }, NOT_AN_OBJECT).openapi({ example: { name: "Shop" } });
+export const Renaming = z.strictObject({ name: Name }, NOT_AN_OBJECT_MESSAGE).openapi({ example: { name: "Shop" } });
 
 export const MerchantPath = z.object({
   merchant_id: integerParameter("merchant_id", "path", "The merchant's id").openapi({ example: 1 }),
@@ -29,6 +29,6 @@ export const MerchantSchema = z
     example: { id: 2, name: "Shop", created_at: "2026-01-16T16:57:41.614Z" },
   });
 
-export function presentMerchant({ id, name, created_at }: Merchant): z.output<typeof MerchantSchema> {
+export function toMerchantResponse({ id, name, created_at }: Merchant): z.output<typeof MerchantSchema> {
   return { id, name, created_at: new Date(created_at).toISOString() };
 }

@@ -3,21 +3,27 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
-import { POSITIVE_INTEGER } from "../../http/fields";
-import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
-import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/pages";
+import { POSITIVE_INTEGER_MESSAGE } from "../../http/fields";
+import {
+  INVALID_IDEMPOTENCY_KEY,
+  idempotencyKeyHeader,
+  REPLAY,
+  REPLAYED,
+  readIdempotency,
+} from "../../http/idempotency-header";
+import { LINK, pageParameters, pageSchema, toPageResponse, windowOf } from "../../http/pages";
 import { problem, problemResponses } from "../../http/problem";
-import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
-import { demands, endpoint, newApp, originOf } from "../../route";
+import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { createMerchant, findMerchant, listMerchants, renameMerchant } from "../merchants";
-import { MerchantPath, MerchantSchema, presentMerchant, Renaming } from "./merchant-schemas";
+import { MerchantPath, MerchantSchema, Renaming, toMerchantResponse } from "./merchant-schemas";
 
 export const merchants = newApp();
 
-const TAGS = { tags: ["Merchants"], ...demands("admin") };
+const TAGS = { tags: ["Merchants"], ...requiresScope("admin") };
 const MERCHANT = { "application/json": { schema: MerchantSchema } };
-const WRONG_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "merchant_id" }] } };
-const WRONG_NAME = { validation_failed: { errors: [{ detail: "Field required", pointer: "#/name" }] } };
+const INVALID_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER_MESSAGE, parameter: "merchant_id" }] } };
+const INVALID_NAME = { validation_failed: { errors: [{ detail: "Field required", pointer: "#/name" }] } };
 const LOCATION = {
   Location: {
     description: "The path of the merchant",
@@ -33,7 +39,7 @@ const create = createRoute({
   description: "Creates an account. Give it API keys next: `POST /api/v1/api-keys` with its `merchant_id`.",
   ...TAGS,
   request: {
-    headers: z.object({ "idempotency-key": keyHeader().optional() }),
+    headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
     body: { required: true, content: { "application/json": { schema: Renaming } } },
   },
   responses: {
@@ -43,14 +49,14 @@ const create = createRoute({
       headers: { ...LOCATION, ...REPLAYED },
       content: MERCHANT,
     },
-    ...problemResponses([...WRONG_BODY, "idempotency_key_invalid", "idempotency_key_reused", ...SECURED], {
-      ...WRONG_KEY,
-      ...WRONG_NAME,
+    ...problemResponses([...BODY_PROBLEMS, "idempotency_key_invalid", "idempotency_key_reused", ...SCOPED_PROBLEMS], {
+      ...INVALID_IDEMPOTENCY_KEY,
+      ...INVALID_NAME,
     }),
   },
 });
 
-endpoint(merchants, create, async (c, { body }) => {
+registerRoute(merchants, create, async (c, { body }) => {
   const idempotency = await readIdempotency(c, "create_merchant", null, body);
   if (idempotency instanceof Response) return idempotency;
   const created = await createMerchant(c.get("db"), originOf(c), idempotency, body.name);
@@ -76,13 +82,13 @@ const list = createRoute({
       headers: LINK,
       content: { "application/json": { schema: pageSchema(MerchantSchema) } },
     },
-    ...problemResponses(["body_too_large", "validation_failed", ...SECURED]),
+    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS]),
   },
 });
 
-endpoint(merchants, list, async (c, { query }) => {
+registerRoute(merchants, list, async (c, { query }) => {
   const page = await listMerchants(c.get("db"), windowOf(query));
-  const { body, headers } = presentPage(c.req.url, page, presentMerchant);
+  const { body, headers } = toPageResponse(c.req.url, page, toMerchantResponse);
   return json(c, 200, body, headers);
 });
 
@@ -96,11 +102,11 @@ const get = createRoute({
   request: { params: MerchantPath },
   responses: {
     200: { description: "The merchant", content: MERCHANT },
-    ...problemResponses(["merchant_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_ID),
+    ...problemResponses(["merchant_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], INVALID_ID),
   },
 });
 
-endpoint(merchants, get, (c, { params }) => answerMerchant(c, params.merchant_id, 200));
+registerRoute(merchants, get, (c, { params }) => answerMerchant(c, params.merchant_id, 200));
 
 const rename = createRoute({
   method: "patch",
@@ -115,11 +121,11 @@ const rename = createRoute({
   },
   responses: {
     200: { description: "The merchant, which has this name now", content: MERCHANT },
-    ...problemResponses([...WRONG_BODY, "merchant_not_found", ...SECURED], WRONG_NAME),
+    ...problemResponses([...BODY_PROBLEMS, "merchant_not_found", ...SCOPED_PROBLEMS], INVALID_NAME),
   },
 });
 
-endpoint(merchants, rename, async (c, { params, body }) => {
+registerRoute(merchants, rename, async (c, { params, body }) => {
   await renameMerchant(c.get("db"), originOf(c), params.merchant_id, body.name);
   return answerMerchant(c, params.merchant_id, 200);
 });
@@ -127,5 +133,5 @@ endpoint(merchants, rename, async (c, { params, body }) => {
 /** The merchant as it is now, or that there is none. */
 async function answerMerchant(c: Context<App>, id: number, status: number, headers = {}): Promise<Response> {
   const merchant = await findMerchant(c.get("db"), id);
-  return merchant ? json(c, status, presentMerchant(merchant), headers) : problem(c, "merchant_not_found");
+  return merchant ? json(c, status, toMerchantResponse(merchant), headers) : problem(c, "merchant_not_found");
 }

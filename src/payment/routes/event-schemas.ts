@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { choiceOf, integerParameter } from "../../http/fields";
 import { EVENT_TYPES } from "../lifecycle";
-import { readEventId, type ShownEvent } from "../presentation";
+import { type EventResponse, readEventId } from "../response";
 import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";
 
 export const EVENT_EXAMPLE = {
@@ -35,7 +35,7 @@ export const EventSchema = z
   .openapi("PaymentEvent", {
     description: "That something happened to a payment",
     example: EVENT_EXAMPLE,
-  }) satisfies z.ZodType<ShownEvent>;
+  }) satisfies z.ZodType<EventResponse>;
 
 /** The query parameters that choose events, in the feed and in the log of deliveries. */
 export const EventFilters = {
@@ -43,7 +43,7 @@ export const EventFilters = {
   payment_id: integerParameter("payment_id", "query", "The payment whose events are meant").optional(),
 };
 
-export const EVENT_ID = "Must be an event's id, such as evt_1_2";
+export const EVENT_ID_MESSAGE = "Must be an event's id, such as evt_1_2";
 
 export const EventPath = z.object({
   event_id: z
@@ -51,7 +51,7 @@ export const EventPath = z.object({
     .transform((text, context) => {
       const read = readEventId(text);
       if (read) return read;
-      context.addIssue({ code: "custom", message: EVENT_ID });
+      context.addIssue({ code: "custom", message: EVENT_ID_MESSAGE });
       return z.NEVER;
     })
     .openapi({

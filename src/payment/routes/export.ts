@@ -5,7 +5,7 @@ import type { App } from "../../context";
 import { answer } from "../../http/answer";
 import type { Page, Window } from "../../http/pages";
 import type { Payment } from "../find";
-import { present } from "../presentation";
+import { toPaymentResponse } from "../response";
 import { type Filters, searchPayments } from "../search";
 import { PaymentSchema } from "./payment-schemas";
 
@@ -15,7 +15,7 @@ export const VARY = { Vary: "Accept" };
 export const CSV = "text/csv; charset=utf-8";
 
 /** Payments read at once for a file, and looked at for each of them as in any other list. */
-const EXPORTED_AT_ONCE = 500;
+const EXPORT_PAGE_SIZE = 500;
 
 export function wantsCsv(c: Context<App>): boolean {
   const [byDefault, csv] = ["application/json", "text/csv"];
@@ -69,7 +69,7 @@ export function exportAll(c: Context<App>, filters: Filters): Response {
 /** All payments that match, page by page. */
 async function* readPages(c: Context<App>, filters: Filters): AsyncGenerator<readonly Payment[], void> {
   const [db, { merchantId }] = [c.get("db"), c.get("principal")];
-  let window: Window | null = { position: null, backward: false, limit: EXPORTED_AT_ONCE };
+  let window: Window | null = { position: null, backward: false, limit: EXPORT_PAGE_SIZE };
   while (window !== null) {
     const { rows, older }: Page<Payment> = await searchPayments(db, merchantId, filters, window);
     // A page may be empty in the middle of the list.
@@ -83,12 +83,12 @@ function csv(c: Context<App>, body: BodyInit, headers: Record<string, string>): 
   return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...VARY, ...headers });
 }
 
-const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof present>)[];
+const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof toPaymentResponse>)[];
 const HEAD = `${FIELDS.join(",")}\r\n`;
 
 /** A line of the file (RFC 4180). No field begins with what a spreadsheet takes for a formula. */
 function line(payment: Payment): string {
-  const shown = present(payment);
+  const shown = toPaymentResponse(payment);
   const texts = FIELDS.map((field) => (field === "metadata" ? payment.metadata : String(shown[field])));
   return `${texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\r\n`;
 }

@@ -1,22 +1,22 @@
 /** The feed: what happened to a merchant's payments, for programs that follow it. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
-import { CURSOR, positionCursor, writeCursor } from "../../http/cursors";
+import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
 import { single } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem, problemResponses } from "../../http/problem";
-import { SECURED } from "../../http/problem-kinds";
-import { demands, endpoint, newApp } from "../../route";
-import { EVENTS_LOOKED_AT_PER_ROW, readFeed } from "../feed";
+import { SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { newApp, registerRoute, requiresScope } from "../../route";
+import { MAX_EVENTS_SCANNED_PER_RESULT, readFeed } from "../feed";
 import { findEvents } from "../history";
-import { presentEvent } from "../presentation";
-import { EVENT_ID, EventFilters, EventPath, EventSchema } from "./event-schemas";
+import { toEventResponse } from "../response";
+import { EVENT_ID_MESSAGE, EventFilters, EventPath, EventSchema } from "./event-schemas";
 
 export const events = newApp();
 
-const TAGS = { tags: ["Events"], ...demands("events:read") };
+const TAGS = { tags: ["Events"], ...requiresScope("events:read") };
 
-const WRONG_CURSOR = { detail: CURSOR, parameter: "cursor" };
+const INVALID_CURSOR = { detail: CURSOR_MESSAGE, parameter: "cursor" };
 
 const list = createRoute({
   method: "get",
@@ -27,13 +27,13 @@ const list = createRoute({
     "Everything that has happened to the merchant's payments, oldest first, in the order in which it was committed, which " +
     "never changes. Keep `next_cursor`, and ask with it for what comes after: each event comes exactly once, also while " +
     "others are being written. While `has_more` is true, ask again at once. Where `type` is given, at most " +
-    `${EVENTS_LOOKED_AT_PER_ROW} events for each one that \`limit\` allows are looked at: a page may then hold fewer than ` +
+    `${MAX_EVENTS_SCANNED_PER_RESULT} events for each one that \`limit\` allows are looked at: a page may then hold fewer than ` +
     "`limit`, even none, while `has_more` is true.",
   ...TAGS,
   request: {
     query: z.strictObject({
       limit: limitParameter(),
-      cursor: positionCursor(single(CURSOR), "after")
+      cursor: positionCursor(single(CURSOR_MESSAGE), "after")
         .optional()
         .openapi({
           param: { name: "cursor", in: "query" },
@@ -56,18 +56,18 @@ const list = createRoute({
         },
       },
     },
-    ...problemResponses(["body_too_large", "validation_failed", ...SECURED], {
-      validation_failed: { errors: [WRONG_CURSOR] },
+    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
+      validation_failed: { errors: [INVALID_CURSOR] },
     }),
   },
 });
 
-endpoint(events, list, async (c, { query }) => {
+registerRoute(events, list, async (c, { query }) => {
   const { limit = DEFAULT_LIMIT, cursor: after = 0, type: types, payment_id: paymentId } = query;
   const feed = await readFeed(c.get("db"), c.get("principal").merchantId, { after, limit, types, paymentId });
-  if (feed === null) return problem(c, "validation_failed", { errors: [WRONG_CURSOR] });
+  if (feed === null) return problem(c, "validation_failed", { errors: [INVALID_CURSOR] });
   return json(c, 200, {
-    data: feed.events.map(presentEvent),
+    data: feed.events.map(toEventResponse),
     has_more: feed.hasMore,
     next_cursor: writeCursor(["after", feed.end]),
   });
@@ -83,14 +83,14 @@ const get = createRoute({
   request: { params: EventPath },
   responses: {
     200: { description: "The event", content: { "application/json": { schema: EventSchema } } },
-    ...problemResponses(["event_not_found", "body_too_large", "validation_failed", ...SECURED], {
-      validation_failed: { errors: [{ detail: EVENT_ID, parameter: "event_id" }] },
+    ...problemResponses(["event_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
+      validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] },
     }),
   },
 });
 
-endpoint(events, get, async (c, { params: { event_id } }) => {
+registerRoute(events, get, async (c, { params: { event_id } }) => {
   const found = await findEvents(c.get("db"), c.get("principal").merchantId, event_id.paymentId);
   const event = found.find(({ sequence }) => sequence === event_id.sequence);
-  return event ? json(c, 200, presentEvent(event)) : problem(c, "event_not_found");
+  return event ? json(c, 200, toEventResponse(event)) : problem(c, "event_not_found");
 });

@@ -2,12 +2,12 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
 import { problem, problemResponses } from "../../http/problem";
-import { SECURED } from "../../http/problem-kinds";
-import { demands, endpoint, newApp } from "../../route";
+import { SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { newApp, registerRoute, requiresScope } from "../../route";
 import { findEvents } from "../history";
-import { presentEvent } from "../presentation";
+import { toEventResponse } from "../response";
 import { EventSchema } from "./event-schemas";
-import { PaymentPath, WRONG_ID } from "./payment-schemas";
+import { INVALID_ID, PaymentPath } from "./payment-schemas";
 
 export const paymentEvents = newApp();
 
@@ -18,7 +18,7 @@ const list = createRoute({
   summary: "A payment's history",
   description: "Everything that has happened to a payment, oldest first, with the request and the API key that did it.",
   tags: ["Payments"],
-  ...demands("events:read"),
+  ...requiresScope("events:read"),
   request: { params: PaymentPath },
   responses: {
     200: {
@@ -29,12 +29,12 @@ const list = createRoute({
         },
       },
     },
-    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_ID),
+    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], INVALID_ID),
   },
 });
 
-endpoint(paymentEvents, list, async (c, { params }) => {
+registerRoute(paymentEvents, list, async (c, { params }) => {
   const events = await findEvents(c.get("db"), c.get("principal").merchantId, params.payment_id);
   // Every payment has its creation.
-  return events.length > 0 ? json(c, 200, { data: events.map(presentEvent) }) : problem(c, "payment_not_found");
+  return events.length > 0 ? json(c, 200, { data: events.map(toEventResponse) }) : problem(c, "payment_not_found");
 });

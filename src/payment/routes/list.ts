@@ -1,27 +1,27 @@
 /** Finding payments: the list. */
 import { createRoute, z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
-import { choiceOf, integerParameter, isTime, oneOrSeveralOf, single, TIME } from "../../http/fields";
-import { LINK, pageParameters, pageSchema, presentPage, windowOf } from "../../http/pages";
+import { choiceOf, integerParameter, isTime, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
+import { LINK, pageParameters, pageSchema, toPageResponse, windowOf } from "../../http/pages";
 import { problemResponses } from "../../http/problem";
-import { SECURED } from "../../http/problem-kinds";
-import { demands, endpoint, newApp } from "../../route";
+import { SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { newApp, registerRoute, requiresScope } from "../../route";
 import { currencyExponent, MAX_EXPONENT } from "../currency";
 import { STATUSES } from "../lifecycle";
 import { DECIMAL_PATTERN, type ReadAmount, toMinor } from "../money";
-import { present } from "../presentation";
-import { LOOKED_AT_PER_ROW, searchPayments } from "../search";
+import { toPaymentResponse } from "../response";
+import { MAX_PAYMENTS_SCANNED_PER_RESULT, searchPayments } from "../search";
 import { CSV, exportAll, exportPage, VARY, wantsCsv } from "./export";
 import { currencyCode, PaymentSchema } from "./payment-schemas";
 
 export const paymentList = newApp();
 
-const PAIR = "Must be name=value";
+const METADATA_PAIR_MESSAGE = "Must be name=value";
 /** How many metadata pairs a question may have. */
-const MOST_PAIRS = 5;
+const MAX_METADATA_FILTERS = 5;
 
 /** RFC 3339, in milliseconds: what is finer is rounded into the range. */
-const Time = single(TIME).refine(isTime, { error: TIME });
+const Time = single(TIME_MESSAGE).refine(isTime, { error: TIME_MESSAGE });
 const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
 
 const Amount = single("Must be a decimal number").optional();
@@ -83,8 +83,12 @@ const ListQuery = z
           const at = text.indexOf("=");
           return [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
         });
-        if (pairs.length <= MOST_PAIRS && pairs.every(([name]) => name !== "")) return pairs;
-        context.addIssue({ code: "custom", message: pairs.length > MOST_PAIRS ? `At most ${MOST_PAIRS} pairs` : PAIR });
+        if (pairs.length <= MAX_METADATA_FILTERS && pairs.every(([name]) => name !== "")) return pairs;
+        context.addIssue({
+          code: "custom",
+          message:
+            pairs.length > MAX_METADATA_FILTERS ? `At most ${MAX_METADATA_FILTERS} pairs` : METADATA_PAIR_MESSAGE,
+        });
         return z.NEVER;
       })
       .optional()
@@ -92,7 +96,7 @@ const ListQuery = z
         param: { name: "metadata", in: "query", style: "form", explode: true },
         type: "array",
         items: { type: "string", pattern: "^[^=]+=" },
-        maxItems: MOST_PAIRS,
+        maxItems: MAX_METADATA_FILTERS,
         description: "With this pair, as `name=value`; repeated, with all of these pairs",
       }),
   })
@@ -127,11 +131,11 @@ const list = createRoute({
     "The merchant's payments, newest first; all filters must match. Follow `next_cursor` for older ones: none is " +
     "skipped or repeated, however many are created meanwhile. `created_from`, `created_to` and `order_id`, or without " +
     "it the first `metadata` pair, are looked up in an index. Every other filter is applied to the payments that these " +
-    `leave, ${LOOKED_AT_PER_ROW} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
+    `leave, ${MAX_PAYMENTS_SCANNED_PER_RESULT} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
     "while `has_more` is true. With `Accept: text/csv` all that match come as one CSV file, or, with `limit` or `cursor`, " +
     "one page; a transfer that breaks off is not complete.",
   tags: ["Payments"],
-  ...demands("payments:read"),
+  ...requiresScope("payments:read"),
   request: { query: ListQuery },
   responses: {
     200: {
@@ -142,18 +146,18 @@ const list = createRoute({
         [CSV]: { schema: z.string().openapi({ description: "A line of names, then a line for each payment" }) },
       },
     },
-    ...problemResponses(["body_too_large", "validation_failed", ...SECURED], {
+    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
       validation_failed: { errors: [{ detail: oneOrSeveralOf(STATUSES), parameter: "status" }] },
     }),
   },
 });
 
-endpoint(paymentList, list, async (c, { query }) => {
+registerRoute(paymentList, list, async (c, { query }) => {
   const { limit, cursor, ...filters } = query;
   const isExport = wantsCsv(c);
   if (isExport && limit === undefined && cursor === undefined) return exportAll(c, filters);
   const window = windowOf({ limit, cursor });
   const page = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
-  const { body, headers } = presentPage(c.req.url, page, present);
+  const { body, headers } = toPageResponse(c.req.url, page, toPaymentResponse);
   return isExport ? exportPage(c, page.rows, headers) : json(c, 200, body, { ...headers, ...VARY });
 });

@@ -1,12 +1,12 @@
 /** What payments look like from outside: the schemas of requests and responses, and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { integerParameter, POSITIVE_INTEGER, PositiveInteger } from "../../http/fields";
+import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
 import type { NewPayment } from "../create";
 import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../currency";
 import type { Payment } from "../find";
 import { STATUSES } from "../lifecycle";
 import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../money";
-import type { ShownPayment } from "../presentation";
+import type { PaymentResponse } from "../response";
 
 export const PAYMENT_EXAMPLE = {
   id: 1,
@@ -38,7 +38,7 @@ export const PaymentSchema = z
   .openapi("Payment", {
     description: "An intent to move an amount of one currency for one order",
     example: PAYMENT_EXAMPLE,
-  }) satisfies z.ZodType<ShownPayment>;
+  }) satisfies z.ZodType<PaymentResponse>;
 
 /** The version as a strong entity tag: it changes whenever the payment does. */
 export function etagOf({ version }: Pick<Payment, "version">): string {
@@ -151,4 +151,6 @@ export const PaymentPath = z.object({
 });
 
 /** What the example of a request with a wrong id is answered. */
-export const WRONG_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "payment_id" }] } };
+export const INVALID_ID = {
+  validation_failed: { errors: [{ detail: POSITIVE_INTEGER_MESSAGE, parameter: "payment_id" }] },
+};

@@ -4,18 +4,24 @@ import type { Context } from "hono";
 import type { App } from "../../context";
 import { answer, json } from "../../http/answer";
 import { expectedVersions, isAmong, readTags, type Tags } from "../../http/etag";
-import { keyHeader, REPLAY, REPLAYED, readIdempotency, WRONG_KEY } from "../../http/idempotency-header";
+import {
+  INVALID_IDEMPOTENCY_KEY,
+  idempotencyKeyHeader,
+  REPLAY,
+  REPLAYED,
+  readIdempotency,
+} from "../../http/idempotency-header";
 import { problem, problemResponses } from "../../http/problem";
-import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
-import { announce } from "../../outbox/outbox";
-import { demands, endpoint, newApp, originOf } from "../../route";
+import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { enqueueDeliveries } from "../../outbox/outbox";
+import { newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import { createPayment } from "../create";
 import { findPayment } from "../find";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../lifecycle";
-import { askPayment } from "../object";
-import { present } from "../presentation";
-import { etagOf, NewPaymentSchema, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema, WRONG_ID } from "./payment-schemas";
+import { runAction } from "../object";
+import { toPaymentResponse } from "../response";
+import { etagOf, INVALID_ID, NewPaymentSchema, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema } from "./payment-schemas";
 
 export const payments = newApp();
 
@@ -54,9 +60,9 @@ const create = createRoute({
     "Creates a payment in status `pending`. However often, and however concurrently, a request is repeated with its " +
     "key: one answer is 201, all others are 200 with the same payment as it is then.",
   tags: ["Payments"],
-  ...demands("payments:write"),
+  ...requiresScope("payments:write"),
   request: {
-    headers: z.object({ "idempotency-key": keyHeader("order-42") }),
+    headers: z.object({ "idempotency-key": idempotencyKeyHeader("order-42") }),
     body: {
       required: true,
       content: {
@@ -86,9 +92,15 @@ const create = createRoute({
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
     ...problemResponses(
-      [...WRONG_BODY, "idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused", ...SECURED],
+      [
+        ...BODY_PROBLEMS,
+        "idempotency_key_missing",
+        "idempotency_key_invalid",
+        "idempotency_key_reused",
+        ...SCOPED_PROBLEMS,
+      ],
       {
-        ...WRONG_KEY,
+        ...INVALID_IDEMPOTENCY_KEY,
         validation_failed: {
           errors: [
             { detail: "Field required", pointer: "#/order_id" },
@@ -100,7 +112,7 @@ const create = createRoute({
   },
 });
 
-endpoint(payments, create, async (c, { body }) => {
+registerRoute(payments, create, async (c, { body }) => {
   const { metadata, ...plain } = body;
   // Without pairs the fingerprint is that of the time before there were any.
   const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
@@ -112,10 +124,10 @@ endpoint(payments, create, async (c, { body }) => {
   if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
   const headers = { Location: `/api/v1/payments/${created.payment.id}`, ETag: etagOf(created.payment) };
   if (created.tag === "created") {
-    announce(c, created.deliveries);
-    return json(c, 201, present(created.payment), headers);
+    enqueueDeliveries(c, created.deliveries);
+    return json(c, 201, toPaymentResponse(created.payment), headers);
   }
-  return json(c, 200, present(created.payment), { ...headers, ...REPLAY });
+  return json(c, 200, toPaymentResponse(created.payment), { ...headers, ...REPLAY });
 });
 
 const get = createRoute({
@@ -125,7 +137,7 @@ const get = createRoute({
   summary: "Get a payment",
   description: "Reads a payment as it is now. With `If-None-Match`, one that has not changed is a 304 without a body.",
   tags: ["Payments"],
-  ...demands("payments:read"),
+  ...requiresScope("payments:read"),
   request: {
     params: PaymentPath,
     headers: z.object({
@@ -139,17 +151,19 @@ const get = createRoute({
       content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
     },
     304: { description: "The payment is still the one that If-None-Match names", headers: ETAG },
-    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SECURED], WRONG_ID),
+    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], INVALID_ID),
   },
 });
 
-endpoint(payments, get, async (c, { params }) => {
+registerRoute(payments, get, async (c, { params }) => {
   const tags = readCondition(c, "If-None-Match");
   if (tags instanceof Response) return tags;
   const payment = await findPayment(c.get("db"), c.get("principal").merchantId, params.payment_id);
   if (!payment) return problem(c, "payment_not_found");
   const headers = { ETag: etagOf(payment) };
-  return tags && isAmong(tags, headers.ETag) ? answer(c, 304, null, headers) : json(c, 200, present(payment), headers);
+  return tags && isAmong(tags, headers.ETag)
+    ? answer(c, 304, null, headers)
+    : json(c, 200, toPaymentResponse(payment), headers);
 });
 
 function actionRoute(action: Action) {
@@ -166,11 +180,11 @@ function actionRoute(action: Action) {
       "Takes no body. With an `Idempotency-Key`, a retry after a lost answer gets 200 and the payment as it is then. " +
       "With `If-Match`, it is refused with 412 when somebody else has changed the payment first.",
     tags: ["Payments"],
-    ...demands(ACTION_SCOPES[action]),
+    ...requiresScope(ACTION_SCOPES[action]),
     request: {
       params: PaymentPath,
       headers: z.object({
-        "idempotency-key": keyHeader().optional(),
+        "idempotency-key": idempotencyKeyHeader().optional(),
         "if-match": tagsHeader('Entity tags of the payment as you know it, as in `ETag` of an earlier answer: `"1"`'),
       }),
     },
@@ -186,22 +200,22 @@ function actionRoute(action: Action) {
       },
       ...problemResponses(
         [
-          ...WRONG_BODY,
+          ...BODY_PROBLEMS,
           "idempotency_key_invalid",
           "payment_not_found",
           "action_not_allowed",
           "idempotency_key_reused",
           "precondition_failed",
-          ...SECURED,
+          ...SCOPED_PROBLEMS,
         ],
-        { ...WRONG_KEY, ...WRONG_ID, action_not_allowed: { detail: refusal(refusedFrom, action) } },
+        { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_ID, action_not_allowed: { detail: refusal(refusedFrom, action) } },
       ),
     },
   });
 }
 
 for (const action of ACTIONS) {
-  endpoint(payments, actionRoute(action), async (c, { params }) => {
+  registerRoute(payments, actionRoute(action), async (c, { params }) => {
     const id = params.payment_id;
     const idempotency = await readIdempotency(c, action, id, {});
     if (idempotency instanceof Response) return idempotency;
@@ -210,7 +224,7 @@ for (const action of ACTIONS) {
     if (tags instanceof Response) return tags;
 
     const asked = { action, idempotency, expected: tags && expectedVersions(tags) };
-    const acted = await askPayment(c.env.PAYMENT, c.get("db"), id, originOf(c), asked);
+    const acted = await runAction(c.env.PAYMENT, c.get("db"), id, originOf(c), asked);
     switch (acted.tag) {
       case "not_found":
         return problem(c, "payment_not_found");
@@ -224,12 +238,12 @@ for (const action of ACTIONS) {
           headers: { ETag: etagOf(acted) },
         });
       case "replayed":
-        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment), ...REPLAY });
+        return json(c, 200, toPaymentResponse(acted.payment), { ETag: etagOf(acted.payment), ...REPLAY });
       case "changed":
-        announce(c, acted.deliveries);
-        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment) });
+        enqueueDeliveries(c, acted.deliveries);
+        return json(c, 200, toPaymentResponse(acted.payment), { ETag: etagOf(acted.payment) });
       case "unchanged":
-        return json(c, 200, present(acted.payment), { ETag: etagOf(acted.payment) });
+        return json(c, 200, toPaymentResponse(acted.payment), { ETag: etagOf(acted.payment) });
     }
   });
 }

@@ -3,23 +3,23 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
-import { CURSOR, positionCursor, writeCursor } from "../../http/cursors";
-import { choiceOf, isTime, NOT_AN_OBJECT, oneOrSeveralOf, single, TIME } from "../../http/fields";
+import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
+import { choiceOf, isTime, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem, problemResponses } from "../../http/problem";
-import { SECURED, WRONG_BODY } from "../../http/problem-kinds";
-import { announce } from "../../outbox/outbox";
+import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { enqueueDeliveries } from "../../outbox/outbox";
 import { DELIVERY_STATE_NAMES } from "../../outbox/states";
-import { EVENT_ID, EventFilters, EventPath } from "../../payment/routes/event-schemas";
-import { demands, endpoint, newApp } from "../../route";
-import { DELIVERIES_LOOKED_AT_PER_ROW, findDelivery, listDeliveries } from "../delivery-log";
-import { type Endpoint, findEndpoint } from "../endpoints";
-import { REPLAYED_AT_ONCE, replayRange, retryDelivery } from "../redelivery";
-import { DeliverySchema, EndpointPath, presentDelivery, WRONG_ENDPOINT_ID } from "./schemas";
+import { EVENT_ID_MESSAGE, EventFilters, EventPath } from "../../payment/routes/event-schemas";
+import { newApp, registerRoute, requiresScope } from "../../route";
+import { findDelivery, listDeliveries, MAX_DELIVERIES_SCANNED_PER_RESULT } from "../delivery-log";
+import { findWebhookEndpoint, type WebhookEndpoint } from "../endpoints";
+import { MAX_EVENTS_PER_REPLAY, replayRange, retryDelivery } from "../redelivery";
+import { DeliverySchema, INVALID_ENDPOINT_ID, toDeliveryResponse, WebhookEndpointPath } from "./schemas";
 
 export const webhookDeliveries = newApp();
 
-const TAGS = { tags: ["Webhooks"], ...demands("webhooks:manage") };
+const TAGS = { tags: ["Webhooks"], ...requiresScope("webhooks:manage") };
 
 const list = createRoute({
   method: "get",
@@ -28,14 +28,14 @@ const list = createRoute({
   summary: "The delivery log of a webhook endpoint",
   description:
     "The deliveries of events to an endpoint, newest event first, with their attempts; also those of an endpoint that is " +
-    `deleted. Where a filter is given, at most ${DELIVERIES_LOOKED_AT_PER_ROW} deliveries for each one that \`limit\` allows ` +
+    `deleted. Where a filter is given, at most ${MAX_DELIVERIES_SCANNED_PER_RESULT} deliveries for each one that \`limit\` allows ` +
     "are looked at: a page may then hold fewer, even none, while `has_more` is true.",
   ...TAGS,
   request: {
-    params: EndpointPath,
+    params: WebhookEndpointPath,
     query: z.strictObject({
       limit: limitParameter(),
-      cursor: positionCursor(single(CURSOR), "before")
+      cursor: positionCursor(single(CURSOR_MESSAGE), "before")
         .optional()
         .openapi({
           param: { name: "cursor", in: "query" },
@@ -62,21 +62,21 @@ const list = createRoute({
         },
       },
     },
-    ...problemResponses(["webhook_endpoint_not_found", "body_too_large", "validation_failed", ...SECURED], {
+    ...problemResponses(["webhook_endpoint_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
       validation_failed: { errors: [{ detail: oneOrSeveralOf(DELIVERY_STATE_NAMES), parameter: "status" }] },
     }),
   },
 });
 
-endpoint(webhookDeliveries, list, async (c, { params, query }) => {
+registerRoute(webhookDeliveries, list, async (c, { params, query }) => {
   const { merchantId } = c.get("principal");
-  const found = await findEndpoint(c.get("db"), merchantId, params.endpoint_id, { deleted: true });
+  const found = await findWebhookEndpoint(c.get("db"), merchantId, params.endpoint_id, { deleted: true });
   if (!found) return problem(c, "webhook_endpoint_not_found");
   const { limit = DEFAULT_LIMIT, cursor = null, status: states, type: types, payment_id: paymentId } = query;
   const question = { before: cursor, limit, states, types, paymentId };
   const { deliveries, end } = await listDeliveries(c.get("db"), merchantId, found.id, question);
   return json(c, 200, {
-    data: deliveries.map(presentDelivery),
+    data: deliveries.map(toDeliveryResponse),
     has_more: end !== null,
     next_cursor: end === null ? null : writeCursor(["before", end]),
   });
@@ -91,25 +91,25 @@ const retry = createRoute({
     "Makes a delivery due now, whatever has come of it so far, and with all its tries before it. It takes no body, and is " +
     "refused while an earlier event of its payment is still to be taken, or while the endpoint is disabled.",
   ...TAGS,
-  request: { params: z.object({ ...EndpointPath.shape, ...EventPath.shape }) },
+  request: { params: z.object({ ...WebhookEndpointPath.shape, ...EventPath.shape }) },
   responses: {
     200: { description: "The delivery, which is due", content: { "application/json": { schema: DeliverySchema } } },
     ...problemResponses(
       [
-        ...WRONG_BODY,
+        ...BODY_PROBLEMS,
         "webhook_endpoint_not_found",
         "webhook_delivery_not_found",
         "webhook_endpoint_disabled",
         "webhook_delivery_waiting",
-        ...SECURED,
+        ...SCOPED_PROBLEMS,
       ],
-      { validation_failed: { errors: [{ detail: EVENT_ID, parameter: "event_id" }] } },
+      { validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] } },
     ),
   },
 });
 
-endpoint(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id } }) => {
-  const target = await findTold(c, endpoint_id);
+registerRoute(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id } }) => {
+  const target = await findEnabledEndpoint(c, endpoint_id);
   if (target instanceof Response) return target;
   const read = () => findDelivery(c.get("db"), target.merchant_id, target.id, event_id);
   const delivery = await read();
@@ -118,13 +118,13 @@ endpoint(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id }
   if (!(await retryDelivery(c.get("db"), target.id, position, Date.now()))) {
     return problem(c, "webhook_delivery_waiting");
   }
-  announce(c, [{ endpoint_id, position }]);
-  return json(c, 200, presentDelivery((await read()) ?? delivery));
+  enqueueDeliveries(c, [{ endpoint_id, position }]);
+  return json(c, 200, toDeliveryResponse((await read()) ?? delivery));
 });
 
 const Time = z
-  .string({ error: (issue) => (issue.input === undefined ? "Field required" : TIME) })
-  .refine(isTime, { error: TIME })
+  .string({ error: (issue) => (issue.input === undefined ? "Field required" : TIME_MESSAGE) })
+  .refine(isTime, { error: TIME_MESSAGE })
   .transform((text) => Date.parse(text))
   .openapi({ type: "string", format: "date-time" });
 
@@ -133,11 +133,11 @@ const Range = z
     {
       from: Time.openapi({ description: "Events from this time on" }),
       to: Time.openapi({ description: "Events before this time" }),
-      cursor: positionCursor(z.string({ error: CURSOR }), "replayed")
+      cursor: positionCursor(z.string({ error: CURSOR_MESSAGE }), "replayed")
         .optional()
         .openapi({ type: "string", description: "`next_cursor` of an earlier answer to the same range" }),
     },
-    NOT_AN_OBJECT,
+    NOT_AN_OBJECT_MESSAGE,
   )
   .superRefine(({ from, to }, context) => {
     if (to <= from) context.addIssue({ code: "custom", path: ["to"], message: "Must be later than from" });
@@ -154,10 +154,10 @@ const replay = createRoute({
   summary: "Send the events of a time range again",
   description:
     "Makes the events of a time range due now, of the types that the endpoint is told of, also those that were never sent " +
-    `to it. One request takes ${REPLAYED_AT_ONCE} events at most; ask again with \`next_cursor\` for the rest.`,
+    `to it. One request takes ${MAX_EVENTS_PER_REPLAY} events at most; ask again with \`next_cursor\` for the rest.`,
   ...TAGS,
   request: {
-    params: EndpointPath,
+    params: WebhookEndpointPath,
     body: { required: true, content: { "application/json": { schema: Range } } },
   },
   responses: {
@@ -174,19 +174,19 @@ const replay = createRoute({
       },
     },
     ...problemResponses(
-      [...WRONG_BODY, "webhook_endpoint_not_found", "webhook_endpoint_disabled", ...SECURED],
-      WRONG_ENDPOINT_ID,
+      [...BODY_PROBLEMS, "webhook_endpoint_not_found", "webhook_endpoint_disabled", ...SCOPED_PROBLEMS],
+      INVALID_ENDPOINT_ID,
     ),
   },
 });
 
-endpoint(webhookDeliveries, replay, async (c, { params, body: { from, to, cursor: after = 0 } }) => {
-  const target = await findTold(c, params.endpoint_id);
+registerRoute(webhookDeliveries, replay, async (c, { params, body: { from, to, cursor: after = 0 } }) => {
+  const target = await findEnabledEndpoint(c, params.endpoint_id);
   if (target instanceof Response) return target;
   const { merchant_id, id } = target;
   const { replayed, end } = await replayRange(c.get("db"), merchant_id, id, { from, to, after }, Date.now());
   // One will do: whoever is woken looks for all that is due.
-  announce(c, replayed.slice(0, 1));
+  enqueueDeliveries(c, replayed.slice(0, 1));
   return json(c, 200, {
     delivery_count: replayed.length,
     has_more: end !== null,
@@ -195,8 +195,8 @@ endpoint(webhookDeliveries, replay, async (c, { params, body: { from, to, cursor
 });
 
 /** An endpoint that may be sent to, or the refusal. */
-async function findTold(c: Context<App>, id: number): Promise<Endpoint | Response> {
-  const found = await findEndpoint(c.get("db"), c.get("principal").merchantId, id);
+async function findEnabledEndpoint(c: Context<App>, id: number): Promise<WebhookEndpoint | Response> {
+  const found = await findWebhookEndpoint(c.get("db"), c.get("principal").merchantId, id);
   if (!found) return problem(c, "webhook_endpoint_not_found");
   return found.disabled_at === null ? found : problem(c, "webhook_endpoint_disabled");
 }

@@ -9,7 +9,7 @@ import {
   LIFECYCLE,
   type Status,
 } from "../../payment/lifecycle";
-import type { ShownEvent } from "../../payment/presentation";
+import type { EventResponse } from "../../payment/response";
 import { EVENT_EXAMPLE, EventSchema } from "../../payment/routes/event-schemas";
 
 /** The type of what a test of an endpoint sends; it is no event of the feed. */
@@ -30,7 +30,7 @@ const Headers = z.object({
 });
 
 /** What each type of event tells of, as an example. */
-function exampleOf(type: EventType): ShownEvent {
+function exampleOf(type: EventType): EventResponse {
   const { data, ...event } = EVENT_EXAMPLE;
   const status: Status = INITIAL_STATUS;
   const created = { ...data, status, updated_at: data.created_at };

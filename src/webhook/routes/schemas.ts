@@ -1,20 +1,20 @@
 /** What webhook endpoints and their deliveries look like from outside: schemas and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { integerParameter, NOT_AN_OBJECT, oneOrSeveralOf, POSITIVE_INTEGER } from "../../http/fields";
+import { integerParameter, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, POSITIVE_INTEGER_MESSAGE } from "../../http/fields";
 import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
 import { EVENT_TYPES } from "../../payment/lifecycle";
-import { eventId } from "../../payment/presentation";
-import { ATTEMPTS_KEPT } from "../deliveries";
+import { eventId } from "../../payment/response";
+import { MAX_ATTEMPTS_KEPT } from "../deliveries";
 import type { Delivery } from "../delivery-log";
-import type { Endpoint } from "../endpoints";
+import type { WebhookEndpoint } from "../endpoints";
 import type { Attempt } from "../send";
 import { MAX_URL_LENGTH, readUrl } from "../url";
 
-export const EndpointPath = z.object({
+export const WebhookEndpointPath = z.object({
   endpoint_id: integerParameter("endpoint_id", "path", "The endpoint's id").openapi({ example: 1 }),
 });
-export const WRONG_ENDPOINT_ID = {
-  validation_failed: { errors: [{ detail: POSITIVE_INTEGER, parameter: "endpoint_id" }] },
+export const INVALID_ENDPOINT_ID = {
+  validation_failed: { errors: [{ detail: POSITIVE_INTEGER_MESSAGE, parameter: "endpoint_id" }] },
 };
 
 const ENDPOINT_EXAMPLE = {
@@ -32,7 +32,7 @@ const ENDPOINT_EXAMPLE = {
 
 const Time = z.iso.datetime();
 
-export const EndpointSchema = z
+export const WebhookEndpointSchema = z
   .object({
     id: z.int().openapi({ description: "The endpoint's id" }),
     url: z.string().openapi({ description: "Where events are sent" }),
@@ -54,9 +54,9 @@ export const EndpointSchema = z
     example: ENDPOINT_EXAMPLE,
   });
 
-export const NewEndpointSchema = z
+export const NewWebhookEndpointSchema = z
   .object({
-    ...EndpointSchema.shape,
+    ...WebhookEndpointSchema.shape,
     secret: z.string().openapi({
       description: "Signs what is sent here, as the Standard Webhooks specification says. It is shown this once.",
     }),
@@ -67,7 +67,10 @@ export const NewEndpointSchema = z
   });
 
 /** An endpoint as the API shows it at a time. */
-export function presentEndpoint(endpoint: Endpoint, now: number): z.output<typeof EndpointSchema> {
+export function toWebhookEndpointResponse(
+  endpoint: WebhookEndpoint,
+  now: number,
+): z.output<typeof WebhookEndpointSchema> {
   const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
   const { previous_secret_ends_at: end } = endpoint;
   return {
@@ -97,21 +100,21 @@ const Url = z
     description: "Where events are sent: https, with the name of a public host, without credentials and fragment",
   });
 
-const TYPES = oneOrSeveralOf(EVENT_TYPES);
+const TYPES_MESSAGE = oneOrSeveralOf(EVENT_TYPES);
 const Types = z
-  .array(z.enum(EVENT_TYPES, { error: TYPES }), { error: TYPES })
-  .min(1, { error: TYPES })
+  .array(z.enum(EVENT_TYPES, { error: TYPES_MESSAGE }), { error: TYPES_MESSAGE })
+  .min(1, { error: TYPES_MESSAGE })
   .transform((types) => EVENT_TYPES.filter((type) => types.includes(type)))
   .openapi({ description: "The types of events that are sent; all, when left out" });
 
-export const EndpointToCreate = z
-  .strictObject({ url: Url, types: Types.default([...EVENT_TYPES]) }, NOT_AN_OBJECT)
+export const WebhookEndpointToCreate = z
+  .strictObject({ url: Url, types: Types.default([...EVENT_TYPES]) }, NOT_AN_OBJECT_MESSAGE)
   .openapi("WebhookEndpointToCreate", {
     description: "What a webhook endpoint is made of",
     example: { url: ENDPOINT_EXAMPLE.url, types: ENDPOINT_EXAMPLE.types },
   });
 
-export const EndpointChanges = z
+export const WebhookEndpointChanges = z
   .strictObject(
     {
       url: Url.optional(),
@@ -120,7 +123,7 @@ export const EndpointChanges = z
         description: "false cancels what is still to be sent; while it is false, events are not sent, nor later",
       }),
     },
-    NOT_AN_OBJECT,
+    NOT_AN_OBJECT_MESSAGE,
   )
   .openapi("WebhookEndpointChanges", {
     description: "What to change of a webhook endpoint",
@@ -147,7 +150,7 @@ const AttemptSchema = z
   .object(AttemptShape)
   .openapi("DeliveryAttempt", { description: "One attempt of a delivery", example: ATTEMPT_EXAMPLE });
 
-export function presentAttempt({ at, duration_ms, status, error, answer }: Attempt): z.output<typeof AttemptSchema> {
+export function toAttemptResponse({ at, duration_ms, status, error, answer }: Attempt): z.output<typeof AttemptSchema> {
   return { at: new Date(at).toISOString(), duration_ms, http_status: status, error, answer };
 }
 
@@ -173,7 +176,7 @@ export const DeliverySchema = z
     }),
     next_attempt_at: Time.nullable().openapi({ description: "When it is sent next; null when it is not" }),
     attempt_count: z.int().openapi({ description: "How often it was sent" }),
-    attempts: z.array(AttemptSchema).openapi({ description: `The newest ${ATTEMPTS_KEPT}, oldest first` }),
+    attempts: z.array(AttemptSchema).openapi({ description: `The newest ${MAX_ATTEMPTS_KEPT}, oldest first` }),
     created_at: Time.openapi({ description: "RFC 3339, in UTC" }),
   })
   .openapi("WebhookDelivery", {
@@ -189,7 +192,7 @@ export const DeliverySchema = z
     },
   });
 
-export function presentDelivery(delivery: Delivery): z.output<typeof DeliverySchema> {
+export function toDeliveryResponse(delivery: Delivery): z.output<typeof DeliverySchema> {
   const { next_attempt_at: next } = delivery;
   return {
     event_id: eventId(delivery.payment_id, delivery.sequence),
@@ -197,7 +200,7 @@ export function presentDelivery(delivery: Delivery): z.output<typeof DeliverySch
     status: delivery.state,
     next_attempt_at: next === null ? null : new Date(next).toISOString(),
     attempt_count: delivery.attempted,
-    attempts: delivery.attempts.map(presentAttempt),
+    attempts: delivery.attempts.map(toAttemptResponse),
     created_at: new Date(delivery.created_at).toISOString(),
   };
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { pageOf, pageParameters, presentPage, type Window, windowOf } from "../../../src/http/pages";
+import { pageOf, pageParameters, toPageResponse, type Window, windowOf } from "../../../src/http/pages";
 
 interface Row {
   at: number;
@@ -62,7 +62,7 @@ describe("cursors", () => {
   const query = (id: "number" | "string") => z.strictObject(pageParameters(id));
   const row = { at: 1_768_582_661_614, id: 7 };
   const page = { rows: [row], older: row, newer: { at: row.at, id: "4fT9bQ2sXk7L" } };
-  const { body, headers } = presentPage("http://localhost/list?limit=1&cursor=x&a=b%3Ec", page, ({ id }) => id);
+  const { body, headers } = toPageResponse("http://localhost/list?limit=1&cursor=x&a=b%3Ec", page, ({ id }) => id);
 
   it("lead to the window that they were made of", () => {
     expect(windowOf(query("number").parse({ cursor: body.next_cursor }))).toEqual({
@@ -81,7 +81,7 @@ describe("cursors", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.maxSafeNat(), (at, id) => {
         const older = { at, id };
-        const { next_cursor } = presentPage(
+        const { next_cursor } = toPageResponse(
           "http://localhost/",
           { rows: [older], older, newer: null },
           () => null,
@@ -101,7 +101,7 @@ describe("cursors", () => {
         const read = query("number").safeParse({ cursor: tampered });
         if (!read.success) return;
         const { position } = windowOf(read.data);
-        const { next_cursor, previous_cursor } = presentPage(
+        const { next_cursor, previous_cursor } = toPageResponse(
           "http://localhost/",
           { rows: [], older: position, newer: position },
           () => null,
@@ -129,7 +129,7 @@ describe("cursors", () => {
   });
 
   it("are null where a list ends, and has_more says so", () => {
-    const end = presentPage("http://localhost/list", { rows: [], older: null, newer: null }, () => null);
+    const end = toPageResponse("http://localhost/list", { rows: [], older: null, newer: null }, () => null);
     expect(end.body).toEqual({ data: [], has_more: false, next_cursor: null, previous_cursor: null });
     expect(end.headers.Link).toBe('</list>; rel="first"');
   });

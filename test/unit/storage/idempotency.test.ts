@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { fingerprint, readKey } from "../../../src/storage/idempotency";
+import { fingerprint, readIdempotencyKey } from "../../../src/storage/idempotency";
 
 const key = (value: string) => {
-  const read = readKey(value);
+  const read = readIdempotencyKey(value);
   return read.ok ? read.key : `refused: ${read.detail}`;
 };
 
-describe("readKey", () => {
+describe("readIdempotencyKey", () => {
   it.each([
     ["abc", "abc"],
     ['"abc"', "abc"],

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { makeKey, publicId } from "../../../src/auth/key";
+import { makeApiKey, publicId } from "../../../src/auth/api-key";
 import { SCOPE_NAMES, type Scope } from "../../../src/scopes";
 import { sha256 } from "../../../src/storage/digest";
 import { administrator, client, forgeKey, newKey, newMerchant, ORDER, paymentIn } from "../client";
@@ -31,7 +31,7 @@ interface List {
 const KEYS = "/api/v1/api-keys";
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
-const DAY = 24 * HOUR;
+const DAY_MS = 24 * HOUR;
 const admin = administrator();
 
 let merchant: number;
@@ -488,8 +488,8 @@ describe("an administrator's key", () => {
     for (const answer of [
       await admin.create(ORDER),
       await admin.get(id),
-      await admin.act(id, "confirm"),
-      await admin.act(id, "refund"),
+      await admin.run(id, "confirm"),
+      await admin.run(id, "refund"),
       await admin.request("GET", "/api/v1/payments"),
       await admin.request("GET", `/api/v1/payments/${id}/events`),
     ]) {
@@ -499,7 +499,7 @@ describe("an administrator's key", () => {
   });
 
   it("that is the secret is rotated with the secret: the old one is worth nothing", async () => {
-    const next = makeKey().key;
+    const next = makeApiKey().key;
     const rotated = { ...env, ADMIN_KEY: next };
     expect((await client(rotated, { key: next }).request("GET", KEYS)).status).toBe(200);
     expect((await client(rotated, { key: env.ADMIN_KEY }).request("GET", KEYS)).status).toBe(401);
@@ -730,7 +730,7 @@ describe("what an isolate remembers of a key", () => {
     expect(await isLetIn()).toBe(true);
     vi.setSystemTime(now + 30 * SECOND);
     expect(await isLetIn()).toBe(false);
-    vi.setSystemTime(now + DAY);
+    vi.setSystemTime(now + DAY_MS);
     expect(await isLetIn()).toBe(false);
   });
 
@@ -790,12 +790,12 @@ describe("what an isolate remembers of a key", () => {
 
   it("is not needed for what is no key, or the administrator's: neither costs a trip", async () => {
     const { ask, trips } = isolate(await newKey(SCOPE_NAMES, merchant));
-    const mistyped = makeKey().key.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
+    const mistyped = makeApiKey().key.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
     for (const wrong of ["secret", "pay_", mistyped, forgeKey(publicId(env.ADMIN_KEY ?? "") ?? "")]) {
       expect(await trips(async () => expect((await ask(wrong)).status).toBe(401))).toBe(0);
     }
     expect(await trips(async () => expect((await ask(env.ADMIN_KEY ?? "")).status).toBe(403))).toBe(0);
-    expect(await trips(async () => expect((await ask(makeKey().key)).status).toBe(401))).toBe(1);
+    expect(await trips(async () => expect((await ask(makeApiKey().key)).status).toBe(401))).toBe(1);
   });
 });
 

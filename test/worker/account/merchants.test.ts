@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { publicId } from "../../../src/auth/key";
+import { publicId } from "../../../src/auth/api-key";
 import { administrator, client, newKey, newMerchant } from "../client";
 import { losesNth } from "../d1";
 import { envWithD1 } from "../objects";

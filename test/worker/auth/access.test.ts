@@ -3,9 +3,9 @@ import { env } from "cloudflare:workers";
 import { createRoute } from "@hono/zod-openapi";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { app } from "../../../src/app";
-import { makeKey, publicId } from "../../../src/auth/key";
+import { makeApiKey, publicId } from "../../../src/auth/api-key";
 import type { Action } from "../../../src/payment/lifecycle";
-import { endpoint, newApp } from "../../../src/route";
+import { newApp, registerRoute } from "../../../src/route";
 import { isScope, SCOPE_NAMES, type Scope } from "../../../src/scopes";
 import {
   type Answer,
@@ -45,7 +45,7 @@ const ROUTES = Object.entries(paths).flatMap(([path, operations]) =>
   ),
 );
 type SecuredRoute = Route & { scope: Scope };
-const SECURED = ROUTES.filter((route): route is SecuredRoute => route.scope !== null);
+const SCOPED_PROBLEMS = ROUTES.filter((route): route is SecuredRoute => route.scope !== null);
 const PUBLIC = ROUTES.filter(({ scope }) => scope === null);
 
 const NOBODYS = {
@@ -153,7 +153,7 @@ const INVALID: Record<string, () => Promise<string> | string> = {
   "a malformed key": () => "Bearer secret",
   "a key with a typing error": async () =>
     `Bearer ${(await newKey()).replace(/.$/, (last) => (last === "0" ? "1" : "0"))}`,
-  "an unknown key": () => `Bearer ${makeKey().key}`,
+  "an unknown key": () => `Bearer ${makeApiKey().key}`,
   "a wrong secret for a key that there is": async () => `Bearer ${forgeKey(publicId(await newKey()) ?? "")}`,
   "a wrong secret for the administrator's key": () => `Bearer ${forgeKey(publicId(env.ADMIN_KEY ?? "") ?? "")}`,
   "a revoked key": () => `Bearer ${keys.revoked}`,
@@ -171,8 +171,8 @@ const UNAUTHORISED = {
 };
 
 it("knows every route, and every scope that a route has", () => {
-  expect(SECURED.map(({ operation }) => operation.operationId)).toHaveLength(29);
-  expect(new Set(SECURED.map(({ scope }) => scope))).toEqual(new Set(SCOPE_NAMES));
+  expect(SCOPED_PROBLEMS.map(({ operation }) => operation.operationId)).toHaveLength(29);
+  expect(new Set(SCOPED_PROBLEMS.map(({ scope }) => scope))).toEqual(new Set(SCOPE_NAMES));
 });
 
 describe("no route without a scope", () => {
@@ -198,7 +198,7 @@ describe("no route without a scope", () => {
         responses: { 200: { description: "" } },
       });
     const make = (security?: Record<string, string[]>[]) => () =>
-      endpoint(newApp(), route(security), (c) => c.text(""));
+      registerRoute(newApp(), route(security), (c) => c.text(""));
     for (const security of [
       undefined,
       [{}],
@@ -220,7 +220,7 @@ describe.each(PUBLIC)("$method $path", (route) => {
   });
 });
 
-describe.each(SECURED)("$method $path", (route) => {
+describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
   it("answers a key that has its scope, and needs no other", async () => {
     const path = pathOf(route, await idsFor(route, merchant));
     // Whoever makes a key must have what it grants.
@@ -299,7 +299,7 @@ describe.each(SECURED)("$method $path", (route) => {
   });
 });
 
-it.each(SECURED.filter(({ method }) => method === "GET"))("HEAD $path is as closed as GET", async (route) => {
+it.each(SCOPED_PROBLEMS.filter(({ method }) => method === "GET"))("HEAD $path is as closed as GET", async (route) => {
   const path = pathOf(route, await idsFor(route, merchant));
   const head = (headers = {}) => client(undefined, { key: null }).request("HEAD", path, { headers });
   expect((await head()).status).toBe(401);
@@ -337,10 +337,10 @@ describe("merchants side by side", () => {
       const [mine, theirs] = [await ofMerchant(merchant), await ofMerchant(stranger)];
       const [one, other] = [await paymentIn("pending", mine), await paymentIn("pending", theirs)];
       const key = crypto.randomUUID();
-      expect((await mine.act(one.id, action, key)).status).toBe(200);
+      expect((await mine.run(one.id, action, key)).status).toBe(200);
       // Not even with the key that has led to it.
-      expect((await theirs.act(one.id, action, key)).status).toBe(404);
-      const acted = await theirs.act(other.id, action, key);
+      expect((await theirs.run(one.id, action, key)).status).toBe(404);
+      const acted = await theirs.run(other.id, action, key);
       expect([acted.status, acted.replayed]).toEqual([200, false]);
     },
   );
@@ -372,7 +372,7 @@ const envWith = (changes: { AUTH_MODE?: string | undefined; ADMIN_KEY?: string |
 
 const SET_MODE = "Set AUTH_MODE to required (or, on your own machine only, to open)";
 const SET_KEY = "Set the secret ADMIN_KEY to a key that `npm run key` makes";
-const WRONG_KEY = "The secret ADMIN_KEY is not a key; set one that `npm run key` makes";
+const INVALID_IDEMPOTENCY_KEY = "The secret ADMIN_KEY is not a key; set one that `npm run key` makes";
 
 describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: string]>([
   ["AUTH_MODE is not set", { AUTH_MODE: undefined }, SET_MODE],
@@ -380,7 +380,7 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
   ["AUTH_MODE is unknown", { AUTH_MODE: "Open" }, SET_MODE],
   ["ADMIN_KEY is not set", { ADMIN_KEY: undefined }, SET_KEY],
   ["ADMIN_KEY is empty", { ADMIN_KEY: "" }, SET_KEY],
-  ["ADMIN_KEY is not a key", { ADMIN_KEY: "secret" }, WRONG_KEY],
+  ["ADMIN_KEY is not a key", { ADMIN_KEY: "secret" }, INVALID_IDEMPOTENCY_KEY],
 ])("while %s", (_, changes, detail) => {
   const wrong = envWith(changes);
 
@@ -467,7 +467,7 @@ describe("in open mode", () => {
     const anybody = client(env);
     const { id } = await paymentIn("pending", anybody);
     expect((await client().get(id)).body.id).toBe(id);
-    for (const route of SECURED) {
+    for (const route of SCOPED_PROBLEMS) {
       const path = pathOf(route, await idsFor(route, 1));
       const headers = { "Idempotency-Key": crypto.randomUUID() };
       const { status } = await anybody.request(route.method, path, { body: exampleBody(route), headers });

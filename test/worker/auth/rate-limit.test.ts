@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { REMEMBERED_FOR } from "../../../src/auth/authorize";
-import { makeKey } from "../../../src/auth/key";
+import { makeApiKey } from "../../../src/auth/api-key";
+import { KEY_CACHE_TTL_MS } from "../../../src/auth/authorize";
 import { client, newKey, ORDER } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -22,7 +22,7 @@ describe("requests of a key beyond its quota", () => {
     const key = await newKey();
     const api = client({ ...env, KEY_RATE: refuses() }, { key });
     const before = await env.DB.prepare("SELECT count(*) AS n FROM payments").first("n");
-    for (const { status, headers, body } of [await api.get(1), await api.create(ORDER), await api.act(1, "confirm")]) {
+    for (const { status, headers, body } of [await api.get(1), await api.create(ORDER), await api.run(1, "confirm")]) {
       expect(body).toEqual({
         type: "/problems/rate-limited",
         title: "Rate limited",
@@ -77,7 +77,7 @@ describe("an address that tries keys", () => {
     const from = "192.0.2.1";
     const statuses: number[] = [];
     // The limit's minutes are the clock's, so a run may see the end of one and all of the next.
-    while (!statuses.includes(429) && statuses.length < 41) statuses.push((await ask(makeKey().key, from)).status);
+    while (!statuses.includes(429) && statuses.length < 41) statuses.push((await ask(makeApiKey().key, from)).status);
     expect(statuses.at(-1)).toBe(429);
     expect(statuses.length).toBeGreaterThan(20);
     expect(statuses.slice(0, -1).every((status) => status === 401)).toBe(true);
@@ -88,9 +88,9 @@ describe("an address that tries keys", () => {
     expect(headers.get("RateLimit")).toBe('"address";r=0;t=60');
 
     const { trips } = meter;
-    expect((await ask(makeKey().key, from)).status).toBe(429);
+    expect((await ask(makeApiKey().key, from)).status).toBe(429);
     expect(meter.trips).toBe(trips);
-    expect((await ask(makeKey().key, "192.0.2.2")).status).toBe(401);
+    expect((await ask(makeApiKey().key, "192.0.2.2")).status).toBe(401);
     expect(meter.trips).toBe(trips + 1);
   });
 
@@ -108,7 +108,7 @@ describe("an address that tries keys", () => {
     const { ask } = isolate({ FAILURE_RATE: refuses() });
     const [key, from] = [await newKey(), "192.0.2.4"];
     expect((await ask(key, from)).status).toBe(200);
-    expect((await ask(makeKey().key, from)).status).toBe(429);
+    expect((await ask(makeApiKey().key, from)).status).toBe(429);
     expect((await ask(key, from)).status).toBe(200);
     expect((await ask(env.ADMIN_KEY ?? "", from)).status).toBe(403);
   });
@@ -119,9 +119,9 @@ describe("an address that tries keys", () => {
     const { ask } = isolate({ FAILURE_RATE: refuses() });
     const [key, from] = [await newKey(), "192.0.2.7"];
     expect((await ask(key, from)).status).toBe(200);
-    expect((await ask(makeKey().key, from)).status).toBe(429);
-    vi.setSystemTime(now + REMEMBERED_FOR + 1);
-    expect((await ask(makeKey().key, from)).status).toBe(429);
+    expect((await ask(makeApiKey().key, from)).status).toBe(429);
+    vi.setSystemTime(now + KEY_CACHE_TTL_MS + 1);
+    expect((await ask(makeApiKey().key, from)).status).toBe(429);
     expect((await ask(key, from)).status).toBe(200);
     vi.useRealTimers();
   });
@@ -132,7 +132,7 @@ describe("an address that tries keys", () => {
     const once: RateLimit = { limit: async () => ({ success: refusals-- <= 0 }) };
     const { ask } = isolate({ FAILURE_RATE: once });
     const key = await newKey();
-    expect((await ask(makeKey().key, from)).status).toBe(429);
+    expect((await ask(makeApiKey().key, from)).status).toBe(429);
     // The limit counts anew by now, and the address is still refused a look-up.
     expect((await ask(key, from)).status).toBe(429);
     expect((await ask(key, "192.0.2.6")).status).toBe(200);
@@ -182,7 +182,7 @@ describe("what is too large is refused before anything is done:", () => {
   it("a body of more than 64 KiB, whoever sends it", async () => {
     const body = "x".repeat(64 * 1024 + 1);
     const headers = { "Content-Length": String(body.length), "Content-Type": "application/json" };
-    for (const key of [null, makeKey().key, await newKey()]) {
+    for (const key of [null, makeApiKey().key, await newKey()]) {
       for (const path of [PAYMENTS, `${PAYMENTS}/1/confirm`, "/api/v1/api-keys", "/api/v1/merchants"]) {
         const { status, body: problem, trips } = await measured(key, "POST", path, { body, headers });
         expect([status, problem.type, trips]).toEqual([413, "/problems/body-too-large", 0]);

@@ -2,7 +2,7 @@ import { createExecutionContext } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
 import { app } from "../../../src/app";
-import { makeKey, publicId } from "../../../src/auth/key";
+import { makeApiKey, publicId } from "../../../src/auth/api-key";
 import { SCOPE_NAMES } from "../../../src/scopes";
 import { administrator, client, forgeKey, newKey, newMerchant, ORDER, paymentIn } from "../client";
 import { apiDocument } from "../contract";
@@ -98,7 +98,7 @@ describe("each request leaves one line", () => {
     [
       "an unknown key",
       { status: 401, route: PAYMENTS, d1_trips: 1, d1_rows_written: 0 },
-      () => client(undefined, { key: makeKey().key }).request("GET", PAYMENTS),
+      () => client(undefined, { key: makeApiKey().key }).request("GET", PAYMENTS),
     ],
     [
       "a path that there is not",
@@ -282,7 +282,7 @@ describe("X-Request-Id", () => {
   it("proves nothing: nor does one that the service has made for another request", async () => {
     const api = client();
     const { id } = await paymentIn("confirmed");
-    const refunded = await api.act(id, "refund");
+    const refunded = await api.run(id, "refund");
     const made = refunded.headers.get("X-Request-Id") ?? "";
     const again = await api.request("POST", `${PAYMENTS}/${id}/refund`, { headers: { "X-Request-Id": made } });
     expect(again.status).toBe(409);

@@ -292,7 +292,7 @@ it("counts a body that does not say how large it is", async () => {
 describe("conflicts", () => {
   it("say which action and which status", async () => {
     const { id } = await paymentIn("pending");
-    const { headers, body } = await api.act(id, "refund");
+    const { headers, body } = await api.run(id, "refund");
     expect(body).toEqual({
       type: "/problems/action-not-allowed",
       title: "Action not allowed",

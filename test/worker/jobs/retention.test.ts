@@ -2,16 +2,16 @@ import { createScheduledController } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import worker from "../../../src";
-import { retentionDays, STEP, sweepIdempotencyKeys } from "../../../src/jobs/retention";
+import { KEYS_PER_STEP, retentionDays, sweepIdempotencyKeys } from "../../../src/jobs/retention";
 import { administrator, client, newKey, newMerchant, ORDER } from "../client";
 import { instrumentD1, losesNth } from "../d1";
 
-const DAY = 86_400_000;
+const DAY_MS = 86_400_000;
 const DAYS = 30;
 /** When the job runs: late enough for what the tests make to be old. */
-const NOW = Date.now() + 100 * DAY;
-const OLD = NOW - DAYS * DAY - 1;
-const YOUNG = NOW - DAYS * DAY;
+const NOW = Date.now() + 100 * DAY_MS;
+const OLD = NOW - DAYS * DAY_MS - 1;
+const YOUNG = NOW - DAYS * DAY_MS;
 
 const sweep = (db = env.DB) => sweepIdempotencyKeys(db, DAYS, NOW);
 
@@ -108,7 +108,7 @@ describe("the sweep", () => {
       return answer;
     });
     expect((await sweep(watched)).deleted).toBe(2_501);
-    expect(most).toBe(STEP);
+    expect(most).toBe(KEYS_PER_STEP);
   });
 
   it("goes on where it was interrupted", async () => {
@@ -120,12 +120,12 @@ describe("the sweep", () => {
       ++trips > 4 ? Promise.reject(new Error("D1_ERROR: Network connection lost.")) : roundTrip(),
     );
     await expect(sweep(dies)).rejects.toThrow("Out of reach");
-    expect(await keysOf(merchant, OLD)).toBe(2_500 - STEP);
+    expect(await keysOf(merchant, OLD)).toBe(2_500 - KEYS_PER_STEP);
     expect(await position()).toBe(JSON.stringify([merchant.id, "b-01000"]));
 
     // Behind the place where it was: the next run does not come by, and the one after that does.
     await seed(merchant, "a", 1, OLD);
-    expect(await sweep()).toMatchObject({ finished: true, deleted: 2_500 - STEP + 1 });
+    expect(await sweep()).toMatchObject({ finished: true, deleted: 2_500 - KEYS_PER_STEP + 1 });
     expect(await keysOf(merchant, OLD)).toBe(1);
     expect(await sweep()).toMatchObject({ finished: true, deleted: 1 });
     expect(await keysOf(merchant, OLD)).toBe(0);
@@ -229,11 +229,11 @@ describe("a key that has ended", () => {
        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
        SELECT 1, 'merchant.renamed', '1', '{}', 1, 'r', 'many-' || i, 'many-' || i, ?, 1 FROM n`,
     )
-      .bind(2 * STEP + 1, "0".repeat(64))
+      .bind(2 * KEYS_PER_STEP + 1, "0".repeat(64))
       .run();
     const left = () =>
       env.DB.prepare("SELECT count(*) AS n FROM account_events WHERE idempotency_key LIKE 'many-%'").first("n");
-    expect(await left()).toBe(2 * STEP + 1);
+    expect(await left()).toBe(2 * KEYS_PER_STEP + 1);
     await sweep();
     expect(await left()).toBe(0);
   });
@@ -249,12 +249,12 @@ describe("the cron", () => {
   it("deletes what is older than the days that are configured, and says what it did", async () => {
     const logged = vi.spyOn(console, "log").mockImplementation(() => {});
     const merchant = await aMerchant();
-    await seed(merchant, "a", 5, NOW - 7 * DAY - 1);
-    await seed(merchant, "b", 5, NOW - 7 * DAY);
+    await seed(merchant, "a", 5, NOW - 7 * DAY_MS - 1);
+    await seed(merchant, "b", 5, NOW - 7 * DAY_MS);
     logged.mockClear();
     await run("7");
-    expect(await keysOf(merchant, NOW - 7 * DAY - 1)).toBe(0);
-    expect(await keysOf(merchant, NOW - 7 * DAY)).toBe(5);
+    expect(await keysOf(merchant, NOW - 7 * DAY_MS - 1)).toBe(0);
+    expect(await keysOf(merchant, NOW - 7 * DAY_MS)).toBe(5);
     expect(logged).toHaveBeenCalledOnce();
     expect(JSON.parse(String(logged.mock.calls[0]?.[0]))).toMatchObject({
       message: "idempotency keys swept",
@@ -286,7 +286,7 @@ describe("the cron", () => {
     const merchant = await aMerchant();
     const { IDEMPOTENCY_RETENTION_DAYS } = env;
     vi.spyOn(console, "log").mockImplementation(() => {});
-    await run(IDEMPOTENCY_RETENTION_DAYS, Date.now() + 29 * DAY);
+    await run(IDEMPOTENCY_RETENTION_DAYS, Date.now() + 29 * DAY_MS);
     expect((await merchant.api.create(ORDER, "the-first")).replayed).toBe(true);
   });
 });

@@ -53,7 +53,7 @@ it("makes 50 payments of 50 keys", async () => {
 
 it("lets exactly one of 50 concurrent confirms and fails win", async () => {
   const { id } = await paymentIn("pending");
-  const answers = await Promise.all(FIFTY.map((n) => api.act(id, n % 2 === 0 ? "confirm" : "fail")));
+  const answers = await Promise.all(FIFTY.map((n) => api.run(id, n % 2 === 0 ? "confirm" : "fail")));
   const { status } = (await api.get(id)).body;
   const types = await eventTypes(id);
   expect(types).toEqual(["payment.created", `payment.${status}`]);
@@ -65,14 +65,14 @@ it("lets exactly one of 50 concurrent confirms and fails win", async () => {
 
 it("refunds once for 50 concurrent refunds", async () => {
   const { id } = await paymentIn("confirmed");
-  const answers = await Promise.all(FIFTY.map(() => api.act(id, "refund")));
+  const answers = await Promise.all(FIFTY.map(() => api.run(id, "refund")));
   expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
   expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed", "payment.refunded"]);
 });
 
 it("answers 50 concurrent refunds with one key 200, and refunds once", async () => {
   const { id } = await paymentIn("confirmed");
-  const answers = await Promise.all(FIFTY.map(() => api.act(id, "refund", "fifty-refunds")));
+  const answers = await Promise.all(FIFTY.map(() => api.run(id, "refund", "fifty-refunds")));
   expect(answers.every(({ status }) => status === 200)).toBe(true);
   expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
   expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed", "payment.refunded"]);
@@ -80,7 +80,7 @@ it("answers 50 concurrent refunds with one key 200, and refunds once", async () 
 
 it("gives one key to one of 50 payments that ask for it at once", async () => {
   const payments = await Promise.all(FIFTY.map(() => paymentIn("pending")));
-  const answers = await Promise.all(payments.map(({ id }) => api.act(id, "confirm", "one-key-fifty-payments")));
+  const answers = await Promise.all(payments.map(({ id }) => api.run(id, "confirm", "one-key-fifty-payments")));
   expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
   expect(answers.filter(({ status }) => status === 409)).toHaveLength(49);
   const confirmed = await Promise.all(payments.map(({ id }) => api.get(id)));
@@ -94,7 +94,7 @@ it("holds the lifecycle with two live instances of one payment's object", async 
       const instances = [new PaymentObject(state, env), new PaymentObject(state, env)];
       return Promise.all(
         FIFTY.slice(0, 10).map((n) =>
-          instances[n % 2]?.act(origin(), asking(n % 3 === 0 ? "confirm" : n % 3 === 1 ? "fail" : "refund")),
+          instances[n % 2]?.run(origin(), asking(n % 3 === 0 ? "confirm" : n % 3 === 1 ? "fail" : "refund")),
         ),
       );
     });
@@ -135,7 +135,7 @@ it("runs one action at a time per payment, and payments side by side", async () 
       ),
     ),
   );
-  const answers = await Promise.all(FIFTY.map((n) => clients[n % 2]?.act(payments[n % 2]?.id ?? 0, "confirm")));
+  const answers = await Promise.all(FIFTY.map((n) => clients[n % 2]?.run(payments[n % 2]?.id ?? 0, "confirm")));
   expect(answers.every((answer) => answer?.status === 200)).toBe(true);
   expect([mostPerPayment, mostTogether]).toEqual([1, 2]);
 });

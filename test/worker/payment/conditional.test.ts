@@ -13,7 +13,7 @@ const read = (id: number, condition?: string, method = "GET") =>
     headers: condition === undefined ? {} : { "If-None-Match": condition },
   });
 
-const act = (id: number, action: Action, condition: string, key?: string, by: Client = api) =>
+const run = (id: number, action: Action, condition: string, key?: string, by: Client = api) =>
   by.request("POST", `${PAYMENTS}/${id}/${action}`, {
     headers: { "If-Match": condition, ...(key !== undefined && { "Idempotency-Key": key }) },
   });
@@ -35,14 +35,14 @@ describe("the entity tag", () => {
     const tags = [etagOf(created)];
     expect(tags[0]).toMatch(/^"[\x21\x23-\x7e]+"$/);
     for (const action of ["confirm", "refund"] as const) {
-      const changed = await api.act(id, action);
+      const changed = await api.run(id, action);
       expect(tags).not.toContain(etagOf(changed));
       tags.push(etagOf(changed));
       // What does not change the payment does not change its tag.
       expect(etagOf(await read(id))).toBe(etagOf(changed));
       expect(etagOf(await api.create(ORDER, key))).toBe(etagOf(changed));
-      await api.act(id, "fail");
-      if (action === "confirm") expect(etagOf(await api.act(id, "confirm"))).toBe(etagOf(changed));
+      await api.run(id, "fail");
+      if (action === "confirm") expect(etagOf(await api.run(id, "confirm"))).toBe(etagOf(changed));
       expect(etagOf(await read(id))).toBe(etagOf(changed));
     }
     expect(new Set(tags).size).toBe(3);
@@ -80,7 +80,7 @@ describe("If-None-Match", () => {
     const { id } = await paymentIn("pending");
     const etag = etagOf(await read(id));
     expect((await read(id, etag)).status).toBe(304);
-    await api.act(id, "confirm");
+    await api.run(id, "confirm");
     const changed = await read(id, etag);
     expect([changed.status, changed.body.status]).toEqual([200, "confirmed"]);
   });
@@ -97,7 +97,7 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
     ["*", () => "*"],
   ])("with %s succeeds", async (_, condition) => {
     const { id, etag } = await readyFor(action);
-    const answer = await act(id, action, condition(etag));
+    const answer = await run(id, action, condition(etag));
     expect([answer.status, answer.body.status]).toEqual([200, LIFECYCLE[action].to]);
     expect(etagOf(answer)).not.toBe(etag);
   });
@@ -111,7 +111,7 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
     const { id, etag } = await readyFor(action);
     const [before, key] = [await read(id), crypto.randomUUID()];
     const meter = meterD1(env.DB);
-    const refused = await act(id, action, condition(etag), key, client(envWithD1(meter.db)));
+    const refused = await run(id, action, condition(etag), key, client(envWithD1(meter.db)));
     expect(refused.status).toBe(412);
     expect(refused.body).toMatchObject({
       type: "/problems/precondition-failed",
@@ -121,15 +121,15 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
     expect([meter.trips, meter.rowsWritten]).toEqual([1, 0]);
     expect((await read(id)).body).toEqual(before.body);
     // The key was not used up: with the right tag, and for another payment too.
-    const again = await act(id, action, etag, key);
+    const again = await run(id, action, etag, key);
     expect([again.status, again.replayed]).toEqual([200, false]);
   });
 
   it("leaves a retry with its key alone, however stale", async () => {
     const { id, etag } = await readyFor(action);
     const key = crypto.randomUUID();
-    const first = await act(id, action, etag, key);
-    const retry = await act(id, action, etag, key);
+    const first = await run(id, action, etag, key);
+    const retry = await run(id, action, etag, key);
     expect([retry.status, retry.replayed, retry.body]).toEqual([200, true, first.body]);
     expect(etagOf(retry)).toBe(etagOf(first));
   });
@@ -138,22 +138,22 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
     const { id, etag } = await readyFor(action);
     const key = crypto.randomUUID();
     await api.create(ORDER, key);
-    expect((await act(id, action, '"99"', key)).status).toBe(409);
-    expect((await act(9_999_999, action, etag)).status).toBe(404);
-    expect((await act(9_999_999, action, "*")).status).toBe(404);
-    expect((await act(id, action, '"99"', "two words")).status).toBe(400);
+    expect((await run(id, action, '"99"', key)).status).toBe(409);
+    expect((await run(9_999_999, action, etag)).status).toBe(404);
+    expect((await run(9_999_999, action, "*")).status).toBe(404);
+    expect((await run(id, action, '"99"', "two words")).status).toBe(400);
   });
 
   it("tells a refusal by status from one by version", async () => {
     const { id } = await paymentIn("failed");
     const etag = etagOf(await read(id));
-    expect((await act(id, action, etag)).status).toBe(409);
-    expect((await act(id, action, '"1"')).status).toBe(412);
+    expect((await run(id, action, etag)).status).toBe(409);
+    expect((await run(id, action, '"1"')).status).toBe(412);
   });
 
   it("lets exactly one of fifty concurrent requests through", async () => {
     const { id, etag } = await readyFor(action);
-    const answers = await Promise.all(Array.from({ length: 50 }, () => act(id, action, etag, crypto.randomUUID())));
+    const answers = await Promise.all(Array.from({ length: 50 }, () => run(id, action, etag, crypto.randomUUID())));
     const statuses = answers.map(({ status }) => status).sort();
     expect(statuses).toEqual([200, ...Array.from({ length: 49 }, () => 412)]);
     const keys = await env.DB.prepare("SELECT count(*) AS n FROM idempotency_keys WHERE payment_id = ? AND key <> ''")
@@ -168,7 +168,7 @@ describe("If-Match", () => {
   it("lets one of concurrent confirms and fails through", async () => {
     const { id, etag } = await readyFor("confirm");
     const answers = await Promise.all(
-      Array.from({ length: 50 }, (_, n) => act(id, n % 2 === 0 ? "confirm" : "fail", etag)),
+      Array.from({ length: 50 }, (_, n) => run(id, n % 2 === 0 ? "confirm" : "fail", etag)),
     );
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(answers.filter(({ status }) => status === 412)).toHaveLength(49);
@@ -177,14 +177,14 @@ describe("If-Match", () => {
   it("refuses even a confirmation that would change nothing, and does not record its key", async () => {
     const { id } = await paymentIn("confirmed");
     const [etag, key] = [etagOf(await read(id)), crypto.randomUUID()];
-    expect((await act(id, "confirm", '"1"', key)).status).toBe(412);
+    expect((await run(id, "confirm", '"1"', key)).status).toBe(412);
     const other = await paymentIn("pending");
-    expect((await api.act(other.id, "confirm", key)).status).toBe(200);
+    expect((await api.run(other.id, "confirm", key)).status).toBe(200);
     // With the right tag it succeeds, changes nothing, and is a success with a key of its own.
     const repeated = crypto.randomUUID();
-    const answer = await act(id, "confirm", etag, repeated);
+    const answer = await run(id, "confirm", etag, repeated);
     expect([answer.status, answer.replayed, etagOf(answer)]).toEqual([200, false, etag]);
-    expect(await act(id, "confirm", '"1"', repeated)).toMatchObject({ status: 200, replayed: true });
+    expect(await run(id, "confirm", '"1"', repeated)).toMatchObject({ status: 200, replayed: true });
   });
 });
 
@@ -196,7 +196,7 @@ describe("a malformed condition", () => {
     const detail = 'Must be * or a list of entity tags, such as "1"';
     const got = await read(id, value);
     expect([got.status, got.body.errors]).toEqual([422, [{ detail, header: "If-None-Match" }]]);
-    const acted = await act(id, "confirm", value);
+    const acted = await run(id, "confirm", value);
     expect([acted.status, acted.body.errors]).toEqual([422, [{ detail, header: "If-Match" }]]);
     expect((await read(id)).body.status).toBe("pending");
   });
@@ -204,7 +204,7 @@ describe("a malformed condition", () => {
   it("that is empty is one too", async () => {
     const { id } = await paymentIn("pending");
     // Asked without the way there, on which the runtime leaves empty headers out.
-    const { status, body } = await act(id, "confirm", "", undefined, client(env));
+    const { status, body } = await run(id, "confirm", "", undefined, client(env));
     expect([status, body.errors?.[0]?.header]).toEqual([422, "If-Match"]);
   });
 });

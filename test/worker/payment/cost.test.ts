@@ -1,8 +1,8 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { publicId } from "../../../src/auth/key";
-import { EndpointObject } from "../../../src/webhook/object";
+import { publicId } from "../../../src/auth/api-key";
+import { WebhookEndpointObject } from "../../../src/webhook/object";
 import { type Body, client, newKey, ORDER, paymentIn } from "../client";
 import { type Meter, meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -72,11 +72,11 @@ const TABLE: Row[] = [
     200,
   ],
   ["get", cost(1, 0, 0, 1), pending, (api, { id }) => api.get(id), 200],
-  ["confirm", cost(1, 1, 3, 21), pending, (api, { id }) => api.act(id, "confirm", crypto.randomUUID()), 200],
-  ["fail", cost(1, 1, 3, 21), pending, (api, { id }) => api.act(id, "fail", crypto.randomUUID()), 200],
-  ["refund", cost(1, 1, 3, 24), confirmed, (api, { id }) => api.act(id, "refund", crypto.randomUUID()), 200],
-  ["confirm without a key", cost(1, 1, 2, 18), pending, (api, { id }) => api.act(id, "confirm"), 200],
-  ["refused action", cost(1, 1, 0, 10), pending, (api, { id }) => api.act(id, "refund", crypto.randomUUID()), 409],
+  ["confirm", cost(1, 1, 3, 21), pending, (api, { id }) => api.run(id, "confirm", crypto.randomUUID()), 200],
+  ["fail", cost(1, 1, 3, 21), pending, (api, { id }) => api.run(id, "fail", crypto.randomUUID()), 200],
+  ["refund", cost(1, 1, 3, 24), confirmed, (api, { id }) => api.run(id, "refund", crypto.randomUUID()), 200],
+  ["confirm without a key", cost(1, 1, 2, 18), pending, (api, { id }) => api.run(id, "confirm"), 200],
+  ["refused action", cost(1, 1, 0, 10), pending, (api, { id }) => api.run(id, "refund", crypto.randomUUID()), 409],
   ["invalid create", cost(0, 0, 0, 0), pending, (api) => api.create({}), 422],
   ["health", cost(0, 0, 0, 0), pending, (api) => api.request("GET", "/health"), 200],
 ];
@@ -165,8 +165,8 @@ describe.each([0, 1, 3])("an event that %i endpoints are told of", (endpoints) =
     for (const id of ids) {
       const meter = meterD1(env.DB);
       const inside = { ...env, DB: meter.db };
-      await runInDurableObject(env.ENDPOINT.getByName(String(id)), (_, state) =>
-        new EndpointObject(state, inside).alarm(),
+      await runInDurableObject(env.WEBHOOK_ENDPOINT.getByName(String(id)), (_, state) =>
+        new WebhookEndpointObject(state, inside).alarm(),
       );
       costs.push({ trips: meter.trips, rowsWritten: meter.rowsWritten });
     }
@@ -179,13 +179,13 @@ describe.each([0, 1, 3])("an event that %i endpoints are told of", (endpoints) =
     const created = await committed((api) => api.create(ORDER));
     expect(created).toMatchObject({ trips: 1, rowsWritten: 5 + 2 * endpoints, messages });
     // The next event waits for this one, and is in no index yet.
-    const waiting = await committed((api) => api.act(created.body.id, "confirm", crypto.randomUUID()));
+    const waiting = await committed((api) => api.run(created.body.id, "confirm", crypto.randomUUID()));
     expect(waiting).toMatchObject({ trips: 1, rowsWritten: 3 + endpoints, messages });
 
     const { body } = await committed((api) => api.create(ORDER));
     vi.restoreAllMocks();
     await env.DB.prepare("UPDATE webhook_deliveries SET state = 'succeeded', next_attempt_at = NULL").run();
-    const confirmed = await committed((api) => api.act(body.id, "confirm", crypto.randomUUID()));
+    const confirmed = await committed((api) => api.run(body.id, "confirm", crypto.randomUUID()));
     expect(confirmed).toMatchObject({ trips: 1, rowsWritten: 3 + 2 * endpoints, messages });
     expect(await sent()).toEqual(ids.map(() => SENT));
   });

@@ -40,7 +40,7 @@ describe("the file", () => {
     const { api } = await newMerchant();
     await api.create({ order_id: 1, amount: 0.5, currency: "EUR" });
     const { body } = await api.create({ order_id: 2, amount: 5000, currency: "JPY", metadata: { cart: "c-7" } });
-    await api.act(body.id, "confirm");
+    await api.run(body.id, "confirm");
     const [head, ...records] = parse(await exported(api));
     expect(head?.join(",")).toBe(HEAD);
     const { data } = await list(api);

@@ -65,7 +65,7 @@ describe("a payment's history", () => {
     const api = client();
     const [one, other] = [await paymentIn("pending"), await paymentIn("confirmed")];
     const before = await eventsOf(api, one.id);
-    await api.act(one.id, "confirm");
+    await api.run(one.id, "confirm");
     const after = await eventsOf(api, one.id);
     expect(after.slice(0, before.length)).toEqual(before);
     const ids = [...after, ...(await eventsOf(api, other.id))].map(({ id }) => id);
@@ -76,16 +76,16 @@ describe("a payment's history", () => {
     const api = client();
     const { id } = await paymentIn("confirmed");
     const before = await eventsOf(api, id);
-    await api.act(id, "confirm");
-    await api.act(id, "fail");
-    await api.act(id, "confirm", crypto.randomUUID());
+    await api.run(id, "confirm");
+    await api.run(id, "fail");
+    await api.run(id, "confirm", crypto.randomUUID());
     expect(await eventsOf(api, id)).toEqual(before);
   });
 
   it("names the key that acted, each by its own", async () => {
     const [maker, actor] = [await newKey(), await newKey()];
     const { body } = await client(undefined, { key: maker }).create(ORDER);
-    await client(undefined, { key: actor }).act(body.id, "fail");
+    await client(undefined, { key: actor }).run(body.id, "fail");
     const events = await eventsOf(client(), body.id);
     expect(events.map(({ key_id }) => key_id)).toEqual([maker, actor].map((key) => key.split("_")[1]));
   });

@@ -38,8 +38,8 @@ describe("the feed", () => {
   it("tells what has happened to all payments, in the order in which it happened", async () => {
     const { api } = await newMerchant();
     const [one, other] = [await paymentIn("pending", api), await paymentIn("confirmed", api)];
-    await api.act(one.id, "fail", "failing");
-    await api.act(other.id, "refund");
+    await api.run(one.id, "fail", "failing");
+    await api.run(other.id, "refund");
     const { events } = await follow(api);
     expect(events.map(({ id, type }) => [id, type])).toEqual([
       [`evt_${one.id}_1`, "payment.created"],
@@ -96,7 +96,7 @@ describe("the feed", () => {
     const writers = Promise.all(
       Array.from({ length: 12 }, async (_, n) => {
         const { body } = await api.create({ ...ORDER, order_id: n + 1 });
-        await Promise.all(actions.map((action) => api.act(body.id, action)));
+        await Promise.all(actions.map((action) => api.run(body.id, action)));
       }),
     ).finally(() => {
       writing = false;
@@ -135,7 +135,7 @@ describe("the feed", () => {
   it("has the events of one payment, also of some types", async () => {
     const { api } = await newMerchant();
     const [one, other] = [await paymentIn("confirmed", api), await paymentIn("failed", api)];
-    await api.act(one.id, "refund");
+    await api.run(one.id, "refund");
     const ids = (query: Record<string, string | number>) => follow(api, query).then(({ events }) => idsOf(events));
     expect(await ids({ payment_id: one.id, limit: 1 })).toEqual([1, 2, 3].map((n) => `evt_${one.id}_${n}`));
     expect(await ids({ payment_id: other.id })).toEqual([1, 2].map((n) => `evt_${other.id}_${n}`));

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { app } from "../../../src/app";
 import { STATUSES, type Status } from "../../../src/payment/lifecycle";
-import { LOOKED_AT_PER_ROW } from "../../../src/payment/search";
+import { MAX_PAYMENTS_SCANNED_PER_RESULT } from "../../../src/payment/search";
 import { type Client, client, ORDER, PATHS } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -28,7 +28,7 @@ async function seed(api: Client, bodies: readonly object[], status: Status = "pe
   const made: Shown[] = [];
   for (const body of bodies) {
     let { body: payment } = await api.create({ ...ORDER, ...body });
-    for (const action of PATHS[status]) ({ body: payment } = await api.act(payment.id, action));
+    for (const action of PATHS[status]) ({ body: payment } = await api.run(payment.id, action));
     made.push(payment);
   }
   return made;
@@ -85,7 +85,7 @@ describe("the list", () => {
     const pages = await walk(api, { limit: 2 }, async ({ data }) => {
       await seed(api, many(3));
       created += 3;
-      for (const { id } of data) await api.act(id, "confirm");
+      for (const { id } of data) await api.run(id, "confirm");
     });
     expect(idsOf(pages)).toEqual(newestFirst(before));
     const back = await walkBack(api, { limit: 2 }, pages[0]?.previous_cursor ?? "");
@@ -111,10 +111,10 @@ describe("the list", () => {
     const { api } = await newMerchant();
     const query = { currency: "EUR", limit: 1 };
     // More than are looked at for one page.
-    await seed(api, many(LOOKED_AT_PER_ROW + 2));
+    await seed(api, many(MAX_PAYMENTS_SCANNED_PER_RESULT + 2));
     const start = await list(api, query);
     expect(start).toMatchObject({ data: [], has_more: true });
-    const made = await seed(api, [{ currency: "EUR" }, ...many(LOOKED_AT_PER_ROW), { currency: "EUR" }]);
+    const made = await seed(api, [{ currency: "EUR" }, ...many(MAX_PAYMENTS_SCANNED_PER_RESULT), { currency: "EUR" }]);
     const pages = await walkBack(api, query, start.previous_cursor ?? "");
     expect(idsOf(pages)).toEqual([made.at(0)?.id, made.at(-1)?.id]);
   });
@@ -132,7 +132,7 @@ describe("the list", () => {
     const { api } = await newMerchant();
     const [oldest, , newest] = await seed(api, many(3));
     const page = await list(api, { status: "pending", limit: 2 });
-    await api.act(oldest?.id ?? 0, "confirm");
+    await api.run(oldest?.id ?? 0, "confirm");
     const empty = await list(api, { status: "pending", limit: 2, cursor: page.next_cursor ?? "" });
     expect(empty).toMatchObject({ data: [], has_more: false, next_cursor: null });
     const back = await walkBack(api, { status: "pending", limit: 2 }, empty.previous_cursor ?? "");
@@ -469,7 +469,7 @@ describe("among very many payments", () => {
   ])("with %i pairs to compare, %j reads no more than is looked at", async (pairs, query) => {
     for (const limit of [1, 20]) {
       // Each is read in the index, once more to find where the walk ends, and itself with its pairs.
-      const most = (3 + pairs) * LOOKED_AT_PER_ROW * limit + 4;
+      const most = (3 + pairs) * MAX_PAYMENTS_SCANNED_PER_RESULT * limit + 4;
       for (const rows of await rowsRead({ ...query, limit })) expect(rows).toBeLessThanOrEqual(most);
     }
   });
@@ -532,7 +532,7 @@ describe("Link headers", () => {
 
 describe("a wrong question", () => {
   const LIMIT = "Must be an integer from 1 to 100";
-  const CURSOR = "Must be a cursor from an earlier answer, as it was";
+  const CURSOR_MESSAGE = "Must be a cursor from an earlier answer, as it was";
   const STATUS = "Must be one or several of pending, confirmed, failed, refunded";
   const INTEGER = "Must be an integer from 1 to 9007199254740991";
   const CURRENCY = "Must be the ISO 4217 code of a currency in use";
@@ -555,7 +555,7 @@ describe("a wrong question", () => {
     ...each("created_to", TIME, WRONG_TIMES),
     ...each("metadata", PAIR, ["", "x", "=", "=x", ["a=b", "c"]]),
     ...each("metadata", "At most 5 pairs", [["a=1", "b=1", "c=1", "d=1", "e=1", "f=1"]]),
-    ...each("cursor", CURSOR, [
+    ...each("cursor", CURSOR_MESSAGE, [
       ...["", "x", "!!!", ` ${cursor(["older", 1, 1])}`, btoa('["older", 1, 1]'), btoa('["older",1e0,1]')],
       ...[cursor(["older", 1, 1]).slice(0, -1), cursor(["older", 1, 1]).slice(0, -2)],
       ...[

@@ -53,7 +53,7 @@ describe("create", () => {
   it.each(STATUSES)("replays with the payment as it is now, when that is %s", async (status) => {
     const key = `as-it-is-${status}`;
     const { body } = await api.create(ORDER, key);
-    for (const action of PATHS[status]) await api.act(body.id, action);
+    for (const action of PATHS[status]) await api.run(body.id, action);
     const now = (await api.get(body.id)).body;
     expect(now.status).toBe(status);
     const replay = await api.create(ORDER, key);
@@ -85,9 +85,9 @@ describe.each(ACTIONS)("%s", (action) => {
   it("is answered 200 on a retry with its key, and happens once", async () => {
     const { id } = await paymentIn(from);
     const key = `${action}-retry`;
-    const first = await api.act(id, action, key);
+    const first = await api.run(id, action, key);
     const events = await count("events");
-    const second = await api.act(id, action, `"${key}"`);
+    const second = await api.run(id, action, `"${key}"`);
     expect([first.status, first.replayed]).toEqual([200, false]);
     expect([second.status, second.replayed, second.body]).toEqual([200, true, first.body]);
     expect(await count("events")).toBe(events);
@@ -97,11 +97,11 @@ describe.each(ACTIONS)("%s", (action) => {
   it("refuses the key for another payment, another action and a creation", async () => {
     const [one, two] = [await paymentIn(from), await paymentIn(from)];
     const key = `${action}-reused`;
-    await api.act(one.id, action, key);
-    expect((await api.act(two.id, action, key)).status).toBe(409);
+    await api.run(one.id, action, key);
+    expect((await api.run(two.id, action, key)).status).toBe(409);
     expect((await api.get(two.id)).body).toEqual(two);
     for (const other of ACTIONS.filter((candidate) => candidate !== action)) {
-      expect((await api.act(one.id, other, key)).body.detail).toBe("Idempotency key reused with different payload");
+      expect((await api.run(one.id, other, key)).body.detail).toBe("Idempotency key reused with different payload");
     }
     expect((await api.create(ORDER, key)).status).toBe(409);
   });
@@ -109,35 +109,35 @@ describe.each(ACTIONS)("%s", (action) => {
   it("refuses the key of a creation", async () => {
     const key = `${action}-after-create`;
     const { body } = await api.create(ORDER, key);
-    expect((await api.act(body.id, action, key)).body.detail).toBe("Idempotency key reused with different payload");
+    expect((await api.run(body.id, action, key)).body.detail).toBe("Idempotency key reused with different payload");
     expect((await api.get(body.id)).body).toEqual(body);
   });
 
   it("leaves the key of a refusal free", async () => {
     const { id } = await paymentIn("failed");
     const key = `${action}-refused`;
-    expect((await api.act(id, action, key)).status).toBe(409);
+    expect((await api.run(id, action, key)).status).toBe(409);
     expect(await keysOf(id)).not.toContain(key);
-    expect((await api.act(9_007_199_254_740_991, action, key)).status).toBe(404);
+    expect((await api.run(9_007_199_254_740_991, action, key)).status).toBe(404);
     const { id: other } = await paymentIn(from);
-    expect((await api.act(other, action, key)).status).toBe(200);
+    expect((await api.run(other, action, key)).status).toBe(200);
   });
 });
 
 it("replays an action with the payment as it is now", async () => {
   const { id } = await paymentIn("pending");
-  await api.act(id, "confirm", "confirm-then-refund");
-  const refunded = (await api.act(id, "refund")).body;
-  const replay = await api.act(id, "confirm", "confirm-then-refund");
+  await api.run(id, "confirm", "confirm-then-refund");
+  const refunded = (await api.run(id, "refund")).body;
+  const replay = await api.run(id, "confirm", "confirm-then-refund");
   expect([replay.status, replay.replayed, replay.body]).toEqual([200, true, refunded]);
 });
 
 it("records the key of a confirm that changed nothing, for it was a success", async () => {
   const { id } = await paymentIn("confirmed");
-  const first = await api.act(id, "confirm", "confirm-again");
+  const first = await api.run(id, "confirm", "confirm-again");
   expect([first.status, first.replayed]).toEqual([200, false]);
   expect(await keysOf(id)).toContain("confirm-again");
-  await api.act(id, "refund");
-  const retry = await api.act(id, "confirm", "confirm-again");
+  await api.run(id, "refund");
+  const retry = await api.run(id, "confirm", "confirm-again");
   expect([retry.status, retry.replayed, retry.body.status]).toEqual([200, true, "refunded"]);
 });

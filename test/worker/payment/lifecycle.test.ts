@@ -26,7 +26,7 @@ describe.each(STATUSES)("a payment in status %s", (status) => {
   it.each(ACTIONS)("answers %s as the table says", async (action) => {
     const before = await paymentIn(status);
     const eventsBefore = await events(before.id);
-    const { status: code, body } = await api.act(before.id, action);
+    const { status: code, body } = await api.run(before.id, action);
     const after = (await api.get(before.id)).body;
     const expected = EXPECTED[status][action];
 
@@ -69,7 +69,7 @@ it("never moves updated_at back, also when the clock does", async () => {
     env.DB.prepare("UPDATE payments SET created_at = ?1, updated_at = ?1 WHERE id = ?2").bind(later, payment.id),
     env.DB.prepare("UPDATE events SET created_at = ? WHERE payment_id = ?").bind(later, payment.id),
   ]);
-  const { body } = await api.act(payment.id, "confirm");
+  const { body } = await api.run(payment.id, "confirm");
   expect(body.updated_at).toBe(new Date(later).toISOString());
 });
 

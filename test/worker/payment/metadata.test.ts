@@ -40,7 +40,7 @@ describe("metadata", () => {
     expect((await own.get(body.id)).body).toEqual(body);
     expect((await own.request("GET", PAYMENTS)).body).toMatchObject({ data: [body] });
     for (const action of ["confirm", "refund"] as const) {
-      expect((await own.act(body.id, action)).body.metadata).toEqual(metadata);
+      expect((await own.run(body.id, action)).body.metadata).toEqual(metadata);
     }
     const events = await own.request("GET", `${PAYMENTS}/${body.id}/events`);
     expect(events.body).toMatchObject({ data: [1, 2, 3].map(() => ({ data: { metadata } })) });
@@ -195,7 +195,7 @@ describe("the cost of metadata", () => {
   it("is none for an action", async () => {
     const { body } = await api.create({ ...ORDER, metadata: pairs(METADATA.pairs) });
     const meter = meterD1(env.DB);
-    const { status } = await client(envWithD1(meter.db)).act(body.id, "confirm");
+    const { status } = await client(envWithD1(meter.db)).run(body.id, "confirm");
     expect([status, meter.trips, meter.rowsWritten]).toEqual([200, 1, 2]);
   });
 });

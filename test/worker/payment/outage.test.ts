@@ -17,12 +17,12 @@ function withStub(times: number, marks: object, { after = false } = {}) {
   const stubs: PaymentObject[] = [];
   const getByName = (name: string) => {
     const stub = env.PAYMENT.getByName(name);
-    const act = async (...asked: Parameters<PaymentObject["act"]>) => {
-      const reply = left <= 0 || after ? await stub.act(...asked) : undefined;
+    const run = async (...asked: Parameters<PaymentObject["run"]>) => {
+      const reply = left <= 0 || after ? await stub.run(...asked) : undefined;
       if (left-- > 0) throw Object.assign(new Error("The object broke"), marks);
       return reply;
     };
-    stubs.push({ act } as PaymentObject);
+    stubs.push({ run } as PaymentObject);
     return stubs.at(-1);
   };
   const service = client(
@@ -78,7 +78,7 @@ describe("a lost answer", () => {
 
   it.each([undefined, "refund-lost"])("of a refund that committed is no 409, with key %s", async (key) => {
     const { id } = await paymentIn("confirmed");
-    const { status, replayed, body } = await withD1(losesAnswers(2)).act(id, "refund", key);
+    const { status, replayed, body } = await withD1(losesAnswers(2)).run(id, "refund", key);
     expect([status, replayed, body.status]).toEqual([200, false, "refunded"]);
     expect(await events(id)).toBe(3);
   });
@@ -86,9 +86,9 @@ describe("a lost answer", () => {
   it("of all attempts is a 503, and the key tells what happened", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const { id } = await paymentIn("confirmed");
-    const lost = await withD1(losesAnswers(3)).act(id, "refund", "refund-all-lost");
+    const lost = await withD1(losesAnswers(3)).run(id, "refund", "refund-all-lost");
     expect(lost.status).toBe(503);
-    const retry = await api.act(id, "refund", "refund-all-lost");
+    const retry = await api.run(id, "refund", "refund-all-lost");
     expect([retry.status, retry.replayed, retry.body.status]).toEqual([200, true, "refunded"]);
 
     expect((await withD1(losesAnswers(Number.POSITIVE_INFINITY)).create(ORDER, "create-all-lost")).status).toBe(503);
@@ -105,9 +105,9 @@ describe("a refusal after an attempt whose answer was lost", () => {
   ])("would be a guess, for that attempt may still arrive: 503, %s", async (_, prepare, certain) => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const id = await prepare();
-    expect((await withD1(failsFirst(1)).act(id, "refund")).status).toBe(503);
-    expect((await withStub(1, { retryable: true }).service.act(id, "refund")).status).toBe(503);
-    expect((await api.act(id, "refund")).status).toBe(certain);
+    expect((await withD1(failsFirst(1)).run(id, "refund")).status).toBe(503);
+    expect((await withStub(1, { retryable: true }).service.run(id, "refund")).status).toBe(503);
+    expect((await api.run(id, "refund")).status).toBe(certain);
     logged.mockRestore();
   });
 });
@@ -127,14 +127,14 @@ describe("what is found after its answer was lost is told as it was, whatever ha
 
   it("a creation that was confirmed", async () => {
     const before = (await paymentIn("pending")).id;
-    const { status, body } = await withD1(overtakenBy(() => api.act(before + 1, "confirm"))).create(ORDER);
+    const { status, body } = await withD1(overtakenBy(() => api.run(before + 1, "confirm"))).create(ORDER);
     expect([status, body.id, body.status, body.updated_at]).toEqual([201, before + 1, "pending", body.created_at]);
     expect((await api.get(body.id)).body.status).toBe("confirmed");
   });
 
   it("a confirmation that was refunded", async () => {
     const { id } = await paymentIn("pending");
-    const { status, body } = await withD1(overtakenBy(() => api.act(id, "refund"))).act(id, "confirm");
+    const { status, body } = await withD1(overtakenBy(() => api.run(id, "refund"))).run(id, "confirm");
     expect([status, body.status]).toEqual([200, "confirmed"]);
     expect((await api.get(id)).body.status).toBe("refunded");
   });
@@ -145,7 +145,7 @@ describe("an outage of D1", () => {
     expect((await withD1(failsFirst(2)).create(ORDER)).status).toBe(201);
     const { id } = await paymentIn("pending");
     expect((await withD1(failsFirst(2)).get(id)).status).toBe(200);
-    expect((await withD1(failsFirst(2)).act(id, "confirm")).status).toBe(200);
+    expect((await withD1(failsFirst(2)).run(id, "confirm")).status).toBe(200);
   });
 
   it.each(["D1_ERROR: Network connection lost.", "D1_ERROR: D1 DB is overloaded. Requests queued for too long."])(
@@ -155,7 +155,7 @@ describe("an outage of D1", () => {
       const { id } = await paymentIn("pending");
       const key = crypto.randomUUID();
       const down = withD1(failsFirst(Number.POSITIVE_INFINITY, message));
-      for (const answer of [await down.create(ORDER, key), await down.get(id), await down.act(id, "confirm")]) {
+      for (const answer of [await down.create(ORDER, key), await down.get(id), await down.run(id, "confirm")]) {
         expect(answer.body).toEqual({ ...OUTAGE, instance: answer.headers.get("X-Request-Id") });
         expect(answer.headers.get("Retry-After")).toBe("1");
       }
@@ -205,8 +205,8 @@ describe("a bug", () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const { id } = await paymentIn("pending");
     const broken = withD1(failsFirst(1, 'D1_ERROR: near "UPDAT": syntax error: SQLITE_ERROR'));
-    expect((await broken.act(id, "confirm")).status).toBe(500);
-    expect((await broken.act(id, "confirm")).status).toBe(200);
+    expect((await broken.run(id, "confirm")).status).toBe(500);
+    expect((await broken.run(id, "confirm")).status).toBe(200);
     logged.mockRestore();
   });
 });
@@ -215,14 +215,14 @@ describe("an object out of reach", () => {
   it("is asked again through a fresh stub when the runtime calls that worthwhile", async () => {
     const { id } = await paymentIn("pending");
     const { service, stubs } = withStub(2, { retryable: true });
-    expect((await service.act(id, "confirm")).status).toBe(200);
+    expect((await service.run(id, "confirm")).status).toBe(200);
     expect(new Set(stubs).size).toBe(3);
   });
 
   it("that acted before it broke has acted once, and says so", async () => {
     const { id } = await paymentIn("confirmed");
     const { service } = withStub(1, { retryable: true }, { after: true });
-    const { status, body } = await service.act(id, "refund");
+    const { status, body } = await service.run(id, "refund");
     expect([status, body.status]).toEqual([200, "refunded"]);
     expect(await events(id)).toBe(3);
   });
@@ -236,7 +236,7 @@ describe("an object out of reach", () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const { id } = await paymentIn("pending");
     const { service, stubs } = withStub(1, marks);
-    expect((await service.act(id, "confirm")).status).toBe(expected);
+    expect((await service.run(id, "confirm")).status).toBe(expected);
     expect(stubs).toHaveLength(1);
     logged.mockRestore();
   });

@@ -149,11 +149,11 @@ describe("a client of the FastAPI original", () => {
     expect([retried.status, retried.body]).toEqual([200, created.body]);
 
     const { id } = created.body;
-    const early = await api.act(id, "refund");
+    const early = await api.run(id, "refund");
     expect([early.status, early.body.detail]).toEqual([409, "Cannot refund payment in pending status"]);
-    expect((await api.act(id, "confirm")).body.status).toBe("confirmed");
-    expect((await api.act(id, "confirm")).status).toBe(200);
-    expect((await api.act(id, "refund")).body.status).toBe("refunded");
+    expect((await api.run(id, "confirm")).body.status).toBe("confirmed");
+    expect((await api.run(id, "confirm")).status).toBe(200);
+    expect((await api.run(id, "refund")).body.status).toBe("refunded");
 
     const reused = await api.create({ order_id: 7, amount: 1 }, headers["Idempotency-Key"]);
     expect([reused.status, reused.body.detail]).toEqual([409, "Idempotency key reused with different payload"]);

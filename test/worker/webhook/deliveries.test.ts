@@ -6,13 +6,13 @@ import type { z } from "zod";
 import type { DeliveryMessage } from "../../../src/outbox/outbox";
 import { DELIVERY_STATE_NAMES, type DeliveryState } from "../../../src/outbox/states";
 import { EVENT_TYPES, type EventType } from "../../../src/payment/lifecycle";
-import { ATTEMPTS_KEPT } from "../../../src/webhook/deliveries";
-import { DELIVERIES_LOOKED_AT_PER_ROW } from "../../../src/webhook/delivery-log";
-import { EndpointObject } from "../../../src/webhook/object";
-import { REPLAYED_AT_ONCE } from "../../../src/webhook/redelivery";
-import type { DeliverySchema, EndpointSchema } from "../../../src/webhook/routes/schemas";
-import { PAUSES } from "../../../src/webhook/schedule";
-import { KEPT_OF_ANSWER } from "../../../src/webhook/send";
+import { MAX_ATTEMPTS_KEPT } from "../../../src/webhook/deliveries";
+import { MAX_DELIVERIES_SCANNED_PER_RESULT } from "../../../src/webhook/delivery-log";
+import { WebhookEndpointObject } from "../../../src/webhook/object";
+import { MAX_EVENTS_PER_REPLAY } from "../../../src/webhook/redelivery";
+import type { DeliverySchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
+import { RETRY_PAUSES_MS } from "../../../src/webhook/schedule";
+import { MAX_RESPONSE_BYTES_KEPT } from "../../../src/webhook/send";
 import { type Client, client, ORDER } from "../client";
 import { instrumentD1, losesNth, meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -25,11 +25,11 @@ vi.setConfig({ testTimeout: 20_000 });
 const ENDPOINTS = "/api/v1/webhook-endpoints";
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
-const DAY = 24 * 60 * MINUTE;
+const DAY_MS = 24 * 60 * MINUTE;
 /** Of the clock, in the tests that move it: in whole seconds, and after all that has happened. */
 const NOON = Math.ceil(Date.now() / SECOND) * SECOND + MINUTE;
 
-type Endpoint = z.output<typeof EndpointSchema>;
+type WebhookEndpoint = z.output<typeof WebhookEndpointSchema>;
 type Delivery = z.output<typeof DeliverySchema>;
 
 interface Log {
@@ -85,7 +85,8 @@ async function newEndpoint(types: readonly EventType[] = EVENT_TYPES, receiver =
   return { id: body.id, secret: body.secret, receiver };
 }
 
-const patch = (id: number, body: object, by = api) => by.request<Endpoint>("PATCH", `${ENDPOINTS}/${id}`, { body });
+const patch = (id: number, body: object, by = api) =>
+  by.request<WebhookEndpoint>("PATCH", `${ENDPOINTS}/${id}`, { body });
 const remove = (id: number) => api.request("DELETE", `${ENDPOINTS}/${id}`);
 const retry = (id: number, eventId: string, by = api) =>
   by.request<Delivery>("POST", `${ENDPOINTS}/${id}/deliveries/${eventId}/retry`);
@@ -112,7 +113,7 @@ async function delivery(id: number, eventId: string): Promise<Delivery> {
 
 /** Sends all that is due to an endpoint, and waits for it. */
 function sendDue(id: number): Promise<void> {
-  return runInDurableObject(env.ENDPOINT.getByName(String(id)), (object) => object.alarm());
+  return runInDurableObject(env.WEBHOOK_ENDPOINT.getByName(String(id)), (object) => object.alarm());
 }
 
 /** A new payment, with the ids of the events that it will have. */
@@ -188,7 +189,7 @@ async function costOf(operation: (by: Client) => Promise<{ status: number }>) {
 /** What creating a payment and confirming one cost the test's merchant. */
 async function costs() {
   const { id } = await newPayment();
-  return { create: await costOf((by) => by.create(ORDER)), confirm: await costOf((by) => by.act(id, "confirm")) };
+  return { create: await costOf((by) => by.create(ORDER)), confirm: await costOf((by) => by.run(id, "confirm")) };
 }
 
 describe("a commit", () => {
@@ -204,8 +205,8 @@ describe("a commit", () => {
     const theirs = await newEndpoint(EVENT_TYPES, new Receiver(), stranger);
     const { id, events } = await newPayment();
     const before = await newPayment();
-    await api.act(id, "confirm");
-    await api.act(id, "refund");
+    await api.run(id, "confirm");
+    await api.run(id, "refund");
     expect(await states(all.id)).toEqual([
       [events[2], "waiting"],
       [events[1], "waiting"],
@@ -260,15 +261,15 @@ describe("a commit", () => {
   it("that changed nothing makes none, and tells nobody", async () => {
     const { id } = await newEndpoint();
     const { body: payment } = await api.create(ORDER, "once");
-    await api.act(payment.id, "confirm", "confirm-once");
+    await api.run(payment.id, "confirm", "confirm-once");
     const before = await log(id);
     expect([before.data.length, told.length]).toEqual([2, 2]);
     // Nor of what happened before an endpoint was there.
     const late = await newEndpoint();
     expect((await api.create(ORDER, "once")).replayed).toBe(true);
-    expect((await api.act(payment.id, "confirm", "confirm-once")).replayed).toBe(true);
-    expect((await api.act(payment.id, "confirm")).status).toBe(200);
-    expect((await api.act(payment.id, "fail")).status).toBe(409);
+    expect((await api.run(payment.id, "confirm", "confirm-once")).replayed).toBe(true);
+    expect((await api.run(payment.id, "confirm")).status).toBe(200);
+    expect((await api.run(payment.id, "fail")).status).toBe(409);
     expect((await api.create({})).status).toBe(422);
     expect(await log(id)).toEqual(before);
     expect((await log(late.id)).data).toEqual([]);
@@ -277,7 +278,7 @@ describe("a commit", () => {
 
   it("without endpoints tells nobody", async () => {
     const { id } = await newPayment();
-    await api.act(id, "confirm");
+    await api.run(id, "confirm");
     expect(told).toEqual([]);
   });
 
@@ -288,7 +289,7 @@ describe("a commit", () => {
     );
     expect(await states(id)).toEqual([[events[0], "pending"]]);
     const lossy = client(quiet(envWithD1(losesNth(env.DB, n))), { key: merchant.key });
-    expect((await lossy.act(created, "confirm")).status).toBe(200);
+    expect((await lossy.run(created, "confirm")).status).toBe(200);
     expect(await states(id)).toEqual([
       [events[1], "waiting"],
       [events[0], "pending"],
@@ -351,8 +352,8 @@ describe("the queue", () => {
   it("has every event sent soon, signed, to each endpoint and in order, and the log says so", async () => {
     const [one, other] = [await newEndpoint(), await newEndpoint(["payment.confirmed"])];
     const { id, events } = await newPayment(merchant.api);
-    await merchant.api.act(id, "confirm");
-    await merchant.api.act(id, "refund");
+    await merchant.api.run(id, "confirm");
+    await merchant.api.run(id, "refund");
     await vi.waitFor(async () => {
       expect([one.receiver.ids, other.receiver.ids]).toEqual([events, [events[1]]]);
       expect((await states(one.id)).map(([, state]) => state)).toEqual(["succeeded", "succeeded", "succeeded"]);
@@ -373,14 +374,14 @@ describe("a delivery", () => {
     const { id } = await newEndpoint(EVENT_TYPES, receiverThat(answer));
     const cost = async () => {
       const payment = await newPayment();
-      await api.act(payment.id, "confirm");
+      await api.run(payment.id, "confirm");
       const meter = meterD1(env.DB);
-      await runInDurableObject(env.ENDPOINT.getByName(String(id)), (_object, state) =>
-        new EndpointObject(state, { ...env, DB: meter.db }).alarm(),
+      await runInDurableObject(env.WEBHOOK_ENDPOINT.getByName(String(id)), (_object, state) =>
+        new WebhookEndpointObject(state, { ...env, DB: meter.db }).alarm(),
       );
       // What has failed is not tried again while the next one is measured.
       await env.DB.prepare("UPDATE webhook_deliveries SET next_attempt_at = ? WHERE next_attempt_at IS NOT NULL")
-        .bind(NOON + DAY)
+        .bind(NOON + DAY_MS)
         .run();
       return [meter.trips, meter.rowsRead, meter.rowsWritten];
     };
@@ -439,7 +440,7 @@ describe("the log", () => {
       answers(503, "<h1>Out of order</h1>"),
       drops,
       timesOut,
-      answers(500, "a".repeat(KEPT_OF_ANSWER) + "b".repeat(9_000)),
+      answers(500, "a".repeat(MAX_RESPONSE_BYTES_KEPT) + "b".repeat(9_000)),
       answers(302, null, { Location: "https://elsewhere.example.com/" }),
       answers(201, "Thank you"),
     ];
@@ -461,8 +462,8 @@ describe("the log", () => {
       } else {
         expect(status).toBe("pending");
         const pause = Date.parse(next_attempt_at ?? "") - Date.now();
-        expect(pause).toBeGreaterThanOrEqual(PAUSES[n] ?? 0);
-        expect(pause).toBeLessThanOrEqual(1.2 * (PAUSES[n] ?? 0));
+        expect(pause).toBeGreaterThanOrEqual(RETRY_PAUSES_MS[n] ?? 0);
+        expect(pause).toBeLessThanOrEqual(1.2 * (RETRY_PAUSES_MS[n] ?? 0));
         vi.setSystemTime(Date.parse(next_attempt_at ?? ""));
       }
     }
@@ -474,7 +475,7 @@ describe("the log", () => {
         attempt(503, null, "<h1>Out of order</h1>"),
         attempt(null, "No connection", ""),
         attempt(null, "No answer within 15 seconds", ""),
-        attempt(500, null, "a".repeat(KEPT_OF_ANSWER)),
+        attempt(500, null, "a".repeat(MAX_RESPONSE_BYTES_KEPT)),
         attempt(302, null, ""),
         attempt(201, null, "Thank you"),
       ].map((each, n) => ({ ...each, at: timeOf(began[n] ?? 0) })),
@@ -489,8 +490,8 @@ describe("the log", () => {
     receiver.always((received) => (received.id.endsWith("_1") ? fails : takes)(received));
     vi.setSystemTime(NOON);
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
-    for (let tries = 1; tries <= PAUSES.length; tries++) {
+    await api.run(payment, "confirm");
+    for (let tries = 1; tries <= RETRY_PAUSES_MS.length; tries++) {
       await sendDue(id);
       const { next_attempt_at } = await delivery(id, events[0]);
       vi.setSystemTime(Date.parse(next_attempt_at ?? ""));
@@ -504,14 +505,17 @@ describe("the log", () => {
       [events[1], "succeeded"],
       [events[0], "exhausted"],
     ]);
-    expect(await delivery(id, events[0])).toMatchObject({ attempt_count: PAUSES.length + 1, next_attempt_at: null });
-    expect(receiver.ids).toEqual([...Array(PAUSES.length + 1).fill(events[0]), events[1]]);
+    expect(await delivery(id, events[0])).toMatchObject({
+      attempt_count: RETRY_PAUSES_MS.length + 1,
+      next_attempt_at: null,
+    });
+    expect(receiver.ids).toEqual([...Array(RETRY_PAUSES_MS.length + 1).fill(events[0]), events[1]]);
   });
 
-  it(`keeps the newest ${ATTEMPTS_KEPT} attempts, and counts them all`, async () => {
+  it(`keeps the newest ${MAX_ATTEMPTS_KEPT} attempts, and counts them all`, async () => {
     const { id } = await newEndpoint();
     const { events } = await newPayment();
-    const attempts = Array.from({ length: ATTEMPTS_KEPT }, (_, n) => ({
+    const attempts = Array.from({ length: MAX_ATTEMPTS_KEPT }, (_, n) => ({
       ...{ at: n + 1, duration_ms: 1, status: 500, error: null, answer: `${n}` },
     }));
     await env.DB.prepare("UPDATE webhook_deliveries SET attempted = 70, attempts = ? WHERE endpoint_id = ?")
@@ -537,7 +541,7 @@ describe("the log", () => {
           .run();
       }
       const payment = await newPayment();
-      await api.act(payment.id, "confirm");
+      await api.run(payment.id, "confirm");
       found.set("pending", payment.events[0]).set("waiting", payment.events[1]);
       return { id, found, payment: payment.id };
     }
@@ -572,13 +576,13 @@ describe("the log", () => {
       const { id } = await newEndpoint();
       const wanted: string[] = [];
       // More in between, and before and after, than one page looks at.
-      for (const gap of [2 * DELIVERIES_LOOKED_AT_PER_ROW + 1, 0, 3, DELIVERIES_LOOKED_AT_PER_ROW]) {
+      for (const gap of [2 * MAX_DELIVERIES_SCANNED_PER_RESULT + 1, 0, 3, MAX_DELIVERIES_SCANNED_PER_RESULT]) {
         await seed(gap);
         const payment = await newPayment();
-        await api.act(payment.id, "fail");
+        await api.run(payment.id, "fail");
         wanted.unshift(payment.events[1]);
       }
-      await seed(2 * DELIVERIES_LOOKED_AT_PER_ROW + 1);
+      await seed(2 * MAX_DELIVERIES_SCANNED_PER_RESULT + 1);
       await seedDeliveries(id, "succeeded");
       const pages = await walk(id, `type=payment.failed&limit=${limit}`);
       expect(eventsOf(pages)).toEqual(wanted);
@@ -592,8 +596,8 @@ describe("the log", () => {
   it.each([1, 3])("looks at ten deliveries for each of %i, where a filter is given, and no further", async (limit) => {
     const { id } = await newEndpoint();
     const payment = await newPayment();
-    await api.act(payment.id, "fail");
-    await seed(limit * DELIVERIES_LOOKED_AT_PER_ROW - 1);
+    await api.run(payment.id, "fail");
+    await seed(limit * MAX_DELIVERIES_SCANNED_PER_RESULT - 1);
     await seedDeliveries(id, "succeeded");
     const query = `?type=payment.failed&limit=${limit}`;
     const near = await log(id, query);
@@ -617,7 +621,7 @@ describe("the log", () => {
       return [meter.trips - trips, meter.rowsRead - rowsRead];
     };
     const queries = ["", "status=waiting", "type=payment.failed", "payment_id=9007199254740991"];
-    await seed(limit * DELIVERIES_LOOKED_AT_PER_ROW + 1);
+    await seed(limit * MAX_DELIVERIES_SCANNED_PER_RESULT + 1);
     await seedDeliveries(id, "succeeded");
     const few = [];
     for (const query of queries) few.push(await read(query));
@@ -735,7 +739,7 @@ describe("a retry", () => {
   it("is refused while an earlier event of the payment goes first, and of that one it is not", async () => {
     const { id, receiver } = await newEndpoint(EVENT_TYPES, receiverThat(fails));
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await sendDue(id);
     const before = await log(id);
     told.length = 0;
@@ -751,7 +755,7 @@ describe("a retry", () => {
     const { id, receiver } = await newEndpoint();
     const payment = await newPayment();
     await put(id, "exhausted");
-    await api.act(payment.id, "confirm");
+    await api.run(payment.id, "confirm");
     expect((await retry(id, payment.events[0])).status).toBe(200);
     expect(await states(id)).toEqual([
       [payment.events[1], "waiting"],
@@ -765,7 +769,7 @@ describe("a retry", () => {
   it("does not let an event that was cancelled overtake an earlier one that is sent again", async () => {
     const { id, receiver } = await newEndpoint(EVENT_TYPES, receiverThat(fails));
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await put(id, "cancelled");
     expect((await retry(id, events[0])).status).toBe(200);
     await sendDue(id);
@@ -790,7 +794,7 @@ describe("a retry", () => {
     const earlier = await newPayment();
     const { id } = await newEndpoint(["payment.created"]);
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     for (const event of [events[1], events[2], earlier.events[0], theirs.events[0], "evt_9007199254740991_1"]) {
       expect(await asked(id, event), event).toEqual([404, "/problems/webhook-delivery-not-found"]);
     }
@@ -846,16 +850,16 @@ describe("a replay", () => {
     }
     for (const [from, to, first, beyond] of [
       [0, 6_000, 0, 6],
-      [-DAY, DAY, 0, 6],
+      [-DAY_MS, DAY_MS, 0, 6],
       [1_000, 4_000, 1, 4],
       [1_001, 4_001, 2, 5],
       [999, 3_999, 1, 4],
       [5_000, 5_001, 5, 6],
       [-1, 1, 0, 1],
-      [4_999, DAY, 5, 6],
+      [4_999, DAY_MS, 5, 6],
       [1, 1_000, 0, 0],
-      [-DAY, 0, 0, 0],
-      [5_001, DAY, 0, 0],
+      [-DAY_MS, 0, 0, 0],
+      [5_001, DAY_MS, 0, 0],
     ] as const) {
       const { id, receiver } = await newEndpoint();
       told.length = 0;
@@ -888,8 +892,8 @@ describe("a replay", () => {
     const { api: stranger } = await newMerchant();
     const [payment, theirs] = [await newPayment(), await newPayment(stranger)];
     for (const [by, id] of [[api, payment.id] as const, [stranger, theirs.id] as const]) {
-      await by.act(id, "confirm");
-      await by.act(id, "refund");
+      await by.run(id, "confirm");
+      await by.run(id, "refund");
     }
     const { id, receiver } = await newEndpoint(["payment.created", "payment.refunded"]);
     const other = await newEndpoint();
@@ -908,8 +912,8 @@ describe("a replay", () => {
     const { id, receiver } = await newEndpoint(["payment.created", "payment.refunded"]);
     const [one, other] = [await newPayment(), await newPayment()];
     for (const payment of [one, other]) {
-      await api.act(payment.id, "confirm");
-      await api.act(payment.id, "refund");
+      await api.run(payment.id, "confirm");
+      await api.run(payment.id, "refund");
     }
     await sendDue(id);
     expect(receiver.received).toHaveLength(4);
@@ -937,17 +941,17 @@ describe("a replay", () => {
     vi.setSystemTime(NOON);
     const { id: payment, events } = await newPayment();
     vi.setSystemTime(NOON + SECOND);
-    await api.act(payment, "confirm");
-    await api.act(payment, "refund");
+    await api.run(payment, "confirm");
+    await api.run(payment, "refund");
     const { id, receiver } = await newEndpoint();
-    await replay(id, { from: timeOf(NOON + SECOND), to: timeOf(NOON + DAY) });
+    await replay(id, { from: timeOf(NOON + SECOND), to: timeOf(NOON + DAY_MS) });
     await sendDue(id);
     expect(receiver.ids).toEqual([events[1], events[2]]);
   });
 
   it("has later events wait while an earlier one fails", async () => {
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     const { id, receiver } = await newEndpoint(EVENT_TYPES, receiverThat(fails));
     await replay(id, FOR_EVER);
     await sendDue(id);
@@ -957,7 +961,7 @@ describe("a replay", () => {
       [events[0], "pending"],
     ]);
     // So does what happens meanwhile.
-    await api.act(payment, "refund");
+    await api.run(payment, "refund");
     expect((await states(id))[0]).toEqual([events[2], "waiting"]);
   });
 
@@ -966,7 +970,7 @@ describe("a replay", () => {
     const payment = await newPayment();
     await patch(id, { enabled: false });
     await patch(id, { enabled: true });
-    await api.act(payment.id, "confirm");
+    await api.run(payment.id, "confirm");
     expect(await states(id)).toEqual([
       [payment.events[1], "pending"],
       [payment.events[0], "cancelled"],
@@ -986,7 +990,7 @@ describe("a replay", () => {
     const exhausted = await newPayment();
     await put(id, "exhausted", 10);
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await sendDue(id);
     const before = await log(id);
     expect(before.data.map(({ status }) => status)).toEqual(["waiting", "pending", "exhausted"]);
@@ -1004,7 +1008,7 @@ describe("a replay", () => {
     const { id, receiver } = await newEndpoint();
     const { id: payment, events } = await newPayment();
     await patch(id, { enabled: false });
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await patch(id, { enabled: true });
     await sendDue(id);
     expect(receiver.received).toEqual([]);
@@ -1013,27 +1017,27 @@ describe("a replay", () => {
     expect(receiver.ids).toEqual([events[0], events[1]]);
   });
 
-  it(`goes on where the page of ${REPLAYED_AT_ONCE} events ended, and keeps a payment's order across pages`, async () => {
+  it(`goes on where the page of ${MAX_EVENTS_PER_REPLAY} events ended, and keeps a payment's order across pages`, async () => {
     const { id: payment, events } = await newPayment();
-    await seed(REPLAYED_AT_ONCE + 200);
-    await api.act(payment, "confirm");
+    await seed(MAX_EVENTS_PER_REPLAY + 200);
+    await api.run(payment, "confirm");
     const { id } = await newEndpoint();
     const first = (await replay(id, FOR_EVER)).body;
-    expect(first).toMatchObject({ delivery_count: REPLAYED_AT_ONCE, has_more: true });
-    expect(await counts(id)).toEqual({ pending: REPLAYED_AT_ONCE });
+    expect(first).toMatchObject({ delivery_count: MAX_EVENTS_PER_REPLAY, has_more: true });
+    expect(await counts(id)).toEqual({ pending: MAX_EVENTS_PER_REPLAY });
     const rest = (await replay(id, { ...FOR_EVER, cursor: first.next_cursor })).body;
     expect(rest).toEqual(ALL(202));
-    expect(await counts(id)).toEqual({ pending: REPLAYED_AT_ONCE + 201, waiting: 1 });
+    expect(await counts(id)).toEqual({ pending: MAX_EVENTS_PER_REPLAY + 201, waiting: 1 });
     expect((await states(id))[0]).toEqual([events[1], "waiting"]);
     // Asked once more, there is nothing left to do.
     expect((await replay(id, { ...FOR_EVER, cursor: first.next_cursor })).body).toEqual(ALL(0));
   });
 
   it("counts the events that it looks at, whatever their type: a page may have none", async () => {
-    await seed(2 * REPLAYED_AT_ONCE);
+    await seed(2 * MAX_EVENTS_PER_REPLAY);
     const { id } = await newEndpoint(["payment.failed"]);
     const { id: payment } = await newPayment();
-    await api.act(payment, "fail");
+    await api.run(payment, "fail");
     await put(id, "succeeded");
     const pages = [(await replay(id, FOR_EVER)).body];
     for (let last = pages[0]; last?.next_cursor; last = pages.at(-1)) {
@@ -1043,19 +1047,19 @@ describe("a replay", () => {
   });
 
   it("ends with a page that is just full, and reads a few rows for each event of its range", async () => {
-    await seed(5_000, NOON - DAY);
-    await seed(REPLAYED_AT_ONCE, NOON);
+    await seed(5_000, NOON - DAY_MS);
+    await seed(MAX_EVENTS_PER_REPLAY, NOON);
     const { id } = await newEndpoint();
     const path = `${ENDPOINTS}/${id}/replay`;
     const range = { from: timeOf(NOON), to: timeOf(NOON + 1) };
     const full = await costOf(async (by) => {
       const answer = await by.request("POST", path, { body: range });
-      expect(answer.body).toEqual(ALL(REPLAYED_AT_ONCE));
+      expect(answer.body).toEqual(ALL(MAX_EVENTS_PER_REPLAY));
       return answer;
     });
     expect(full.trips).toBe(2);
-    expect(full.rowsRead).toBeLessThan(20 * REPLAYED_AT_ONCE);
-    const after = { from: timeOf(NOON + 1), to: timeOf(NOON + DAY) };
+    expect(full.rowsRead).toBeLessThan(20 * MAX_EVENTS_PER_REPLAY);
+    const after = { from: timeOf(NOON + 1), to: timeOf(NOON + DAY_MS) };
     const empty = await costOf((by) => by.request("POST", path, { body: after }));
     expect(empty).toEqual({ trips: 2, rowsRead: expect.any(Number), rowsWritten: 0 });
     expect(empty.rowsRead).toBeLessThan(500);
@@ -1087,7 +1091,7 @@ describe("a replay", () => {
   });
 
   const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
-  const WRONG_CURSOR = "Must be a cursor from an earlier answer, as it was";
+  const INVALID_CURSOR = "Must be a cursor from an earlier answer, as it was";
   const [from, to] = ["2026-01-16T00:00:00Z", "2026-01-17T00:00:00Z"];
   it.each<[what: string, body: unknown, errors: [pointer: string, detail: string][]]>([
     [
@@ -1118,13 +1122,13 @@ describe("a replay", () => {
       { from, to: "2026-01-16T01:00:00+01:00" },
       [["#/to", "Must be later than from"]],
     ],
-    ["another cursor", { from, to, cursor: "abc" }, [["#/cursor", WRONG_CURSOR]]],
+    ["another cursor", { from, to, cursor: "abc" }, [["#/cursor", INVALID_CURSOR]]],
     [
       "a cursor of the log",
       { from, to, cursor: btoa('["before",1]').replaceAll("=", "") },
-      [["#/cursor", WRONG_CURSOR]],
+      [["#/cursor", INVALID_CURSOR]],
     ],
-    ["a number for a cursor", { from, to, cursor: 1 }, [["#/cursor", WRONG_CURSOR]]],
+    ["a number for a cursor", { from, to, cursor: 1 }, [["#/cursor", INVALID_CURSOR]]],
     ["an unknown field", { from, to, types: [] }, [["#/types", "Unknown field"]]],
     ["an array", [], [["#", "Must be a JSON object"]]],
   ])("is refused with %s, and says where it is wrong", async (_, body, errors) => {
@@ -1148,7 +1152,7 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
     receiver.always(fails);
     vi.setSystemTime(NOON);
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await sendDue(id);
     const fresh = await newPayment();
     const before = await log(id);
@@ -1164,10 +1168,10 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
       ...[fresh.events[0], events[1], events[0], succeeded.events[0]],
     ]);
     receiver.always(takes);
-    vi.setSystemTime(NOON + DAY);
+    vi.setSystemTime(NOON + DAY_MS);
     await sendDue(id);
     // What happens now is told to nobody.
-    await api.act(payment, "refund");
+    await api.run(payment, "refund");
     await sendDue(id);
     expect(receiver.ids).toEqual([succeeded.events[0], events[0]]);
     expect(await log(id)).toEqual(after);
@@ -1177,7 +1181,7 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
     const [{ id }, other] = [await newEndpoint(), await newEndpoint()];
     const { id: payment, events } = await newPayment();
     await put(id, "exhausted");
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await end(id);
     expect(await states(id)).toEqual([
       [events[1], "cancelled"],
@@ -1198,7 +1202,7 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
       const reply = held(answers(answered));
       receiver.always(reply);
       const { id: payment, events } = await newPayment();
-      await api.act(payment, "confirm");
+      await api.run(payment, "confirm");
       const sending = sendDue(id);
       await vi.waitFor(() => expect(receiver.ids).toHaveLength(1), 15 * SECOND);
       await end(id);
@@ -1208,7 +1212,7 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
       ]);
       reply.letGo();
       await sending;
-      vi.setSystemTime(NOON + DAY);
+      vi.setSystemTime(NOON + DAY_MS);
       await sendDue(id);
       expect(receiver.ids).toEqual([events[0]]);
       expect((await log(id)).data).toMatchObject([
@@ -1219,7 +1223,7 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
         },
       ]);
       if (what === "disabling") {
-        const { body } = await api.request<Endpoint>("GET", `${ENDPOINTS}/${id}`);
+        const { body } = await api.request<WebhookEndpoint>("GET", `${ENDPOINTS}/${id}`);
         expect(body).toMatchObject({ enabled: false, disabled_reason: "requested" });
       }
     },
@@ -1229,8 +1233,8 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
     const [{ id, receiver }, other] = [await newEndpoint(), await newEndpoint()];
     const payments = [await newPayment(), await newPayment()];
     for (const payment of payments) {
-      await api.act(payment.id, "confirm");
-      await api.act(payment.id, "refund");
+      await api.run(payment.id, "confirm");
+      await api.run(payment.id, "refund");
     }
     await seed(count - payments.length);
     await seedDeliveries(id, "pending");
@@ -1249,10 +1253,10 @@ describe("an endpoint that is enabled again", () => {
     const { id, receiver } = await newEndpoint();
     const { id: payment, events } = await newPayment();
     await patch(id, { enabled: false });
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await patch(id, { enabled: true });
     await sendDue(id);
-    await api.act(payment, "refund");
+    await api.run(payment, "refund");
     await sendDue(id);
     expect(receiver.ids).toEqual([events[2]]);
     expect(await states(id)).toEqual([
@@ -1284,7 +1288,7 @@ describe("an endpoint that is enabled again", () => {
   it("is not sent what a crash left open when it was disabled", async () => {
     const { id, receiver } = await newEndpoint();
     const { id: payment, events } = await newPayment();
-    await api.act(payment, "confirm");
+    await api.run(payment, "confirm");
     await env.DB.prepare("UPDATE webhook_endpoints SET disabled_at = 1, disabled_reason = 'gone' WHERE id = ?")
       .bind(id)
       .run();

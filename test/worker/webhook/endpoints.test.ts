@@ -2,12 +2,12 @@ import { env, exports } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { z } from "zod";
-import { publicId } from "../../../src/auth/key";
+import { publicId } from "../../../src/auth/api-key";
 import { pageSchema } from "../../../src/http/pages";
 import { EVENT_TYPES } from "../../../src/payment/lifecycle";
-import { MOST_ENDPOINTS } from "../../../src/webhook/endpoints";
-import { EndpointSchema, type TestSchema } from "../../../src/webhook/routes/schemas";
-import { KEPT_OF_ANSWER, TIMEOUT } from "../../../src/webhook/send";
+import { MAX_ENDPOINTS } from "../../../src/webhook/endpoints";
+import { type TestSchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
+import { MAX_RESPONSE_BYTES_KEPT, TIMEOUT_MS } from "../../../src/webhook/send";
 import { type Answer, type Client, client, newKey, ORDER } from "../client";
 import { losesNth } from "../d1";
 import { envWithD1 } from "../objects";
@@ -19,11 +19,11 @@ vi.setConfig({ testTimeout: 20_000 });
 
 const ENDPOINTS = "/api/v1/webhook-endpoints";
 const SECOND = 1000;
-const DAY = 24 * 3600 * SECOND;
+const DAY_MS = 24 * 3600 * SECOND;
 
 /** An endpoint; with its secret in the answer to the request that made that. */
-type Endpoint = z.output<typeof EndpointSchema> & { secret?: string };
-const PageSchema = pageSchema(EndpointSchema);
+type WebhookEndpoint = z.output<typeof WebhookEndpointSchema> & { secret?: string };
+const PageSchema = pageSchema(WebhookEndpointSchema);
 
 function receiverThat(reply: Reply): Receiver {
   const receiver = new Receiver();
@@ -46,12 +46,13 @@ afterEach(() => {
 
 const keyed = (key?: string): HeadersInit => (key === undefined ? {} : { "Idempotency-Key": key });
 const create = (body: object, key?: string, by = api) =>
-  by.request<Endpoint>("POST", ENDPOINTS, { body, headers: keyed(key) });
-const get = (id: number, by = api) => by.request<Endpoint>("GET", `${ENDPOINTS}/${id}`);
-const patch = (id: number, body: object, by = api) => by.request<Endpoint>("PATCH", `${ENDPOINTS}/${id}`, { body });
+  by.request<WebhookEndpoint>("POST", ENDPOINTS, { body, headers: keyed(key) });
+const get = (id: number, by = api) => by.request<WebhookEndpoint>("GET", `${ENDPOINTS}/${id}`);
+const patch = (id: number, body: object, by = api) =>
+  by.request<WebhookEndpoint>("PATCH", `${ENDPOINTS}/${id}`, { body });
 const remove = (id: number, by = api) => by.request("DELETE", `${ENDPOINTS}/${id}`);
 const roll = (id: number, overlap_seconds: number, key?: string, by = api) =>
-  by.request<Endpoint>("POST", `${ENDPOINTS}/${id}/roll`, { body: { overlap_seconds }, headers: keyed(key) });
+  by.request<WebhookEndpoint>("POST", `${ENDPOINTS}/${id}/roll`, { body: { overlap_seconds }, headers: keyed(key) });
 
 async function list(query = "", by = api) {
   const { status, body } = await by.request("GET", `${ENDPOINTS}${query}`);
@@ -263,15 +264,15 @@ describe("create", () => {
     expect(await count()).toBe(1);
   });
 
-  it(`has at most ${MOST_ENDPOINTS} for a merchant, disabled ones included`, async () => {
+  it(`has at most ${MAX_ENDPOINTS} for a merchant, disabled ones included`, async () => {
     const [{ id }] = [await made()];
     await patch(id, { enabled: false });
-    for (let n = 2; n < MOST_ENDPOINTS; n++) await made();
+    for (let n = 2; n < MAX_ENDPOINTS; n++) await made();
     const last = { url: "https://last.example.com/" };
     expect((await create(last, "the-last")).status).toBe(201);
     const refused = await create({ url: "https://shop.example.com/" }, "one-more");
     expect(problemOf(refused)).toMatchObject({ status: 409, body: { type: "/problems/too-many-webhook-endpoints" } });
-    expect(await count()).toBe(MOST_ENDPOINTS);
+    expect(await count()).toBe(MAX_ENDPOINTS);
     // A replay makes none, and another merchant has its own.
     expect((await create(last, "the-last")).status).toBe(200);
     const { api: other } = await newMerchant();
@@ -282,11 +283,11 @@ describe("create", () => {
     expect((await create(last)).status).toBe(409);
   });
 
-  it(`has at most ${MOST_ENDPOINTS} of requests at once`, async () => {
-    const requests = Array.from({ length: MOST_ENDPOINTS + 5 }, () => create({ url: "https://shop.example.com/" }));
+  it(`has at most ${MAX_ENDPOINTS} of requests at once`, async () => {
+    const requests = Array.from({ length: MAX_ENDPOINTS + 5 }, () => create({ url: "https://shop.example.com/" }));
     const statuses = (await Promise.all(requests)).map(({ status }) => status);
-    expect(statuses.sort()).toEqual([...Array(MOST_ENDPOINTS).fill(201), ...Array(5).fill(409)]);
-    expect(await count()).toBe(MOST_ENDPOINTS);
+    expect(statuses.sort()).toEqual([...Array(MAX_ENDPOINTS).fill(201), ...Array(5).fill(409)]);
+    expect(await count()).toBe(MAX_ENDPOINTS);
   });
 });
 
@@ -430,7 +431,7 @@ describe("update", () => {
 
   it.each(["gone", "failing"])("gives an endpoint that was disabled as %s a new start", async (reason) => {
     const { id } = await made();
-    const since = Date.now() - 6 * DAY;
+    const since = Date.now() - 6 * DAY_MS;
     const disable = `UPDATE webhook_endpoints SET disabled_at = ?, disabled_reason = ?, failing_since = ? WHERE id = ?`;
     await env.DB.prepare(disable).bind(Date.now(), reason, since, id).run();
     const { body: stays } = await patch(id, { enabled: false });
@@ -447,7 +448,7 @@ describe("update", () => {
   it("of the URL is a new start: the failures of the old one say nothing of it", async () => {
     const { id } = await made();
     const age = env.DB.prepare("UPDATE webhook_endpoints SET failing_since = ? WHERE id = ?");
-    await age.bind(Date.now() - 6 * DAY, id).run();
+    await age.bind(Date.now() - 6 * DAY_MS, id).run();
     expect((await patch(id, { url: new Receiver().url })).body).toMatchObject({ failing_since: null });
   });
 
@@ -659,7 +660,7 @@ describe("a test event", () => {
       error: "No answer within 15 seconds",
       answer: "",
     });
-    expect(timeout.mock.calls).toEqual([[TIMEOUT]]);
+    expect(timeout.mock.calls).toEqual([[TIMEOUT_MS]]);
     timeout.mockRestore();
   });
 
@@ -674,8 +675,11 @@ describe("a test event", () => {
   });
 
   it("keeps the beginning of a long answer", async () => {
-    const { id } = await made({}, receiverThat(answers(200, "a".repeat(KEPT_OF_ANSWER) + "b".repeat(100_000))));
-    expect((await test(id)).answer).toBe("a".repeat(KEPT_OF_ANSWER));
+    const { id } = await made(
+      {},
+      receiverThat(answers(200, "a".repeat(MAX_RESPONSE_BYTES_KEPT) + "b".repeat(100_000))),
+    );
+    expect((await test(id)).answer).toBe("a".repeat(MAX_RESPONSE_BYTES_KEPT));
   });
 
   it("is not sent to where none may be sent, though the endpoint is from a time when one might", async () => {

@@ -11,9 +11,9 @@ import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } fr
 import type { z } from "zod";
 import worker from "../../../src";
 import type { EventType } from "../../../src/payment/lifecycle";
-import { AT_ONCE, BEGUN_IN_A_RUN, EndpointObject } from "../../../src/webhook/object";
-import type { DeliverySchema, EndpointSchema } from "../../../src/webhook/routes/schemas";
-import { TIMEOUT } from "../../../src/webhook/send";
+import { MAX_CONCURRENT_DELIVERIES, MAX_DELIVERIES_PER_RUN, WebhookEndpointObject } from "../../../src/webhook/object";
+import type { DeliverySchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
+import { TIMEOUT_MS } from "../../../src/webhook/send";
 import { sweepDeliveries } from "../../../src/webhook/wake";
 import { type Client, client, ORDER } from "../client";
 import { meterD1 } from "../d1";
@@ -24,7 +24,7 @@ import { answers, drops, expectAllSigned, hangs, held, listen, Receiver, type Re
 vi.setConfig({ testTimeout: 20_000 });
 
 const ENDPOINTS = "/api/v1/webhook-endpoints";
-const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000];
+const [SECOND, MINUTE, HOUR, DAY_MS] = [1_000, 60_000, 3_600_000, 86_400_000];
 
 /** The bindings with a queue that loses what it is told. */
 const UNHEARD: Env = { ...env, DELIVERIES: Object.assign(Object.create(env.DELIVERIES), { send: async () => {} }) };
@@ -57,7 +57,7 @@ async function eventText({ key }: Shop, id: string): Promise<string> {
   return response.text();
 }
 
-type Endpoint = Awaited<ReturnType<typeof anEndpoint>>;
+type WebhookEndpoint = Awaited<ReturnType<typeof anEndpoint>>;
 type Delivery = z.output<typeof DeliverySchema>;
 
 /** A new endpoint of a shop, with who receives what is sent to it. */
@@ -70,7 +70,7 @@ async function anEndpoint({ api }: Shop, types?: readonly EventType[]) {
   const { id, secret } = made.body;
   receiver.secrets.push(secret);
   const path = `${ENDPOINTS}/${id}`;
-  const stub = env.ENDPOINT.getByName(String(id));
+  const stub = env.WEBHOOK_ENDPOINT.getByName(String(id));
   /** What is to be sent, and was, oldest event first. */
   const deliveries = async () => {
     const { body } = await api.request<{ data: Delivery[] }>("GET", `${path}/deliveries?limit=100`);
@@ -86,7 +86,7 @@ async function anEndpoint({ api }: Shop, types?: readonly EventType[]) {
       return delivery;
     },
     statuses: async () => (await deliveries()).map(({ status }) => status),
-    get: async () => (await api.request<z.output<typeof EndpointSchema>>("GET", path)).body,
+    get: async () => (await api.request<z.output<typeof WebhookEndpointSchema>>("GET", path)).body,
     alarm: () => runInDurableObject(stub, (_, { storage }) => storage.getAlarm()),
   };
 }
@@ -99,7 +99,7 @@ function stopClock(): number {
 }
 
 /** Has an endpoint's object send what is due, while the clock is stopped, and waits until it has. */
-async function run({ stub }: Endpoint): Promise<void> {
+async function run({ stub }: WebhookEndpoint): Promise<void> {
   await stub.wake();
   expect(await runDurableObjectAlarm(stub)).toBe(true);
 }
@@ -150,12 +150,16 @@ function following(isMeant: (sql: string) => boolean, n: number, then: () => Pro
 }
 
 /** Runs with one more object of an endpoint, in the context of the real one, on another D1. */
-function withObject<T>({ stub }: Endpoint, db: D1Database, use: (object: EndpointObject) => Promise<T>): Promise<T> {
-  return runInDurableObject(stub, (_, state) => use(new EndpointObject(state, { ...env, DB: db })));
+function withObject<T>(
+  { stub }: WebhookEndpoint,
+  db: D1Database,
+  use: (object: WebhookEndpointObject) => Promise<T>,
+): Promise<T> {
+  return runInDurableObject(stub, (_, state) => use(new WebhookEndpointObject(state, { ...env, DB: db })));
 }
 
 /** What was recorded of an endpoint's being disabled. */
-async function disablings({ id }: Endpoint): Promise<object[]> {
+async function disablings({ id }: WebhookEndpoint): Promise<object[]> {
   const sql = `SELECT merchant_id, data, actor_merchant_id, key_id FROM account_events
     WHERE type = 'webhook_endpoint.disabled' AND subject = ?`;
   return (await env.DB.prepare(sql).bind(String(id)).all<object>()).results;
@@ -187,8 +191,8 @@ describe("an event", () => {
     const endpoint = await anEndpoint(shop);
     const { receiver } = endpoint;
     const { body } = await shop.api.create({ ...ORDER, metadata: { cart: "c–7 🛒" } });
-    await shop.api.act(body.id, "confirm", crypto.randomUUID());
-    await shop.api.act(body.id, "refund");
+    await shop.api.run(body.id, "confirm", crypto.randomUUID());
+    await shop.api.run(body.id, "refund");
     const ids = [1, 2, 3].map((sequence) => `evt_${body.id}_${sequence}`);
     await until(() => receiver.ids).toEqual(ids);
     for (const { id, method, headers, body: text, signedBy, redirect } of receiver.received) {
@@ -215,8 +219,8 @@ describe("an event", () => {
       await anEndpoint(other),
     ];
     const [one, two] = [(await shop.api.create(ORDER)).body.id, (await shop.api.create(ORDER)).body.id];
-    for (const action of ["confirm", "refund"] as const) await shop.api.act(one, action);
-    await shop.api.act(two, "fail");
+    for (const action of ["confirm", "refund"] as const) await shop.api.run(one, action);
+    await shop.api.run(two, "fail");
     await until(() => all.statuses()).toEqual(new Array(5).fill("succeeded"));
     await until(() => some.statuses()).toEqual(["succeeded", "succeeded"]);
     expect(new Set(some.receiver.ids)).toEqual(new Set([`evt_${one}_3`, `evt_${two}_2`]));
@@ -379,8 +383,8 @@ describe("an attempt", () => {
     await until(() => endpoint.receiver.received).toHaveLength(2);
     timeIsUp.resolve();
     await running;
-    expect(waits).toEqual([TIMEOUT, TIMEOUT]);
-    expect(TIMEOUT).toBe(15_000);
+    expect(waits).toEqual([TIMEOUT_MS, TIMEOUT_MS]);
+    expect(TIMEOUT_MS).toBe(15_000);
     expect(
       (await endpoint.deliveries()).map(({ attempts: [only] }) => [only?.http_status, only?.error, only?.answer]),
     ).toEqual([
@@ -430,7 +434,7 @@ describe("an attempt", () => {
 });
 
 describe("what has failed", () => {
-  const PAUSES = [5 * SECOND, 5 * MINUTE, 30 * MINUTE, ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR)];
+  const RETRY_PAUSES_MS = [5 * SECOND, 5 * MINUTE, 30 * MINUTE, ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR)];
 
   it.each([
     ["at the earliest", 0, 1],
@@ -446,7 +450,7 @@ describe("what has failed", () => {
       stopClock();
       const id = await aPayment(shop);
       await run(endpoint);
-      for (const [n, pause] of PAUSES.entries()) {
+      for (const [n, pause] of RETRY_PAUSES_MS.entries()) {
         const due = Date.now() + pause * times;
         expect(await endpoint.delivery()).toMatchObject({
           status: "pending",
@@ -472,7 +476,7 @@ describe("what has failed", () => {
       expect(receiver.received.map(({ headers }) => Number(headers.get("webhook-timestamp")))).toEqual(
         attempts.map(({ at }) => Math.floor(Date.parse(at) / SECOND)),
       );
-      vi.setSystemTime(Date.now() + 30 * DAY);
+      vi.setSystemTime(Date.now() + 30 * DAY_MS);
       await run(endpoint);
       expect(receiver.received).toHaveLength(10);
     },
@@ -486,7 +490,7 @@ describe("what has failed", () => {
     const now = stopClock();
     const id = await aPayment(shop);
     await run(endpoint);
-    await shop.unheard.act(id, "confirm");
+    await shop.unheard.run(id, "confirm");
     vi.setSystemTime(now + 6 * SECOND);
     await run(endpoint);
     const [first, second] = receiver.received;
@@ -502,7 +506,7 @@ describe("what has failed", () => {
       [() => "6", 6 * SECOND],
       [() => "1", 5 * SECOND],
       [() => "0", 5 * SECOND],
-      [() => "172800", DAY],
+      [() => "172800", DAY_MS],
       [() => date(HOUR), HOUR],
       [() => date(-HOUR), 5 * SECOND],
       [() => "soon", 5 * SECOND],
@@ -569,7 +573,7 @@ describe("an endpoint", () => {
     await run(endpoint);
     const two = await aPayment(shop);
     const three = await aPayment(shop);
-    await shop.unheard.act(two, "confirm");
+    await shop.unheard.run(two, "confirm");
     endpoint.receiver.always(answers(410, "gone"));
     await run(endpoint);
     expect(new Set(endpoint.receiver.ids)).toEqual(new Set([one, two, three].map((id) => `evt_${id}_1`)));
@@ -608,13 +612,13 @@ describe("an endpoint", () => {
       return endpoint.get();
     };
     await fail(now);
-    expect(await fail(now + 5 * DAY - 1)).toMatchObject({
+    expect(await fail(now + 5 * DAY_MS - 1)).toMatchObject({
       enabled: true,
       failing_since: new Date(now).toISOString(),
       disabled_reason: null,
     });
     expect(await disablings(endpoint)).toEqual([]);
-    expect(await fail(now + 5 * DAY)).toMatchObject({ enabled: false, disabled_reason: "failing" });
+    expect(await fail(now + 5 * DAY_MS)).toMatchObject({ enabled: false, disabled_reason: "failing" });
     expect(await endpoint.statuses()).toEqual(new Array(3).fill("cancelled"));
     expect(await disablings(endpoint)).toEqual([
       { merchant_id: shop.id, data: '{"reason":"failing"}', actor_merchant_id: shop.id, key_id: null },
@@ -633,10 +637,10 @@ describe("an endpoint", () => {
       return (await endpoint.get()).failing_since;
     };
     expect(await send(now, 500)).toBe(new Date(now).toISOString());
-    expect(await send(now + 4 * DAY, 204)).toBeNull();
-    const again = new Date(now + 5 * DAY).toISOString();
-    expect(await send(now + 5 * DAY, 500)).toBe(again);
-    expect(await send(now + 9 * DAY, 500)).toBe(again);
+    expect(await send(now + 4 * DAY_MS, 204)).toBeNull();
+    const again = new Date(now + 5 * DAY_MS).toISOString();
+    expect(await send(now + 5 * DAY_MS, 500)).toBe(again);
+    expect(await send(now + 9 * DAY_MS, 500)).toBe(again);
     expect(await endpoint.get()).toMatchObject({ enabled: true });
   });
 
@@ -650,7 +654,7 @@ describe("an endpoint", () => {
     endpoint.receiver.next(taken, refused);
     const now = stopClock();
     const [one] = [await aPayment(shop), await aPayment(shop)];
-    await shop.unheard.act(one, "confirm");
+    await shop.unheard.run(one, "confirm");
     const running = run(endpoint);
     await until(() => endpoint.receiver.received).toHaveLength(2);
     expect((await stop(shop, endpoint.path)).status).toBeLessThan(300);
@@ -663,7 +667,7 @@ describe("an endpoint", () => {
       ["cancelled", null, 1],
       ["cancelled", null, 0],
     ]);
-    vi.setSystemTime(now + DAY);
+    vi.setSystemTime(now + DAY_MS);
     await run(endpoint);
     expect(endpoint.receiver.received).toHaveLength(2);
     expect(await endpoint.alarm()).toBeNull();
@@ -679,10 +683,10 @@ describe("the order", () => {
     const one = await aPayment(shop);
     receiver.next(answers(500), answers(503));
     await run(endpoint);
-    await shop.unheard.act(one, "confirm");
-    await shop.unheard.act(one, "refund");
+    await shop.unheard.run(one, "confirm");
+    await shop.unheard.run(one, "refund");
     const two = await aPayment(shop);
-    await shop.unheard.act(two, "fail");
+    await shop.unheard.run(two, "fail");
     await run(endpoint);
     receiver.next(answers(500));
     vi.setSystemTime(Date.now() + 6 * SECOND);
@@ -708,7 +712,7 @@ describe("the order", () => {
     receiver.next(...new Array(10).fill(answers(500)));
     stopClock();
     const id = await aPayment(shop);
-    await shop.unheard.act(id, "confirm");
+    await shop.unheard.run(id, "confirm");
     for (let n = 1; n <= 10; n++) {
       expect(await endpoint.statuses()).toEqual(["pending", "waiting"]);
       await run(endpoint);
@@ -729,7 +733,7 @@ describe("an endpoint that hangs", () => {
     slow.receiver.next(hanging);
     const { body } = await shop.api.create(ORDER);
     await until(() => slow.receiver.received).toHaveLength(1);
-    await shop.api.act(body.id, "confirm");
+    await shop.api.run(body.id, "confirm");
     await until(() => other.statuses()).toEqual(["succeeded", "succeeded"]);
     expect(await slow.statuses()).toEqual(["pending", "waiting"]);
     hanging.letGo();
@@ -737,11 +741,11 @@ describe("an endpoint that hangs", () => {
     expect(slow.receiver.ids).toEqual(other.receiver.ids);
   });
 
-  it(`is sent ${AT_ONCE} at once at most, and goes on beside the one that hangs`, async () => {
+  it(`is sent ${MAX_CONCURRENT_DELIVERIES} at once at most, and goes on beside the one that hangs`, async () => {
     const shop = await aShop();
     const endpoint = await anEndpoint(shop);
     let [onTheirWay, most] = [0, 0];
-    const gates = Array.from({ length: 3 * AT_ONCE }, () => held());
+    const gates = Array.from({ length: 3 * MAX_CONCURRENT_DELIVERIES }, () => held());
     const counted =
       (gate: Reply): Reply =>
       async (received) => {
@@ -753,12 +757,12 @@ describe("an endpoint that hangs", () => {
     endpoint.receiver.next(...gates.map(counted));
     const now = stopClock();
     const count = gates.length;
-    for (let n = 0; n < AT_ONCE; n++) await aPayment(shop);
+    for (let n = 0; n < MAX_CONCURRENT_DELIVERIES; n++) await aPayment(shop);
     const running = run(endpoint);
-    await until(() => endpoint.receiver.received).toHaveLength(AT_ONCE);
+    await until(() => endpoint.receiver.received).toHaveLength(MAX_CONCURRENT_DELIVERIES);
     // By the clock of another machine, which is behind: these are due before those that are on their way.
     vi.setSystemTime(now - MINUTE);
-    for (let n = AT_ONCE; n < count; n++) await aPayment(shop);
+    for (let n = MAX_CONCURRENT_DELIVERIES; n < count; n++) await aPayment(shop);
     vi.setSystemTime(now);
     await endpoint.stub.wake();
     for (let n = 1; n < count; n++) {
@@ -769,13 +773,13 @@ describe("an endpoint that hangs", () => {
     await until(() => endpoint.statuses()).toEqual(["pending", ...new Array(count - 1).fill("succeeded")]);
     gates[0]?.letGo();
     await running;
-    expect([most, endpoint.receiver.received.length]).toEqual([AT_ONCE, count]);
+    expect([most, endpoint.receiver.received.length]).toEqual([MAX_CONCURRENT_DELIVERIES, count]);
     expect(await endpoint.statuses()).toEqual(new Array(count).fill("succeeded"));
   });
 });
 
 /** Gives a shop many payments at once, each with a delivery that is due. */
-async function seedPayments({ id }: Shop, endpoint: Endpoint, count: number): Promise<void> {
+async function seedPayments({ id }: Shop, endpoint: WebhookEndpoint, count: number): Promise<void> {
   const n = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
   const made = "'order_id', 1, 'amount_minor', 100, 'currency', 'USD', 'status', 'pending', 'provider', 'internal'";
   await env.DB.batch([
@@ -800,20 +804,20 @@ it("a run hands over to another before it has asked too much of the runtime", as
   const shop = await aShop();
   const endpoint = await anEndpoint(shop);
   const now = stopClock();
-  await seedPayments(shop, endpoint, BEGUN_IN_A_RUN + AT_ONCE + 1);
+  await seedPayments(shop, endpoint, MAX_DELIVERIES_PER_RUN + MAX_CONCURRENT_DELIVERIES + 1);
   await run(endpoint);
   const { received } = endpoint.receiver;
-  expect(received.length).toBeGreaterThanOrEqual(BEGUN_IN_A_RUN);
-  expect(received.length).toBeLessThan(BEGUN_IN_A_RUN + AT_ONCE);
+  expect(received.length).toBeGreaterThanOrEqual(MAX_DELIVERIES_PER_RUN);
+  expect(received.length).toBeLessThan(MAX_DELIVERIES_PER_RUN + MAX_CONCURRENT_DELIVERIES);
   expect(await endpoint.alarm()).toBe(now);
   await runDurableObjectAlarm(endpoint.stub);
-  expect(new Set(endpoint.receiver.ids).size).toBe(BEGUN_IN_A_RUN + AT_ONCE + 1);
-  expect(received).toHaveLength(BEGUN_IN_A_RUN + AT_ONCE + 1);
+  expect(new Set(endpoint.receiver.ids).size).toBe(MAX_DELIVERIES_PER_RUN + MAX_CONCURRENT_DELIVERIES + 1);
+  expect(received).toHaveLength(MAX_DELIVERIES_PER_RUN + MAX_CONCURRENT_DELIVERIES + 1);
 });
 
 describe("the queue", () => {
   /** Hands messages about endpoints to the consumer; which of them it acknowledges, and which it wants again. */
-  async function consume(bindings: Env, ...abouts: (readonly Endpoint[])[]) {
+  async function consume(bindings: Env, ...abouts: (readonly WebhookEndpoint[])[]) {
     const messages = abouts.map((endpoints, n) => ({
       id: `message-${n}`,
       timestamp: new Date(),
@@ -831,7 +835,7 @@ describe("the queue", () => {
     const endpoint = await anEndpoint(shop);
     const other = await anEndpoint(shop);
     const id = await aPayment(shop);
-    for (const action of ["confirm", "refund"] as const) await shop.unheard.act(id, action);
+    for (const action of ["confirm", "refund"] as const) await shop.unheard.run(id, action);
     const about = [[other, endpoint], [endpoint], [endpoint, other], [endpoint]];
     const all = await Promise.all([consume(env, ...about), consume(env, ...about.toReversed())]);
     for (const { acknowledged, again } of all) {
@@ -858,7 +862,7 @@ describe("the queue", () => {
         if (name === String(broken.id)) throw new Error("The object is overloaded");
       },
     });
-    const bindings = { ...env, ENDPOINT: Object.assign(Object.create(env.ENDPOINT), { getByName }) };
+    const bindings = { ...env, WEBHOOK_ENDPOINT: Object.assign(Object.create(env.WEBHOOK_ENDPOINT), { getByName }) };
     const { acknowledged, again } = await consume(bindings, [fine], [broken], [fine, broken], [fine], []);
     expect(acknowledged).toEqual(["message-0", "message-3", "message-4"]);
     expect(again).toEqual(["message-1", "message-2"]);
@@ -894,14 +898,14 @@ describe("the sweep", () => {
         woken.push(Number(name));
       },
     });
-    return { woken, objects: Object.assign(Object.create(env.ENDPOINT), { getByName }) };
+    return { woken, objects: Object.assign(Object.create(env.WEBHOOK_ENDPOINT), { getByName }) };
   }
 
   it("sends what the queue has lost, half a minute after it was due", async () => {
     const shop = await aShop();
     const endpoint = await anEndpoint(shop);
     const id = await aPayment(shop);
-    await shop.unheard.act(id, "confirm");
+    await shop.unheard.run(id, "confirm");
     const due = Date.parse((await endpoint.delivery(`evt_${id}_1`)).next_attempt_at ?? "");
     await sweep(due + 30 * SECOND);
     expect(await endpoint.alarm()).toBeNull();
@@ -983,7 +987,7 @@ describe("the sweep", () => {
     const [endpoint, other] = [await anEndpoint(shop), await anEndpoint(shop)];
     stopClock();
     const id = await aPayment(shop);
-    await shop.unheard.act(id, "confirm");
+    await shop.unheard.run(id, "confirm");
     await aPayment(shop);
     // As if what disables it had broken off before it cancelled.
     await env.DB.prepare(`UPDATE webhook_endpoints SET ${change} WHERE id = ?`).bind(endpoint.id).run();
@@ -992,7 +996,7 @@ describe("the sweep", () => {
     expect(await endpoint.alarm()).toBeNull();
     const { woken, objects } = onlyWoken();
     logged.mockClear();
-    await sweep(Date.now() + MINUTE, { ...env, ENDPOINT: objects });
+    await sweep(Date.now() + MINUTE, { ...env, WEBHOOK_ENDPOINT: objects });
     expect(logged.mock.calls).toEqual([[JSON.stringify({ message: "deliveries swept", woken: 1, cancelled: 3 })]]);
     expect(woken).toEqual([other.id]);
     expect(await endpoint.statuses()).toEqual(new Array(3).fill("cancelled"));
@@ -1040,7 +1044,7 @@ describe("when D1 is out of reach", () => {
     const endpoint = await anEndpoint(shop);
     const now = stopClock();
     const id = await aPayment(shop);
-    await shop.unheard.act(id, "confirm");
+    await shop.unheard.run(id, "confirm");
     await withObject(endpoint, d1With(failing(isRecord, 1)), (object) => object.alarm());
     expect(endpoint.receiver.ids).toEqual([`evt_${id}_1`]);
     expect(await endpoint.statuses()).toEqual(["pending", "waiting"]);
@@ -1157,7 +1161,7 @@ describe("when D1 is out of reach", () => {
     endpoint.receiver.always(answers(410));
     const now = stopClock();
     const id = await aPayment(shop);
-    await shop.unheard.act(id, "confirm");
+    await shop.unheard.run(id, "confirm");
     let lost = false;
     const loses: Around = async (sql, roundTrip) => {
       const answer = await roundTrip();
@@ -1169,7 +1173,7 @@ describe("when D1 is out of reach", () => {
     expect(lost).toBe(true);
     expect(await endpoint.get()).toMatchObject({ enabled: false, disabled_reason: "gone" });
     expect(await disablings(endpoint)).toHaveLength(1);
-    await sweepDeliveries(env.DB, env.ENDPOINT, now + 2 * MINUTE);
+    await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, now + 2 * MINUTE);
     expect(await endpoint.statuses()).toEqual(["cancelled", "cancelled"]);
   });
 });
@@ -1214,7 +1218,7 @@ describe("two objects of one endpoint", () => {
     const endpoint = await anEndpoint(shop);
     stopClock();
     const id = await aPayment(shop);
-    for (const action of ["confirm", "refund"] as const) await shop.unheard.act(id, action);
+    for (const action of ["confirm", "refund"] as const) await shop.unheard.run(id, action);
     await Promise.all([0, 1, 2].map(() => withObject(endpoint, env.DB, (object) => object.alarm())));
     expect(await endpoint.statuses()).toEqual(new Array(3).fill("succeeded"));
     // Whoever has seen one sees no earlier one for the first time.
@@ -1236,7 +1240,7 @@ describe("what becomes due while a run is on", () => {
         two = await aPayment(shop);
         await object.wake();
       });
-      const object = new EndpointObject(state, { ...env, DB: d1With(comes) });
+      const object = new WebhookEndpointObject(state, { ...env, DB: d1With(comes) });
       await object.alarm();
     });
     expect(endpoint.receiver.ids).toEqual([`evt_${one}_1`]);
@@ -1258,7 +1262,7 @@ describe("what becomes due while a run is on", () => {
         two = await aPayment(shop);
         await object.wake();
       });
-      const object = new EndpointObject(state, { ...env, DB: d1With(comes) });
+      const object = new WebhookEndpointObject(state, { ...env, DB: d1With(comes) });
       await object.alarm();
     });
     await until(() => endpoint.receiver.received).toHaveLength(2);
@@ -1277,7 +1281,7 @@ describe("what becomes due while a run is on", () => {
     receiver.next(hanging, first);
     await aPayment(shop);
     const two = await aPayment(shop);
-    await shop.unheard.act(two, "confirm");
+    await shop.unheard.run(two, "confirm");
     await aPayment(shop);
     // The third payment's end has the run look; before the answer, which is old then, the second's is recorded.
     const comes = following(isLook, 2, async () => {

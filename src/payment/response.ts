@@ -5,7 +5,7 @@ import type { PaymentEvent } from "./history";
 import type { EventType, Status } from "./lifecycle";
 import { toMajor } from "./money";
 
-export interface ShownPayment {
+export interface PaymentResponse {
   id: number;
   order_id: number;
   amount: number;
@@ -18,7 +18,7 @@ export interface ShownPayment {
 }
 
 /** A payment: the amount in major units, times in RFC 3339. */
-export function present(payment: Payment): ShownPayment {
+export function toPaymentResponse(payment: Payment): PaymentResponse {
   const exponent = currencyExponent(payment.currency);
   if (exponent === undefined) throw new Error(`A payment is stored in the unknown currency ${payment.currency}`);
   return {
@@ -47,12 +47,12 @@ export function readEventId(id: string): { paymentId: number; sequence: number }
     : null;
 }
 
-export interface ShownEvent {
+export interface EventResponse {
   id: string;
   type: EventType;
   timestamp: string;
   sequence: number;
-  data: ShownPayment;
+  data: PaymentResponse;
   previous: Record<string, unknown>;
   request_id: string;
   key_id: string | null;
@@ -60,9 +60,9 @@ export interface ShownEvent {
 }
 
 /** An event, with the payment as it was then, and what it changed as that was before. */
-export function presentEvent({ payment, before, ...event }: PaymentEvent): ShownEvent {
-  const data = present(payment);
-  const changed = Object.entries(before ? present(before) : {}).filter(
+export function toEventResponse({ payment, before, ...event }: PaymentEvent): EventResponse {
+  const data = toPaymentResponse(payment);
+  const changed = Object.entries(before ? toPaymentResponse(before) : {}).filter(
     ([name, value]) => typeof value !== "object" && value !== Reflect.get(data, name),
   );
   return {

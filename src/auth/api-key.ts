@@ -16,7 +16,7 @@ const FORMAT = new RegExp(
 );
 
 /** A new key. It is shown to whoever asked for it, and nobody after that. */
-export function makeKey(): { id: string; key: string } {
+export function makeApiKey(): { id: string; key: string } {
   const id = randomText(PUBLIC_ID_LENGTH);
   const body = `pay_${id}_${randomText(SECRET_LENGTH)}`;
   return { id, key: body + checksum(body) };

@@ -1,14 +1,14 @@
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { makeKey, PUBLIC_ID, publicId } from "../../../src/auth/key";
+import { makeApiKey, PUBLIC_ID, publicId } from "../../../src/auth/api-key";
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CHECKSUM_LENGTH = 6;
 
-const aKey = fc.constant(null).map(() => makeKey().key);
+const aKey = fc.constant(null).map(() => makeApiKey().key);
 /** A place in a text of the length that keys have. */
-const aPlace = fc.nat({ max: makeKey().key.length - 1 });
+const aPlace = fc.nat({ max: makeApiKey().key.length - 1 });
 
 /** The random part of a key, without the checksum. */
 function secretOf(key: string): string {
@@ -17,7 +17,7 @@ function secretOf(key: string): string {
 
 describe("a new key", () => {
   it("names itself by its public id", () => {
-    const { id, key } = makeKey();
+    const { id, key } = makeApiKey();
     expect(key).toMatch(/^pay_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}$/);
     expect(key.split("_")[1]).toBe(id);
     expect(id).toMatch(PUBLIC_ID);
@@ -35,7 +35,7 @@ describe("a new key", () => {
   });
 
   it("holds 190 random bits, of which no character is likelier than another", () => {
-    const secrets = Array.from({ length: 5_000 }, () => secretOf(makeKey().key));
+    const secrets = Array.from({ length: 5_000 }, () => secretOf(makeApiKey().key));
     expect(Math.min(...secrets.map((secret) => secret.length)) * Math.log2(ALPHABET.length)).toBeGreaterThan(190);
     const counts = new Map<string, number>();
     for (const character of secrets.join("")) counts.set(character, (counts.get(character) ?? 0) + 1);
@@ -46,7 +46,7 @@ describe("a new key", () => {
   });
 
   it("is like no other", () => {
-    const made = Array.from({ length: 5_000 }, () => makeKey());
+    const made = Array.from({ length: 5_000 }, () => makeApiKey());
     expect(new Set(made.map(({ id }) => id)).size).toBe(made.length);
     expect(new Set(made.map(({ key }) => secretOf(key))).size).toBe(made.length);
   });
@@ -87,7 +87,7 @@ describe("a typing error is known to be one:", () => {
   });
 
   it("another case, and space around", () => {
-    const { key } = makeKey();
+    const { key } = makeApiKey();
     for (const wrong of [key.toUpperCase(), key.toLowerCase(), ` ${key}`, `${key} `, `${key}\n`, key + key]) {
       expect(publicId(wrong)).toBeNull();
     }

@@ -4,14 +4,14 @@ import { isScope, type Scope } from "../scopes";
 import type { Database } from "../storage/database";
 import type { apiKeys } from "./tables";
 
-export type KeyRow = InferSelectModel<typeof apiKeys>;
+export type ApiKeyRow = InferSelectModel<typeof apiKeys>;
 
 /** What is stored of a key; times in milliseconds. */
-export interface KeyRecord extends Omit<KeyRow, "scopes"> {
+export interface ApiKeyRecord extends Omit<ApiKeyRow, "scopes"> {
   readonly scopes: readonly Scope[];
 }
 
-const COLUMNS: Readonly<Record<keyof KeyRow, true>> = {
+const COLUMNS: Readonly<Record<keyof ApiKeyRow, true>> = {
   id: true,
   merchant_id: true,
   name: true,
@@ -22,21 +22,21 @@ const COLUMNS: Readonly<Record<keyof KeyRow, true>> = {
   revoked_at: true,
   last_used_at: true,
 };
-export const KEY = Object.keys(COLUMNS).join(", ");
+export const API_KEY_COLUMNS = Object.keys(COLUMNS).join(", ");
 
 /** A scope that this version does not know, as after a rollback, allows nothing. */
-export function readRow(row: KeyRow): KeyRecord {
+export function readRow(row: ApiKeyRow): ApiKeyRecord {
   const scopes: unknown = JSON.parse(row.scopes);
   return { ...row, scopes: Array.isArray(scopes) ? scopes.filter(isScope) : [] };
 }
 
 /** The key with this public id: how a merchant is found out in the first place. One round trip. */
-export async function keyById(db: Database, id: string): Promise<KeyRecord | null> {
-  const [row] = await db.all<KeyRow>(db.prepare(`SELECT ${KEY} FROM api_keys WHERE id = ?`).bind(id));
+export async function findApiKeyById(db: Database, id: string): Promise<ApiKeyRecord | null> {
+  const [row] = await db.all<ApiKeyRow>(db.prepare(`SELECT ${API_KEY_COLUMNS} FROM api_keys WHERE id = ?`).bind(id));
   return row ? readRow(row) : null;
 }
 
 /** Notes that a key was used. */
-export async function noteUse(db: D1Database, id: string, now: number): Promise<void> {
+export async function recordApiKeyUse(db: D1Database, id: string, now: number): Promise<void> {
   await db.prepare("UPDATE api_keys SET last_used_at = ? WHERE id = ?").bind(now, id).run();
 }
