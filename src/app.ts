@@ -17,6 +17,7 @@ import { docs } from "./service/docs";
 import { health } from "./service/health";
 import { problems } from "./service/problems";
 import { Database } from "./storage/database";
+import { logError, logInfo } from "./storage/log";
 import { Outage } from "./storage/outage";
 import { webhookDeliveries } from "./webhook/routes/deliveries";
 import { webhookEndpoints } from "./webhook/routes/endpoints";
@@ -65,21 +66,19 @@ function refuse(c: Context<App>): Response | null {
 function log(c: Context<App>, duration: number): void {
   const { trips, rowsRead, rowsWritten } = c.get("db").cost;
   const principal: Principal | undefined = c.get("principal");
-  console.log(
-    JSON.stringify({
-      message: "request",
-      request_id: c.get("requestId"),
-      method: c.req.method,
-      route: c.get("route"),
-      status: c.res.status,
-      duration_ms: duration,
-      merchant_id: principal?.merchantId,
-      key_id: principal?.keyId,
-      d1_trips: trips,
-      d1_rows_read: rowsRead,
-      d1_rows_written: rowsWritten,
-    }),
-  );
+  logInfo({
+    message: "request",
+    request_id: c.get("requestId"),
+    method: c.req.method,
+    route: c.get("route"),
+    status: c.res.status,
+    duration_ms: duration,
+    merchant_id: principal?.merchantId,
+    key_id: principal?.keyId,
+    d1_trips: trips,
+    d1_rows_read: rowsRead,
+    d1_rows_written: rowsWritten,
+  });
 }
 
 // Literal paths before those with parameters.
@@ -149,15 +148,13 @@ app.notFound((c) => problem(c, "route_not_found"));
 
 app.onError((error, c) => {
   const outage = error instanceof Outage;
-  console.error(
-    JSON.stringify({
-      message: outage ? "outage" : "bug",
-      request_id: c.get("requestId"),
-      method: c.req.method,
-      route: c.get("route"),
-      error: error.stack,
-      cause: String(error.cause),
-    }),
-  );
+  logError({
+    message: outage ? "outage" : "bug",
+    request_id: c.get("requestId"),
+    method: c.req.method,
+    route: c.get("route"),
+    error: error.stack,
+    cause: String(error.cause),
+  });
   return problem(c, outage ? "unavailable" : "internal_error");
 });

@@ -2,6 +2,7 @@
 import { app } from "./app";
 import { retentionDays, sweepIdempotencyKeys } from "./jobs/retention";
 import type { DeliveryMessage } from "./outbox/outbox";
+import { logInfo } from "./storage/log";
 import { sweepDeliveries, wakeWebhookEndpoints } from "./webhook/wake";
 
 export { PaymentObject } from "./payment/object";
@@ -18,12 +19,12 @@ export default {
   async scheduled({ scheduledTime, cron }, env) {
     if (cron !== DAILY) {
       const swept = await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, scheduledTime);
-      console.log(JSON.stringify({ message: "deliveries swept", ...swept }));
+      logInfo({ message: "deliveries swept", ...swept });
       return;
     }
     const days = retentionDays(env.IDEMPOTENCY_RETENTION_DAYS);
     if (days === null) throw new Error("IDEMPOTENCY_RETENTION_DAYS must be a number of days from 1 to 9999");
     const swept = await sweepIdempotencyKeys(env.DB, days, scheduledTime);
-    console.log(JSON.stringify({ message: "idempotency keys swept", days, ...swept }));
+    logInfo({ message: "idempotency keys swept", days, ...swept });
   },
 } satisfies ExportedHandler<Env, DeliveryMessage>;

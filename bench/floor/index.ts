@@ -65,7 +65,7 @@ const tell = (payment: string) =>
   "SELECT endpoint.id AS endpoint_id, event.position, EXISTS ( SELECT 1 FROM json_each(event_positions) AS place " +
   "CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value " +
   "WHERE earlier.state IN ('waiting', 'pending')) AS waits " +
-  "FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_told " +
+  "FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_enabled " +
   `CROSS JOIN payments ON payments.id = ${payment} AND payments.merchant_id = endpoint.merchant_id ` +
   "CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id " +
   "AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2 " +

@@ -35,8 +35,8 @@ export class MeteredServicePayment extends PaymentObject {
     super(state, { ...env, DB: withMeter(env.DB) });
   }
 
-  override act(...asked: Parameters<PaymentObject["act"]>): ReturnType<PaymentObject["act"]> {
-    return timed(() => super.act(...asked));
+  override run(...asked: Parameters<PaymentObject["run"]>): ReturnType<PaymentObject["run"]> {
+    return timed(() => super.run(...asked));
   }
 }
 

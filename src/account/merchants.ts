@@ -10,7 +10,7 @@ import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "./trail";
 /** A merchant as its row has it; times in milliseconds. */
 export type Merchant = InferSelectModel<typeof merchants>;
 
-const COLUMNS = "id, name, created_at";
+const COLUMNS = "id, name, disabled_at, created_at";
 const SUBJECT = "SELECT id, CAST(id AS TEXT) FROM merchants WHERE id =";
 
 /** Creates a merchant. One round trip. */

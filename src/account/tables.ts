@@ -10,9 +10,7 @@ export const accountEvents = sqliteTable("account_events", {
   type: text().notNull(),
   subject: text().notNull(),
   data: text().notNull(),
-  actor_merchant_id: integer()
-    .notNull()
-    .references(() => merchants.id),
+  actor_merchant_id: integer().notNull(),
   key_id: text(),
   request_id: text().notNull(),
   commit_id: text().notNull(),

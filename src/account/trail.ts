@@ -2,7 +2,6 @@
  * How merchants, keys and webhook endpoints are changed: each change is one D1 batch with the event that records it, and the
  * event carries the caller's idempotency key. So nothing changes untold, or twice.
  */
-
 import type { Origin } from "../context";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";

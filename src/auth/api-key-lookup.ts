@@ -17,6 +17,7 @@ const COLUMNS: Readonly<Record<keyof ApiKeyRow, true>> = {
   name: true,
   scopes: true,
   digest: true,
+  created_by: true,
   created_at: true,
   expires_at: true,
   revoked_at: true,

@@ -8,6 +8,7 @@ import type { App } from "../context";
 import { problem } from "../http/problem";
 import { type Principal, SCOPE_NAMES, type Scope } from "../scopes";
 import { sha256 } from "../storage/digest";
+import { logError } from "../storage/log";
 import { publicId } from "./api-key";
 import { type ApiKeyRecord, findApiKeyById, recordApiKeyUse } from "./api-key-lookup";
 import { address, isWithin, rateLimited, readLimit } from "./rate-limits";
@@ -188,7 +189,7 @@ function recordApiKeyUseLater(c: Context<App>, { id, last_used_at }: ApiKeyRecor
   if (last_used_at !== null && now - last_used_at < USE_RECORDED_EVERY_MS) return;
   c.executionCtx.waitUntil(
     recordApiKeyUse(c.env.DB, id, now).catch((error: unknown) => {
-      console.error(JSON.stringify({ message: "use of a key not noted", key_id: id, cause: String(error) }));
+      logError({ message: "use of a key not noted", key_id: id, cause: String(error) });
     }),
   );
 }

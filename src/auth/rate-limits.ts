@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import type { App } from "../context";
 import { problem } from "../http/problem";
+import { logError } from "../storage/log";
 
 /**
  * Who fails: an IPv4 address, or the /64 of an IPv6 address, for whoever has one of these has all of it.
@@ -20,7 +21,7 @@ export async function isWithin(limit: RateLimit, key: string): Promise<boolean> 
   try {
     return (await limit.limit({ key })).success;
   } catch (error) {
-    console.error(JSON.stringify({ message: "quota not counted", cause: String(error) }));
+    logError({ message: "quota not counted", cause: String(error) });
     return true;
   }
 }

@@ -4,6 +4,7 @@ import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 export const merchants = sqliteTable("merchants", {
   id: integer().primaryKey(),
   name: text().notNull(),
+  disabled_at: integer(),
   created_at: integer().notNull(),
 });
 
@@ -15,6 +16,7 @@ export const apiKeys = sqliteTable("api_keys", {
   name: text().notNull(),
   scopes: text().notNull(),
   digest: text().notNull(),
+  created_by: text(),
   created_at: integer().notNull(),
   expires_at: integer(),
   revoked_at: integer(),

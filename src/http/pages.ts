@@ -1,5 +1,4 @@
 /** Lists, page by page: newest first, from a position on, in both directions; how they are asked for and answered. */
-
 import { z } from "@hono/zod-openapi";
 import { CURSOR_MESSAGE, readCursor, writeCursor } from "./cursors";
 import { single } from "./fields";

@@ -4,6 +4,7 @@
  */
 import type { Context } from "hono";
 import type { App } from "../context";
+import { logError } from "../storage/log";
 
 /** Which event is told to which endpoint. */
 export interface DeliveryId {
@@ -35,7 +36,7 @@ export function insertDeliveries(payment: string): string {
       SELECT 1 FROM json_each(event_positions) AS place
       CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value
       WHERE earlier.state IN ('waiting', 'pending')) AS waits
-    FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_told
+    FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_enabled
     CROSS JOIN payments ON payments.id = ${payment} AND payments.merchant_id = endpoint.merchant_id
     CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id
       AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2
@@ -56,7 +57,7 @@ export function enqueueDeliveries(c: Context<App>, deliveries: readonly Delivery
   c.executionCtx.waitUntil(
     c.env.DELIVERIES.send(message).catch((error: unknown) => {
       const cause = String(error);
-      console.error(JSON.stringify({ message: "deliveries not queued", request_id: c.get("requestId"), cause }));
+      logError({ message: "deliveries not queued", request_id: c.get("requestId"), cause });
     }),
   );
 }

@@ -9,7 +9,7 @@ export const webhookEndpoints = sqliteTable("webhook_endpoints", {
     .notNull()
     .references(() => merchants.id),
   url: text().notNull(),
-  types: text().notNull(),
+  types: text(),
   secret: text().notNull(),
   previous_secret: text(),
   previous_secret_ends_at: integer(),

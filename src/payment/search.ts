@@ -2,7 +2,6 @@
  * Finding payments: the statements of the list. Each filter either has an index, or is applied to a bounded
  * number of payments: no question reads the whole table, however it is put and however much is stored.
  */
-
 import { type Page, type Position, pageOf, type Window } from "../http/pages";
 import type { Database } from "../storage/database";
 import { PAYMENT, type Payment } from "./find";

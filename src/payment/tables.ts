@@ -29,9 +29,7 @@ export const paymentMetadata = sqliteTable(
     name: text().notNull(),
     value: text().notNull(),
     created_at: integer().notNull(),
-    payment_id: integer()
-      .notNull()
-      .references(() => payments.id),
+    payment_id: integer().notNull(),
   },
   (table) => [
     primaryKey({ columns: [table.merchant_id, table.name, table.value, table.created_at, table.payment_id] }),
@@ -46,9 +44,7 @@ export const idempotencyKeys = sqliteTable(
       .references(() => merchants.id),
     key: text().notNull(),
     fingerprint: text().notNull(),
-    payment_id: integer()
-      .notNull()
-      .references(() => payments.id),
+    payment_id: integer().notNull(),
     created_at: integer().notNull(),
   },
   (table) => [primaryKey({ columns: [table.merchant_id, table.key] })],
@@ -61,9 +57,7 @@ export const events = sqliteTable(
       .notNull()
       .references(() => merchants.id),
     position: integer().notNull(),
-    payment_id: integer()
-      .notNull()
-      .references(() => payments.id),
+    payment_id: integer().notNull(),
     sequence: integer().notNull(),
     type: text().$type<EventType>().notNull(),
     data: text().notNull(),
@@ -74,22 +68,4 @@ export const events = sqliteTable(
     created_at: integer().notNull(),
   },
   (table) => [primaryKey({ columns: [table.merchant_id, table.position] })],
-);
-
-/** What the version before `events` writes. */
-export const paymentEvents = sqliteTable(
-  "payment_events",
-  {
-    payment_id: integer()
-      .notNull()
-      .references(() => payments.id),
-    sequence: integer().notNull(),
-    type: text().notNull(),
-    data: text().notNull(),
-    request_id: text().notNull(),
-    created_at: integer().notNull(),
-    key_id: text(),
-    commit_id: text(),
-  },
-  (table) => [primaryKey({ columns: [table.payment_id, table.sequence] })],
 );

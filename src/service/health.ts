@@ -5,6 +5,7 @@ import { json } from "../http/answer";
 import { problem, problemResponses } from "../http/problem";
 import { PUBLIC_PROBLEMS } from "../http/problem-kinds";
 import { newApp, PUBLIC, registerRoute } from "../route";
+import { logError } from "../storage/log";
 
 export const health = newApp();
 
@@ -67,7 +68,7 @@ registerRoute(health, ready, async (c) => {
     ]);
     if (!found?.length) throw new Error("D1 did not answer in time, or holds no default merchant");
   } catch (error) {
-    console.error(JSON.stringify({ message: "not ready", request_id: c.get("requestId"), cause: String(error) }));
+    logError({ message: "not ready", request_id: c.get("requestId"), cause: String(error) });
     return problem(c, "unavailable", { detail: "D1 does not answer, or its migrations are not applied" });
   }
   const d1_latency_ms = Math.round(performance.now() - started);

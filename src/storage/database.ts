@@ -1,5 +1,6 @@
 /** One request's way to D1: every statement goes through here, is retried where that helps, and is counted. */
 import { classifyD1Error, withRetries } from "./outage";
+import type { Sql } from "./sql";
 
 /** What a request has cost in D1, from the runtime's own figures. */
 export interface Cost {
@@ -26,10 +27,11 @@ export class Database {
    *
    * @throws Outage when D1 is out of reach after retries; what D1 says about the statement itself
    */
-  async all<T>(statement: D1PreparedStatement): Promise<T[]> {
+  async all<T>(statement: D1PreparedStatement | Sql): Promise<T[]> {
+    const prepared = this.#prepare(statement);
     const { results } = await withRetries(async () => {
       this.cost.trips++;
-      return this.#count(await statement.all<T>());
+      return this.#count(await prepared.all<T>());
     }, classifyD1Error);
     return results;
   }
@@ -40,12 +42,13 @@ export class Database {
    * @returns also how many attempts it took: all but the last may have committed, or may still
    * @throws as `all` does
    */
-  async batch<T>(statements: D1PreparedStatement[]): Promise<{ rows: T[][]; attempts: number }> {
+  async batch<T>(statements: readonly (D1PreparedStatement | Sql)[]): Promise<{ rows: T[][]; attempts: number }> {
+    const prepared = statements.map((statement) => this.#prepare(statement));
     let attempts = 0;
     const results = await withRetries(async () => {
       attempts++;
       this.cost.trips++;
-      const answers = await this.#d1.batch<T>(statements);
+      const answers = await this.#d1.batch<T>(prepared);
       for (const answer of answers) this.#count(answer);
       return answers;
     }, classifyD1Error);
@@ -57,6 +60,10 @@ export class Database {
     this.cost.trips += cost.trips;
     this.cost.rowsRead += cost.rowsRead;
     this.cost.rowsWritten += cost.rowsWritten;
+  }
+
+  #prepare(statement: D1PreparedStatement | Sql): D1PreparedStatement {
+    return "text" in statement ? this.#d1.prepare(statement.text).bind(...statement.values) : statement;
   }
 
   #count<T>(answer: D1Result<T>): D1Result<T> {

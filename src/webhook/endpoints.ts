@@ -4,7 +4,7 @@ import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "../account/trai
 import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { webhookEndpoints } from "../outbox/tables";
-import type { EventType } from "../payment/lifecycle";
+import { EVENT_TYPES, type EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { makeSecret } from "./signature";
@@ -37,7 +37,7 @@ const WEBHOOK_ENDPOINT_COLUMNS = Object.keys(COLUMNS).join(", ");
 export const MAX_ENDPOINTS = 20;
 
 function readRow(row: WebhookEndpointRow): WebhookEndpoint {
-  return { ...row, types: JSON.parse(row.types) };
+  return { ...row, types: row.types === null ? EVENT_TYPES : JSON.parse(row.types) };
 }
 
 /** The secrets that sign at a time. */

@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { findEventsAt } from "../payment/history";
 import { toEventResponse } from "../payment/response";
 import { Database } from "../storage/database";
+import { logError, logInfo } from "../storage/log";
 import { cancelOpen, type DueDelivery, findDue, nextDue, recordAttempt } from "./deliveries";
 import { secretsOf } from "./endpoints";
 import { send } from "./send";
@@ -48,9 +49,7 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     try {
       next = await this.#run(Number(this.ctx.id.name));
     } catch (error) {
-      console.error(
-        JSON.stringify({ message: "deliveries broke off", endpoint_id: this.ctx.id.name, cause: String(error) }),
-      );
+      logError({ message: "deliveries broke off", endpoint_id: this.ctx.id.name, cause: String(error) });
       next = Date.now() + OUTAGE_PAUSE_MS;
     } finally {
       this.#isRunning = false;
@@ -111,19 +110,17 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     const commit = { now: Date.now(), random: Math.random(), commitId: crypto.randomUUID() };
     const { state, disabled } = await recordAttempt(db, endpointId, due, sent, commit);
     const { status, duration_ms } = sent.attempt;
-    console.log(
-      JSON.stringify({
-        message: "delivery",
-        endpoint_id: endpointId,
-        merchant_id: due.merchant_id,
-        event_id: id,
-        attempt: due.attempted + 1,
-        status,
-        duration_ms,
-        state,
-        ...(disabled && { disabled }),
-      }),
-    );
+    logInfo({
+      message: "delivery",
+      endpoint_id: endpointId,
+      merchant_id: due.merchant_id,
+      event_id: id,
+      attempt: due.attempted + 1,
+      status,
+      duration_ms,
+      state,
+      ...(disabled && { disabled }),
+    });
     if (disabled) await cancelOpen(db, endpointId);
   }
 }

@@ -1,5 +1,4 @@
 /** Sending again: the statements that make deliveries due once more, one or those of a range of time. */
-
 import { type DeliveryId, isDeliveryId } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import { OPEN_OF_PAYMENT } from "./deliveries";

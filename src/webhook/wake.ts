@@ -1,7 +1,7 @@
 /** What sets deliveries going: the queue, right after a commit, and a sweep for what the queue was not told. */
-
 import type { DeliveryMessage } from "../outbox/outbox";
 import { Database } from "../storage/database";
+import { logError } from "../storage/log";
 import { cancelOpen, findOverdue } from "./deliveries";
 import type { WebhookEndpointObject } from "./object";
 
@@ -16,7 +16,7 @@ async function wake(objects: DurableObjectNamespace<WebhookEndpointObject>, endp
     await objects.getByName(String(endpointId)).wake();
     return true;
   } catch (error) {
-    console.error(JSON.stringify({ message: "endpoint not woken", endpoint_id: endpointId, cause: String(error) }));
+    logError({ message: "endpoint not woken", endpoint_id: endpointId, cause: String(error) });
     return false;
   }
 }

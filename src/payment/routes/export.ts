@@ -4,6 +4,7 @@ import { accepts } from "hono/accepts";
 import type { App } from "../../context";
 import { answer } from "../../http/answer";
 import type { Page, Window } from "../../http/pages";
+import { logError, logInfo } from "../../storage/log";
 import type { Payment } from "../find";
 import { toPaymentResponse } from "../response";
 import { type Filters, searchPayments } from "../search";
@@ -37,7 +38,7 @@ export function exportAll(c: Context<App>, filters: Filters): Response {
   const log = (end: "complete" | "cancelled" | "broken off") => {
     const { trips, rowsRead } = c.get("db").cost;
     const cost = { duration_ms: Date.now() - started, d1_trips: trips, d1_rows_read: rowsRead };
-    console.log(JSON.stringify({ message: "export", request_id: c.get("requestId"), end, ...cost }));
+    logInfo({ message: "export", request_id: c.get("requestId"), end, ...cost });
   };
   const body = new ReadableStream<Uint8Array>({
     start: (file) => file.enqueue(encoder.encode(HEAD)),
@@ -58,7 +59,7 @@ export function exportAll(c: Context<App>, filters: Filters): Response {
         // The answer has begun, so that nobody but the log can be told.
         const { stack, cause } = error instanceof Error ? error : new Error(String(error));
         const message = "export broken off";
-        console.error(JSON.stringify({ message, request_id: c.get("requestId"), error: stack, cause: String(cause) }));
+        logError({ message, request_id: c.get("requestId"), error: stack, cause: String(cause) });
         throw error;
       }
     },

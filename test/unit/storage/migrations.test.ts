@@ -9,39 +9,71 @@ const MIGRATIONS = readdirSync(DIRECTORY)
   .sort()
   .map((file) => ({ file, sql: readFileSync(path.join(DIRECTORY, file), "utf8") }));
 
-/** What the first version left behind: a payment that was created and confirmed, with its key. */
-const FIRST_VERSION = `
-  INSERT INTO payments VALUES (7, 1, 42, 9999, 'USD', 'confirmed', 'internal', 2, 1000, 2000);
-  INSERT INTO idempotency_keys VALUES (1, 'order-42', '${"0".repeat(64)}', 7, 1000);
-  INSERT INTO payment_events VALUES (7, 1, 'payment.created',
-    '{"order_id":42,"amount_minor":9999,"currency":"USD","status":"pending","provider":"internal"}', 'r1', 1000);
-  INSERT INTO payment_events VALUES (7, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 2000);`;
+/** A row in every table, as the base has them: a payment that was created and confirmed, and all that belongs to it. */
+const FILLED = `
+  INSERT INTO merchants VALUES (2, 'Shop', NULL, 1000);
+  INSERT INTO api_keys VALUES ('0123456789ab', 2, 'Orders', '["payments:write"]', '${"0".repeat(64)}', NULL, 1000, NULL,
+    NULL, NULL);
+  INSERT INTO account_events VALUES (1, 2, 'merchant.created', '2', '{"name":"Shop"}', 1, NULL, 'r0', 'c0', NULL, NULL,
+    1000);
+  INSERT INTO payments VALUES (7, 2, 42, 9999, 'USD', 'confirmed', 'internal', 2, 1000, 2000, '{"cart":"c-7"}', '[1,2]');
+  INSERT INTO payment_metadata VALUES (2, 'cart', 'c-7', 1000, 7);
+  INSERT INTO idempotency_keys VALUES (2, 'order-42', '${"0".repeat(64)}', 7, 1000);
+  INSERT INTO events VALUES (2, 1, 7, 1, 'payment.created', '{"order_id":42,"amount_minor":9999,"currency":"USD",
+    "status":"pending","provider":"internal","metadata":{"cart":"c-7"}}', 'r1', 'c1', '0123456789ab', 'order-42', 1000);
+  INSERT INTO events VALUES (2, 2, 7, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', '0123456789ab', NULL,
+    2000);
+  INSERT INTO webhook_endpoints VALUES (1, 2, 'https://shop.example.com/', NULL, 'whsec_c2VjcmV0', NULL, NULL, NULL, NULL,
+    NULL, NULL, 1000, 1000);
+  INSERT INTO webhook_deliveries VALUES (1, 1, 'succeeded', NULL, 1, 0, '[]', 1000);
+  INSERT INTO webhook_deliveries VALUES (1, 2, 'pending', 2000, 0, 0, '[]', 2000);
+  INSERT INTO job_positions VALUES ('idempotency_keys', '[0,""]', 1000);`;
 
-it("each migration keeps what the first version has stored", () => {
+function filledBase(): DatabaseSync {
+  const [base] = MIGRATIONS;
   const database = new DatabaseSync(":memory:", { enableForeignKeyConstraints: true });
-  for (const [n, { file, sql }] of MIGRATIONS.entries()) {
-    database.exec(sql);
-    if (n === 0) database.exec(FIRST_VERSION);
-    const payment = database.prepare("SELECT * FROM payments").get();
-    expect(payment, file).toMatchObject({ id: 7, order_id: 42, amount_minor: 9999, status: "confirmed", version: 2 });
-  }
+  database.exec(base?.sql ?? "");
+  database.exec(FILLED);
+  return database;
+}
+
+const tablesOf = (database: DatabaseSync) =>
+  database
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+    .all()
+    .map(({ name }) => String(name));
+
+const countsOf = (database: DatabaseSync, tables: readonly string[]) =>
+  Object.fromEntries(tables.map((table) => [table, database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n]));
+
+it("every migration after the base keeps the rows of a filled database", () => {
+  const database = filledBase();
+  const tables = tablesOf(database);
+  const before = countsOf(database, tables);
+  expect(Object.values(before)).not.toContain(0);
+  for (const { sql } of MIGRATIONS.slice(1)) database.exec(sql);
+  expect(countsOf(database, tables)).toEqual(before);
+  expect(database.prepare("SELECT * FROM payments").get()).toMatchObject({ id: 7, amount_minor: 9999, version: 2 });
   expect(database.prepare(VIOLATIONS).all()).toEqual([]);
-  expect(database.prepare("SELECT event_positions FROM payments").all()).toEqual([{ event_positions: "[1,2]" }]);
 });
 
-it("what the first version still writes, while the next one is rolled out, is taken", () => {
-  const database = new DatabaseSync(":memory:", { enableForeignKeyConstraints: true });
-  for (const { sql } of MIGRATIONS) database.exec(sql);
+it("a new status, action, state and reason need no migration", () => {
+  const database = filledBase();
   database.exec(`
-    INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
-    VALUES (1, 42, 9999, 'USD', 'pending', 'internal', 1, 1000, 1000);
-    INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
-    VALUES (last_insert_rowid(), 1, 'payment.created',
-      '{"order_id":42,"amount_minor":9999,"currency":"USD","status":"pending","provider":"internal"}', 'r1', 1000);
-    UPDATE payments SET status = 'confirmed', version = 2, updated_at = 2000;
-    INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
-    SELECT id, version, 'payment.confirmed', '{"status":"confirmed"}', 'r2', updated_at FROM payments WHERE changes() = 1;
-    INSERT INTO idempotency_keys SELECT 1, 'confirm', '${"0".repeat(64)}', id, 2000 FROM payments WHERE changes() = 1;`);
-  expect(database.prepare("SELECT key FROM idempotency_keys").all()).toEqual([{ key: "confirm" }]);
-  expect(database.prepare(VIOLATIONS).all()).toEqual([]);
+    UPDATE payments SET status = 'cancelled';
+    UPDATE webhook_deliveries SET state = 'paused', next_attempt_at = NULL;
+    UPDATE webhook_endpoints SET disabled_at = 2000, disabled_reason = 'quota';
+    INSERT INTO events VALUES (2, 3, 7, 3, 'refund.created', '{}', 'r3', 'c3', NULL, NULL, 2000);`);
+});
+
+it("no table refers to one that it has no index to be found by", () => {
+  const database = filledBase();
+  for (const table of tablesOf(database)) {
+    const indexes = database.prepare("SELECT * FROM pragma_index_list(?) WHERE partial = 0").all(table);
+    const leading = indexes.map(
+      ({ name }) => database.prepare("SELECT name FROM pragma_index_info(?) WHERE seqno = 0").get(String(name))?.name,
+    );
+    const references = database.prepare(`SELECT "from" AS column FROM pragma_foreign_key_list(?)`).all(table);
+    for (const { column } of references) expect(leading, `${table}.${column}`).toContain(column);
+  }
 });

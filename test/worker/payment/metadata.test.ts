@@ -1,10 +1,10 @@
 import { env } from "cloudflare:workers";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { METADATA } from "../../../src/payment/routes/payment-schemas";
 import { client, ORDER } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
-import { list, newMerchant, PAYMENTS } from "../payment-list";
+import { newMerchant, PAYMENTS } from "../payment-list";
 
 const api = client();
 const pairs = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`name ${n}`, String(n)]));
@@ -130,58 +130,6 @@ describe("the fingerprint", () => {
     const key = crypto.randomUUID();
     const { body } = await api.create(ORDER, key);
     expect(await api.create({ ...ORDER, metadata: {} }, key)).toMatchObject({ status: 200, body });
-  });
-
-  describe("of a payment from before there was metadata", () => {
-    // As version 1.0.0 made it of ["create", null, the fields by name].
-    const fields = [
-      ["amount_minor", 9999],
-      ["currency", "USD"],
-      ["order_id", 42],
-    ];
-    const key = crypto.randomUUID();
-    let owner: Awaited<ReturnType<typeof newMerchant>>;
-    let id = 0;
-
-    beforeAll(async () => {
-      owner = await newMerchant();
-      const text = new TextEncoder().encode(JSON.stringify(["create", null, fields]));
-      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
-      const hex = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-      const [row] = await env.DB.batch<{ id: number }>([
-        env.DB.prepare(
-          `INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
-           VALUES (?, 42, 9999, 'USD', 'pending', 'internal', 1, 1, 1) RETURNING id`,
-        ).bind(owner.id),
-        env.DB.prepare("INSERT INTO idempotency_keys VALUES (?, ?, ?, last_insert_rowid(), 1)").bind(
-          owner.id,
-          key,
-          hex,
-        ),
-        env.DB.prepare(
-          `INSERT INTO payment_events (payment_id, sequence, type, data, request_id, created_at)
-           VALUES (last_insert_rowid(), 1, 'payment.created', '{"order_id":42,"amount_minor":9999,"currency":"USD",
-           "status":"pending","provider":"internal"}', 'r', 1)`,
-        ),
-      ]);
-      id = row?.results[0]?.id ?? 0;
-    });
-
-    it("replays", async () => {
-      const { status, replayed, body } = await owner.api.create(ORDER, key);
-      expect([status, replayed, body.id, body.metadata]).toEqual([200, true, id, {}]);
-      expect((await owner.api.create({ ...ORDER, metadata: { a: "1" } }, key)).status).toBe(409);
-    });
-
-    it("is found, and has its history", async () => {
-      const events = await owner.api.request("GET", `${PAYMENTS}/${id}/events`);
-      expect(events.body).toMatchObject({
-        data: [{ sequence: 1, request_id: "r", key_id: null, data: { metadata: {} } }],
-      });
-      expect((await list(owner.api, { created_to: "1970-01-01T00:00:01Z" })).data).toMatchObject([
-        { id, metadata: {} },
-      ]);
-    });
   });
 });
 

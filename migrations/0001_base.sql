@@ -1,0 +1,163 @@
+-- The base schema. Each room of src/ mirrors its tables in its tables.ts; test/worker/storage/schema.test.ts compares
+-- the two. docs/storage.md describes them table by table.
+--
+-- Times are milliseconds since 1970 in UTC, amounts are minor units of their currency. A CHECK describes a shape. None
+-- lists values that will grow (statuses, states, reasons): to change one, SQLite needs the table rebuilt. A foreign key
+-- stands where the child has an index on it, or where the parent is never deleted from or rebuilt.
+
+CREATE TABLE merchants (
+  id INTEGER PRIMARY KEY CHECK (id > 0),
+  name TEXT NOT NULL CHECK (name <> ''),
+  disabled_at INTEGER CHECK (disabled_at > 0),
+  created_at INTEGER NOT NULL CHECK (created_at > 0)
+) STRICT;
+
+-- `digest` is the SHA-256 of the whole key, in hex; the key itself is stored nowhere. `scopes` is a JSON array.
+-- `created_by` is the key that created this one; NULL for the administrator's secret and in open mode.
+CREATE TABLE api_keys (
+  id TEXT PRIMARY KEY CHECK (length(id) = 12),
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  name TEXT NOT NULL CHECK (name <> ''),
+  scopes TEXT NOT NULL CHECK (json_valid(scopes)),
+  digest TEXT NOT NULL CHECK (length(digest) = 64),
+  created_by TEXT CHECK (length(created_by) = 12),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  expires_at INTEGER CHECK (expires_at > 0),
+  revoked_at INTEGER CHECK (revoked_at > 0),
+  last_used_at INTEGER CHECK (last_used_at > 0)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX api_keys_by_merchant ON api_keys (merchant_id, created_at);
+CREATE INDEX api_keys_by_creator ON api_keys (created_by) WHERE created_by IS NOT NULL;
+
+-- Append-only: every change of a merchant, an API key or a webhook endpoint. `subject` is the id of what changed,
+-- `merchant_id` its owner, `key_id` the key that acted (NULL in open mode). `commit_id` is made by the service for
+-- each request, which recognises its own commit by it. `actor_merchant_id` owns the idempotency key.
+CREATE TABLE account_events (
+  id INTEGER PRIMARY KEY,
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  type TEXT NOT NULL CHECK (type <> ''),
+  subject TEXT NOT NULL CHECK (subject <> ''),
+  data TEXT NOT NULL CHECK (json_valid(data)),
+  actor_merchant_id INTEGER NOT NULL,
+  key_id TEXT CHECK (key_id <> ''),
+  request_id TEXT NOT NULL CHECK (request_id <> ''),
+  commit_id TEXT NOT NULL UNIQUE CHECK (commit_id <> ''),
+  idempotency_key TEXT CHECK (length(idempotency_key) BETWEEN 1 AND 255),
+  fingerprint TEXT CHECK (length(fingerprint) = 64),
+  created_at INTEGER NOT NULL CHECK (created_at > 0)
+) STRICT;
+CREATE UNIQUE INDEX account_events_by_idempotency_key ON account_events (actor_merchant_id, idempotency_key)
+  WHERE idempotency_key IS NOT NULL;
+CREATE INDEX account_events_by_merchant ON account_events (merchant_id);
+
+-- Payments are never deleted, so a rowid is never used twice and AUTOINCREMENT, a second row written per payment, is
+-- not needed. `version` is the `sequence` of the payment's newest event; `event_positions` is a JSON array of the
+-- positions of its events, in order of `sequence`. `metadata` is a JSON object of strings with its names in order.
+CREATE TABLE payments (
+  id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  order_id INTEGER NOT NULL CHECK (order_id BETWEEN 1 AND 9007199254740991),
+  amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 1 AND 9007199254740991),
+  currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  status TEXT NOT NULL CHECK (status <> ''),
+  provider TEXT NOT NULL CHECK (provider <> ''),
+  version INTEGER NOT NULL CHECK (version > 0),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
+  metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)),
+  event_positions TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(event_positions))
+) STRICT;
+-- Newest first, of a merchant and of an order. Neither holds what an action changes.
+CREATE INDEX payments_by_time ON payments (merchant_id, created_at);
+CREATE INDEX payments_by_order ON payments (merchant_id, order_id, created_at);
+
+-- The pairs of `payments.metadata`, in the order in which they are looked for.
+CREATE TABLE payment_metadata (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  name TEXT NOT NULL CHECK (name <> ''),
+  value TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  payment_id INTEGER NOT NULL,
+  PRIMARY KEY (merchant_id, name, value, created_at, payment_id)
+) STRICT, WITHOUT ROWID;
+
+-- One row for each key that has led to a success; `fingerprint` tells a retry from a reuse.
+CREATE TABLE idempotency_keys (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  key TEXT NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+  fingerprint TEXT NOT NULL CHECK (length(fingerprint) = 64),
+  payment_id INTEGER NOT NULL,
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  PRIMARY KEY (merchant_id, key)
+) STRICT, WITHOUT ROWID;
+
+-- Append-only, in the order of the commits. Each merchant's events are numbered 1, 2, 3… without gaps, in the
+-- transaction that writes them, and their times never fall: a reader that goes on from a position misses none.
+-- `data` is what the event changed; merged in order of `sequence` it gives the payment. `commit_id` is made by the
+-- service for each request, which recognises its own commit by it; NULL where no request of the service wrote the
+-- event. `request_id` may be the caller's.
+CREATE TABLE events (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  position INTEGER NOT NULL CHECK (position > 0),
+  payment_id INTEGER NOT NULL,
+  sequence INTEGER NOT NULL CHECK (sequence > 0),
+  type TEXT NOT NULL CHECK (type <> ''),
+  data TEXT NOT NULL CHECK (json_valid(data)),
+  request_id TEXT NOT NULL CHECK (request_id <> ''),
+  commit_id TEXT CHECK (commit_id <> ''),
+  key_id TEXT CHECK (key_id <> ''),
+  idempotency_key TEXT CHECK (length(idempotency_key) BETWEEN 1 AND 255),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  PRIMARY KEY (merchant_id, position)
+) STRICT, WITHOUT ROWID;
+
+-- `types` is a JSON array of event types; NULL for all, also those that come later. The newest secret signs, and the
+-- one before it up to its end. `disabled_at` is NULL while events are sent; `failing_since` is the first failure
+-- after the last success.
+CREATE TABLE webhook_endpoints (
+  id INTEGER PRIMARY KEY CHECK (id > 0),
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  url TEXT NOT NULL CHECK (url <> ''),
+  types TEXT CHECK (json_array_length(types) > 0),
+  secret TEXT NOT NULL CHECK (secret <> ''),
+  previous_secret TEXT CHECK (previous_secret <> ''),
+  previous_secret_ends_at INTEGER CHECK (previous_secret_ends_at > 0),
+  failing_since INTEGER CHECK (failing_since > 0),
+  disabled_at INTEGER CHECK (disabled_at > 0),
+  disabled_reason TEXT CHECK (disabled_reason <> ''),
+  deleted_at INTEGER CHECK (deleted_at > 0),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
+  CHECK ((previous_secret IS NULL) = (previous_secret_ends_at IS NULL)),
+  CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
+) STRICT;
+CREATE INDEX webhook_endpoints_by_merchant ON webhook_endpoints (merchant_id);
+CREATE INDEX webhook_endpoints_enabled ON webhook_endpoints (merchant_id)
+  WHERE disabled_at IS NULL AND deleted_at IS NULL;
+
+-- The deliveries of events, written in the batch that writes the event: one for each endpoint that receives its type.
+-- `position` is the event's, among those of the endpoint's merchant. `waiting` is behind an earlier event of the same
+-- payment; `pending` is due at `next_attempt_at`. `attempts` is a JSON array of the newest ones, `attempted` counts
+-- all of them, `failures` those in a row.
+CREATE TABLE webhook_deliveries (
+  endpoint_id INTEGER NOT NULL REFERENCES webhook_endpoints (id),
+  position INTEGER NOT NULL CHECK (position > 0),
+  state TEXT NOT NULL CHECK (state <> ''),
+  next_attempt_at INTEGER CHECK (next_attempt_at > 0),
+  attempted INTEGER NOT NULL DEFAULT 0 CHECK (attempted >= 0),
+  failures INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
+  attempts TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(attempts)),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  PRIMARY KEY (endpoint_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, next_attempt_at)
+  WHERE next_attempt_at IS NOT NULL;
+
+-- How far a job that takes several runs has come.
+CREATE TABLE job_positions (
+  job TEXT PRIMARY KEY CHECK (job <> ''),
+  position TEXT NOT NULL CHECK (json_valid(position)),
+  updated_at INTEGER NOT NULL CHECK (updated_at > 0)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO merchants (id, name, created_at) VALUES (1, 'default', CAST(unixepoch('subsec') * 1000 AS INTEGER));
