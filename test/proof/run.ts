@@ -7,8 +7,8 @@ import { spawn } from "node:child_process";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { record, table } from "../../bench/results.ts";
-import { plantDefects } from "./defects.ts";
 import { runKills } from "./kills.ts";
+import { plantDefects } from "./planting.ts";
 import { runWebhookKills } from "./webhook-kills.ts";
 
 const PROJECT = path.join(import.meta.dirname, "../..");
