@@ -74,7 +74,7 @@ describe("a run of vitest", () => {
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
   const run = (body: string, within = TEN_SECONDS_MS) => {
-    const imports = `import { afterEach, beforeEach, expect, it } from "vitest";`;
+    const imports = `import { beforeEach, expect, it } from "vitest";`;
     writeFileSync(path.join(directory, "a.test.mjs"), `${imports}\n${body}`);
     return runTests(directory, [], within);
   };
@@ -98,21 +98,16 @@ describe("a run of vitest", () => {
       { tag: "hung", what: "a.test.mjs > is not reached: timed out" },
     ],
     [
-      "hangs in a hook afterwards",
-      `afterEach(() => new Promise(() => {}), 20); it("passes", () => {});`,
-      { tag: "hung", what: "a.test.mjs > passes: timed out" },
-    ],
-    [
       "does not load",
       `it("passes", () => {}); nothing();`,
       { tag: "broken", what: expect.stringContaining("nothing") },
     ],
-    ["has no test", "", { tag: "broken", what: expect.any(String) }],
+    ["has no test", "", { tag: "broken", what: expect.stringContaining("No test suite found") }],
   ])("that %s", async (_, body, told) => {
     expect(await run(body)).toEqual(told);
   });
 
   it("that does not end is ended, and has hung", async () => {
-    expect(await run("for (;;);", 2_000)).toEqual({ tag: "hung", what: "no end within 2000 ms" });
+    expect(await run("for (;;);", 1_500)).toEqual({ tag: "hung", what: "no end within 1500 ms" });
   });
 });
