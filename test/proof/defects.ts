@@ -181,6 +181,12 @@ export const DEFECTS: readonly Defect[] = [
     replace: "if (attempts > 9) throw",
   },
   {
+    breaks: "a refusal of a call that came twice is no guess",
+    file: OBJECT,
+    find: "return isRefusal && this.#lost.includes(commitId)",
+    replace: "return isRefusal && this.#lost.length > 1_000",
+  },
+  {
     breaks: "every attempt takes a fresh stub",
     noticedBy: "payment/outage.test.ts",
     file: OBJECT,

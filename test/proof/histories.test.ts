@@ -15,9 +15,12 @@ async function history(seed: number): Promise<Run> {
   return run;
 }
 
-it.runIf(REPLAY.history === undefined)("histories that once found a defect find none", async () => {
-  for (const { seed } of regressions.histories) await history(seed);
-});
+it.runIf(REPLAY.history === undefined).each(regressions.histories)(
+  "the history $seed, which once found a defect, finds none",
+  async ({ seed }) => {
+    await history(seed);
+  },
+);
 
 it("every history of concurrent clients is linearizable, under every class of fault", async () => {
   const figures: Record<string, number> = { histories: 0, calls: 0, unknown: 0, faults: 0 };

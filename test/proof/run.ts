@@ -1,7 +1,8 @@
 /**
  * `npm run proof`: the long version of every test of faults, and its figures, written to
  * bench/RESULTS.md. With --replay-history SEED, --replay-http SEED, --replay-webhooks SEED or
- * --replay-model SEED [--property NAME] [--path PATH] it runs only that.
+ * --replay-model SEED [--property NAME] [--path PATH] it runs only that; with --only PART (simulation, http, kills,
+ * webhooks, regressions, defects) only that part.
  */
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -9,6 +10,7 @@ import { parseArgs } from "node:util";
 import { record, table } from "../../bench/results.ts";
 import { runKills } from "./kills.ts";
 import { plantDefects } from "./planting.ts";
+import { meaningless, SEEDS } from "./regressions.ts";
 import { runWebhookKills } from "./webhook-kills.ts";
 
 const PROJECT = path.join(import.meta.dirname, "../..");
@@ -261,6 +263,11 @@ stood between the commit and the sending, was on its way, or was taken and not r
   atLeast({ "runs of webhooks": [webhookRuns, FULL.webhookRuns] });
   if (kills.findings.length > 0) failures.push("The kills broke a promise of webhooks; the findings are above");
   endIfFailed();
+}
+
+if (wanted("regressions")) {
+  const lost = await meaningless();
+  if (lost.length > 0) throw new Error(`${lost.length} of ${SEEDS.length} seeds do not find their defect any more`);
 }
 
 if (wanted("defects")) {

@@ -14,9 +14,12 @@ async function run(seed: number): Promise<WebhookRun> {
   return told;
 }
 
-it.runIf(REPLAY.webhooks === undefined)("runs that once found a defect find none", async () => {
-  for (const { seed } of regressions.webhooks as { seed: number }[]) await run(seed);
-});
+it.runIf(REPLAY.webhooks === undefined).each(regressions.webhooks)(
+  "the run $seed, which once found a defect, finds none",
+  async ({ seed }) => {
+    await run(seed);
+  },
+);
 
 it("every event arrives at every endpoint that wants it, a payment's in order, under every class of fault", async () => {
   const { webhookRuns, firstSeed } =
