@@ -94,12 +94,19 @@ describe("cursors", () => {
 
   it("are refused when they are not as they were, in any character", () => {
     const cursor = body.next_cursor ?? "";
+    // Mostly characters that a cursor has: others are refused before anything is read.
+    const characters = fc.oneof(
+      fc.string({ unit: fc.constantFrom(..."MTIzabWxyw09_-"), minLength: 1, maxLength: 2 }),
+      fc.string({ minLength: 1, maxLength: 2 }),
+    );
+    let accepted = 0;
     fc.assert(
-      fc.property(fc.nat({ max: cursor.length }), fc.string({ minLength: 1, maxLength: 2 }), (at, text) => {
+      fc.property(fc.nat({ max: cursor.length - 1 }), characters, (at, text) => {
         // One that is changed is refused, or is the cursor of another place, written as that is.
         const tampered = cursor.slice(0, at) + text + cursor.slice(at + 1);
         const read = query("number").safeParse({ cursor: tampered });
         if (!read.success) return;
+        accepted++;
         const { position } = windowOf(read.data);
         const { next_cursor, previous_cursor } = toPageResponse(
           "http://localhost/",
@@ -110,6 +117,7 @@ describe("cursors", () => {
       }),
       { numRuns: 2_000 },
     );
+    expect(accepted).toBeGreaterThan(10);
     for (let length = 0; length < cursor.length; length++) {
       expect(query("number").safeParse({ cursor: cursor.slice(0, length) }).success).toBe(false);
     }

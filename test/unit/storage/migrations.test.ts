@@ -68,6 +68,7 @@ it("a new status, action, state and reason need no migration", () => {
 
 it("no table refers to one that it has no index to be found by", () => {
   const database = filledBase();
+  const seen: string[] = [];
   for (const table of tablesOf(database)) {
     const indexes = database.prepare("SELECT * FROM pragma_index_list(?) WHERE partial = 0").all(table);
     const leading = indexes.map(
@@ -75,5 +76,7 @@ it("no table refers to one that it has no index to be found by", () => {
     );
     const references = database.prepare(`SELECT "from" AS column FROM pragma_foreign_key_list(?)`).all(table);
     for (const { column } of references) expect(leading, `${table}.${column}`).toContain(column);
+    seen.push(...references.map(({ column }) => `${table}.${column}`));
   }
+  expect(seen).toContain("events.merchant_id");
 });

@@ -219,25 +219,33 @@ describe("no line holds a secret:", () => {
 });
 
 describe("X-Request-Id", () => {
-  it.each(["a", "order-7/attempt;2", "!~", "x".repeat(128), "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e"])(
-    "%s is taken: in the answer, the problem, the event and the log",
-    async (given) => {
-      const api = client();
-      const { id } = await paymentIn("pending");
-      const as = { headers: { "X-Request-Id": given } };
-      lines();
-      const confirmed = await api.request("POST", `${PAYMENTS}/${id}/confirm`, as);
-      const refused = await api.request("POST", `${PAYMENTS}/${id}/fail`, as);
-      expect([confirmed.status, refused.status]).toEqual([200, 409]);
-      expect(confirmed.headers.get("X-Request-Id")).toBe(given);
-      expect(refused.headers.get("X-Request-Id")).toBe(given);
-      // A URI reference, which takes not every character as it is.
-      expect(decodeURIComponent(refused.body.instance)).toBe(given);
-      expect(lines().map(({ request_id }) => request_id)).toEqual([given, given]);
-      const events = await api.request<{ data: { request_id: string }[] }>("GET", `${PAYMENTS}/${id}/events`);
-      expect(events.body.data.map(({ request_id }) => request_id)).toEqual([expect.any(String), given]);
-    },
-  );
+  // With the URI reference that each is in a problem: a URI takes not every character as it is.
+  it.each([
+    ["a", "a"],
+    ["order-7/attempt;2", "order-7%2Fattempt%3B2"],
+    ["!~", "!~"],
+    ["100%", "100%25"],
+    ["a%2Fb", "a%252Fb"],
+    ["%", "%25"],
+    ["?q=1#top", "%3Fq%3D1%23top"],
+    [`"<\\>"`, "%22%3C%5C%3E%22"],
+    ["x".repeat(128), "x".repeat(128)],
+    ["0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e", "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e"],
+  ])("%s is taken: in the answer, the problem, the event and the log", async (given, instance) => {
+    const api = client();
+    const { id } = await paymentIn("pending");
+    const as = { headers: { "X-Request-Id": given } };
+    lines();
+    const confirmed = await api.request("POST", `${PAYMENTS}/${id}/confirm`, as);
+    const refused = await api.request("POST", `${PAYMENTS}/${id}/fail`, as);
+    expect([confirmed.status, refused.status]).toEqual([200, 409]);
+    expect(confirmed.headers.get("X-Request-Id")).toBe(given);
+    expect(refused.headers.get("X-Request-Id")).toBe(given);
+    expect(refused.body.instance).toBe(instance);
+    expect(lines().map(({ request_id }) => request_id)).toEqual([given, given]);
+    const events = await api.request<{ data: { request_id: string }[] }>("GET", `${PAYMENTS}/${id}/events`);
+    expect(events.body.data.map(({ request_id }) => request_id)).toEqual([expect.any(String), given]);
+  });
 
   it.each(["", "x".repeat(129), "two words", "tab\there", "clé", "日本"])(
     "%j is replaced by one made for the request",

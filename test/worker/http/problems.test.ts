@@ -280,13 +280,50 @@ it("answers an upload that breaks off with a problem", async () => {
   expect([status, body.detail]).toEqual([400, "The request body ended before it was complete"]);
 });
 
-it("counts a body that does not say how large it is", async () => {
-  const { readable, writable } = new TransformStream();
-  const writer = writable.getWriter();
-  const written = writer.write(new Uint8Array(64 * 1024 + 1)).catch(() => {});
-  const { status } = await api.request("POST", PAYMENTS, { body: readable, headers: JSON_HEADERS });
-  expect(status).toBe(413);
-  await written;
+describe("a body that does not say how large it is", () => {
+  // 64 KiB, in three chunks, none of which is too large by itself.
+  const CHUNKS = [1, 65_534, 1];
+
+  /** An object whose last field ends with the body: in chunks of these sizes, written as they are read. */
+  function bodyOf(sizes: readonly number[]): ReadableStream<Uint8Array> {
+    const length = sizes.reduce((sum, size) => sum + size);
+    const text = `{"first":"${"x".repeat(length - 21)}","last":1}`;
+    expect(text).toHaveLength(length);
+    const bytes = new TextEncoder().encode(text);
+    let [sent, next] = [0, 0];
+    return new ReadableStream({
+      pull(controller) {
+        const size = sizes[next++];
+        if (size === undefined) return controller.close();
+        controller.enqueue(bytes.subarray(sent, sent + size));
+        sent += size;
+      },
+    });
+  }
+  const send = (sizes: readonly number[]) => {
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
+    return client(env).request("POST", PAYMENTS, { body: bodyOf(sizes), headers });
+  };
+
+  it.each([[CHUNKS], [[65_536]], [[65_535, 1]]])("is read up to 64 KiB: %j", async (sizes) => {
+    const { status, body } = await send(sizes);
+    expect(status).toBe(422);
+    expect(body.errors?.map(({ pointer }) => pointer)).toEqual(expect.arrayContaining(["#/first", "#/last"]));
+  });
+
+  it.each([[[...CHUNKS, 1]], [[65_537]], [[65_536, 1]], [[1, 65_536]]])("is refused beyond: %j", async (sizes) => {
+    const { status, body } = await send(sizes);
+    expect([status, body.type]).toEqual([413, "/problems/body-too-large"]);
+  });
+
+  it("is refused as soon as it is too large, though more would come", async () => {
+    const { readable, writable } = new TransformStream();
+    const writer = writable.getWriter();
+    const written = writer.write(new Uint8Array(64 * 1024 + 1)).catch(() => {});
+    const { status } = await api.request("POST", PAYMENTS, { body: readable, headers: JSON_HEADERS });
+    expect(status).toBe(413);
+    await written;
+  });
 });
 
 describe("conflicts", () => {

@@ -90,7 +90,7 @@ describe("the list", () => {
     expect(idsOf(pages)).toEqual(newestFirst(before));
     const back = await walkBack(api, { limit: 2 }, pages[0]?.previous_cursor ?? "");
     expect(idsOf(back)).toHaveLength(created);
-    expect(idsOf(await walk(api, {})).toSorted()).toEqual([...idsOf(back), ...idsOf(pages)].toSorted());
+    expect(idsOf(await walk(api, {}))).toEqual([...idsOf(back.toReversed()), ...idsOf(pages)]);
   });
 
   it("shows a poller that keeps previous_cursor every new payment exactly once", async () => {
