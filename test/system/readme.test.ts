@@ -1,89 +1,182 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { CONSUMED, freePort, paste, README, type Step, startConsumer, steps } from "./readme";
+import {
+  CONSUMED,
+  type Consumer,
+  DOCUMENTS,
+  filesToSave,
+  freePort,
+  paste,
+  readDocument,
+  startConsumer,
+  steps,
+  withOutputs,
+} from "./readme";
 import { PROJECT, type Server, startServer } from "./server";
+
+/** Whether to write what the commands print into the documents, instead of comparing it with them. */
+const IS_UPDATE = process.env.UPDATE_DOCUMENTS === "1";
+
+const run = promisify(execFile);
 
 /** What differs from run to run. */
 const settle = (output: string) =>
   output
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
     .replace(/"(instance|request_id)":"[^"]*"/g, '"$1":"REQUEST"')
-    .replace(/"(next|previous)_cursor":"[^"]*"/g, '"$1_cursor":"CURSOR_MESSAGE"')
+    .replace(/"(next|previous)_cursor":"[^"]*"/g, '"$1_cursor":"CURSOR"')
     .replace(/whsec_[\w+/=]{44}/g, "SECRET")
     .replace(/evt_test_[0-9a-f-]{36}/g, "evt_test_ID")
     .replace(/"duration_ms":\d+/g, '"duration_ms":MS')
     .replace(/pay_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}/g, "KEY")
-    .replace(/"id":"[0-9A-Za-z]{12}"/g, '"id":"PUBLIC"')
+    .replace(/"(id|key_id)":"[0-9A-Za-z]{12}"/g, '"$1":"PUBLIC"')
     .replace(/\r/g, "")
     .trim();
 
 let directory: string;
 let server: Server;
-let closed: Server;
+let required: Server;
 
 beforeAll(async () => {
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
-  const { stdout: key } = await promisify(execFile)("npm", ["run", "--silent", "key"], { cwd: PROJECT });
-  await writeFile(path.join(directory, "admin.key"), key);
-  const required = ["AUTH_MODE:required", `ADMIN_KEY:${key.trim()}`];
+  const environment = await writeAdministratorKey("admin.key");
   server = await startServer(path.join(directory, "open"));
-  closed = await startServer(path.join(directory, "closed"), required);
+  required = await startServer(path.join(directory, "required"), ["AUTH_MODE:required"], environment);
 }, 240_000);
 
 afterAll(async () => {
   await server?.stop();
-  await closed?.stop();
+  await required?.stop();
   await rm(directory, { recursive: true, force: true });
 }, 30_000);
 
-async function expectOutputs(steps: readonly Step[], there: string, here: string): Promise<void> {
-  for (const { command, output } of steps) {
-    const pasted = command.replaceAll(there, here);
-    expect(settle(await paste(pasted, directory)), command).toBe(settle(output));
-  }
+/** Makes an administrator's key as docs/operations.md does; the words that start a server with it. */
+async function writeAdministratorKey(name: string): Promise<string[]> {
+  const { stdout: key } = await run("npm", ["run", "--silent", "key"], { cwd: PROJECT });
+  await writeFile(path.join(directory, name), key);
+  const file = path.join(directory, `env.${name}`);
+  await writeFile(file, `ADMIN_KEY=${key}`);
+  return ["--env-file", file];
 }
 
-test("every curl of the README, in its order, gives the README's output", async () => {
-  const flows = steps("console");
-  expect(flows.length).toBeGreaterThanOrEqual(16);
+/** Runs the commands of a document's blocks of a kind, with other origins than the written ones, and compares. */
+async function follow(document: string, kind: string, origins: ReadonlyMap<string, string>): Promise<void> {
+  const text = readDocument(document);
+  const here = (written: string) => [...origins].reduce((all, [from, to]) => all.replaceAll(from, to), written);
+  const there = (printed: string) => [...origins].reduce((all, [from, to]) => all.replaceAll(to, from), printed);
+  for (const [name, content] of filesToSave(text)) await writeFile(path.join(directory, name), here(content));
+  const outputs: string[] = [];
+  for (const { command, output } of steps(kind, text)) {
+    const printed = there(await paste(here(command), directory))
+      .replace(/\r/g, "")
+      .trim();
+    if (!IS_UPDATE) expect(settle(printed), `${document}: ${command}`).toBe(settle(output));
+    outputs.push(printed);
+  }
+  if (IS_UPDATE) await writeFile(path.join(PROJECT, document), withOutputs(readDocument(document), kind, outputs));
+}
+
+/** Waits for what the README says that its consumer prints; what comes later is of the commands after that. */
+async function expectConsumed(consumer: Consumer): Promise<void> {
+  const count = CONSUMED.trim().split("\n").length;
+  const printed = () => consumer.lines().slice(0, count).join("\n");
+  await vi.waitFor(() => expect(settle(printed())).toBe(settle(CONSUMED)), { timeout: 20_000 });
+  if (!IS_UPDATE) return;
+  const text = readDocument("README.md").replace(CONSUMED, `${printed()}\n`);
+  await writeFile(path.join(PROJECT, "README.md"), text);
+}
+
+test("every command of the documents, in their order, prints what stands below it", async () => {
+  expect(steps("console").length).toBeGreaterThanOrEqual(18);
   const port = await freePort();
   const consumer = await startConsumer(directory, port);
+  const origins = new Map([
+    ["http://localhost:8000", server.url],
+    ["http://localhost:9000", `http://localhost:${port}`],
+  ]);
   try {
-    const here = flows.map(({ command, output }) => ({
-      command: command.replaceAll("localhost:9000", `localhost:${port}`),
-      output: output.replaceAll("localhost:9000", `localhost:${port}`),
-    }));
-    await expectOutputs(here, "http://localhost:8000", server.url);
-    await vi.waitFor(() => expect(settle(consumer.lines().join("\n"))).toBe(settle(CONSUMED)), { timeout: 20_000 });
+    for (const document of DOCUMENTS) {
+      await follow(document, "console", origins);
+      if (document === "README.md") await expectConsumed(consumer);
+    }
   } finally {
     await consumer.stop();
   }
-});
-
-test("so does every command of a new operator, from nothing to a revoked key", async () => {
-  const operating = steps("console required");
-  expect(operating.length).toBeGreaterThanOrEqual(9);
-  await expectOutputs(operating, "http://localhost:8001", closed.url);
-  const { stdout: old } = await promisify(execFile)("cat", [path.join(directory, "admin.key")]);
-  const { stdout: key } = await promisify(execFile)("npm", ["run", "--silent", "key"], { cwd: PROJECT });
-  const list = (secret: string) =>
-    fetch(`${closed.url}/api/v1/merchants`, { headers: { Authorization: `Bearer ${secret.trim()}` } });
-  expect((await list(old)).status).toBe(200);
-  await closed.stop();
-  closed = await startServer(path.join(directory, "closed"), ["AUTH_MODE:required", `ADMIN_KEY:${key.trim()}`]);
-  expect((await list(old)).status).toBe(401);
-  expect((await list(key)).status).toBe(200);
 }, 240_000);
 
-test("the README's table of errors has every kind, with its status, and no other", async () => {
+test("so does every command of a new operator, from nothing to a revoked key", async () => {
+  const operating = DOCUMENTS.flatMap((document) => steps("console required", readDocument(document)));
+  expect(operating.length).toBeGreaterThanOrEqual(13);
+  for (const document of DOCUMENTS) {
+    await follow(document, "console required", new Map([["http://localhost:8001", required.url]]));
+  }
+  // The administrator's key is replaced as the page says.
+  const list = async (name: string) => {
+    const secret = (await readFile(path.join(directory, name), "utf8")).trim();
+    const headers = { Authorization: `Bearer ${secret}` };
+    return (await fetch(`${required.url}/api/v1/merchants`, { headers })).status;
+  };
+  expect(await list("admin.key")).toBe(200);
+  await required.stop();
+  const next = await writeAdministratorKey("next.key");
+  required = await startServer(path.join(directory, "required"), ["AUTH_MODE:required"], next);
+  expect(await list("admin.key")).toBe(401);
+  expect(await list("next.key")).toBe(200);
+}, 240_000);
+
+test("no block of commands escapes the tests", () => {
+  for (const document of DOCUMENTS) {
+    const text = readDocument(document);
+    expect(text.match(/^```console.*$/gm) ?? [], document).toEqual(
+      (text.match(/^```console( required)?$/gm) ?? []) as unknown[],
+    );
+    expect(steps("console", text).length + steps("console required", text).length, `${document}: commands`).toBe(
+      text.match(/^\$ /gm)?.length ?? 0,
+    );
+  }
+});
+
+test("the TypeScript client satisfies a strict compiler", async () => {
+  const file = path.join(directory, "client.mts");
+  await writeFile(file, filesToSave().get("client.mts") ?? "");
+  const types = ["--types", "node", "--typeRoots", path.join(PROJECT, "node_modules/@types")];
+  const args = [file, "--ignoreConfig", "--noEmit", "--strict", "--target", "es2023", "--module", "nodenext", ...types];
+  await run(path.join(PROJECT, "node_modules/.bin/tsc"), args).catch(({ stdout }) => {
+    throw new Error(String(stdout));
+  });
+});
+
+test("both clients have some ten lines", () => {
+  for (const name of ["client.mts", "client.py"]) {
+    expect(filesToSave().get(name)?.trim().split("\n").length, name).toBeLessThanOrEqual(14);
+  }
+});
+
+test("docs/api.md has every kind of error, with its status, and no other", async () => {
   const response = await fetch(`${server.url}/problems`);
   const kinds = (await response.json()) as { type: string; status: number }[];
-  const rows = [...README.matchAll(/^\| (\d{3}) +\| `(\/problems\/[\w-]+)`/gm)].map(
-    ([, status, type]) => `${status} ${type}`,
+  const rows = [...readDocument("docs/api.md").matchAll(/^\| (\d{3}) +\| `(\/problems\/[\w-]+)`/gm)];
+  expect(rows.map(([, status, type]) => `${status} ${type}`).sort()).toEqual(
+    kinds.map(({ type, status }) => `${status} ${type}`).sort(),
   );
-  expect(rows.sort()).toEqual(kinds.map(({ type, status }) => `${status} ${type}`).sort());
+});
+
+interface Operation {
+  "x-required-scope"?: string;
+}
+
+test("docs/api.md has every route, with its scope, and no other", async () => {
+  const response = await fetch(`${server.url}/openapi.json`);
+  const { paths } = (await response.json()) as { paths: Record<string, Record<string, Operation>> };
+  const routes = Object.entries(paths).flatMap(([at, operations]) =>
+    Object.entries(operations).map(([method, operation]) =>
+      `${method.toUpperCase()} ${at} ${operation["x-required-scope"] ?? ""}`.trim(),
+    ),
+  );
+  const rows = [...readDocument("docs/api.md").matchAll(/^\| `([A-Z]+ \/\S+)`[^|]*\| (?:`([\w:]+)`)? *\|/gm)];
+  expect(rows.map(([, call, scope = ""]) => `${call} ${scope}`.trim()).sort()).toEqual(routes.sort());
 });

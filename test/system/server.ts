@@ -24,13 +24,18 @@ export interface Server {
  *
  * @param state the directory its D1 and objects are kept in; empty the first time
  * @param variables of the Worker, as `NAME:value`; without AUTH_MODE it runs open
+ * @param further words for `npm start`
  * @throws Error with the log when it ends, or does not answer in time
  */
-export async function startServer(state: string, variables: readonly string[] = []): Promise<Server> {
+export async function startServer(
+  state: string,
+  variables: readonly string[] = [],
+  further: readonly string[] = [],
+): Promise<Server> {
   // Port 0 lets the system choose, so that servers can run side by side. A group of its own, because
   // wrangler starts further processes, which would outlive it.
   const args = ["scripts/start.mjs", "--port", "0", "--inspector-port", "0", "--persist-to", state];
-  args.push(...variables.flatMap((variable) => ["--var", variable]));
+  args.push(...variables.flatMap((variable) => ["--var", variable]), ...further);
   const child = spawn(process.execPath, args, { cwd: PROJECT, env: environment(), detached: true });
   let log = "";
   for (const stream of [child.stdout, child.stderr]) {

@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import operations from "../../../docs/operations.md?raw";
 import { publicId } from "../../../src/auth/api-key";
 import { WebhookEndpointObject } from "../../../src/webhook/object";
 import { type Body, client, newKey, ORDER, paymentIn } from "../client";
@@ -59,7 +60,7 @@ const cost = (trips: number, calls: number, rowsWritten: number, rowsRead: numbe
   rowsRead,
 });
 
-// The README's table, exactly. The design's limits: 6 rows written by a creation, and one more by each of its
+// The table of docs/operations.md, exactly. The design's limits: 6 rows written by a creation, and one more by each of its
 // metadata pairs; 3 by an action.
 const TABLE: Row[] = [
   ["create", cost(1, 0, 5, 10), pending, (api) => api.create(ORDER), 201],
@@ -82,7 +83,7 @@ const TABLE: Row[] = [
 ];
 
 describe.each(TABLE)("%s", (_, expected, prepare, run, status) => {
-  it("takes the D1 round trips, object calls and rows that the README states", async () => {
+  it("takes the D1 round trips, object calls and rows of the table", async () => {
     const payment = await prepare();
     const measured = await costOf(async (api) => expect((await run(api, payment)).status).toBe(status));
     expect(measured).toEqual(expected);
@@ -119,6 +120,40 @@ describe.each(TABLE)("%s", (_, expected, prepare, run, status) => {
       ),
     ]);
     expect((await measure()).rowsRead).toBe(few.rowsRead);
+  });
+});
+
+describe("docs/operations.md", () => {
+  /** The numbers in the cells of the row of an operation: round trips, object calls, rows written, rows read. */
+  const documented = (operation: string) => {
+    const [, row = ""] = operations.split(`\n| ${operation} |`);
+    const [line = ""] = row.split("\n");
+    return line
+      .split("|")
+      .slice(0, 4)
+      .map((cell) => cell.match(/\d+/g)?.map(Number));
+  };
+  const measured = (operation: string) => {
+    const [, cost] = TABLE.find(([what]) => what === operation) ?? [];
+    return [cost?.trips ?? 0, cost?.calls ?? 0, cost?.rowsWritten ?? 0, cost?.rowsRead ?? 0] as const;
+  };
+
+  it.each(["replayed create", "get", "refused action"])("states what %s costs", (operation) => {
+    expect(documented(operation)).toEqual(measured(operation).map((count) => [count]));
+  });
+
+  it("states what a creation costs, with and without metadata", () => {
+    const [trips, calls, written, read] = measured("create");
+    const [, , writtenWith, readWith] = measured("create with metadata");
+    const [pairWrites, base, pairReads] = [1, 11, 2];
+    expect(documented("create")).toEqual([[trips], [calls], [written, pairWrites], [read, base, pairReads]]);
+    expect([written + 3 * pairWrites, base + 3 * pairReads]).toEqual([writtenWith, readWith]);
+  });
+
+  it("states what an action costs", () => {
+    const [trips, calls, written, least] = measured("confirm");
+    const [, , , most] = measured("refund");
+    expect(documented("confirm, fail, refund, with a key")).toEqual([[trips], [calls], [written], [least, most]]);
   });
 });
 
@@ -174,7 +209,7 @@ describe.each([0, 1, 3])("an event that %i endpoints are told of", (endpoints) =
     return costs;
   }
 
-  it("costs as much as the README says", async () => {
+  it("costs as much as docs/operations.md says", async () => {
     const messages = Math.min(endpoints, 1);
     const created = await committed((api) => api.create(ORDER));
     expect(created).toMatchObject({ trips: 1, rowsWritten: 5 + 2 * endpoints, messages });
