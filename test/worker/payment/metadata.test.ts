@@ -1,10 +1,12 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { METADATA } from "../../../src/payment/routes/payment-schemas";
 import { client, ORDER } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import { newMerchant, PAYMENTS } from "../payment-list";
+
+/** What a payment may carry: each pair is a row written in the creation's batch, and found by an index. */
+const METADATA = { pairs: 20, name: 40, value: 500 };
 
 const api = client();
 const pairs = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`name ${n}`, String(n)]));
