@@ -17,7 +17,7 @@ const filesBelow = (folder: string) =>
 
 const DOCUMENTS = [
   ...readdirSync(PROJECT).filter((file) => file.endsWith(".md")),
-  ...filesBelow("docs").filter((file) => file.endsWith(".md")),
+  ...["docs", "test"].flatMap(filesBelow).filter((file) => file.endsWith(".md")),
 ];
 
 /** The text without its blocks of code, in which nothing is a link. */
