@@ -7,11 +7,13 @@ import { isLocal, misconfiguration } from "./auth/authorize";
 import type { App } from "./context";
 import { answer } from "./http/answer";
 import { problem } from "./http/problem";
+import { MAX_BODY_BYTES } from "./http/read-json";
+import { describeResponses } from "./http/responses";
 import { events } from "./payment/routes/feed";
 import { paymentEvents } from "./payment/routes/history";
 import { paymentList } from "./payment/routes/list";
 import { payments } from "./payment/routes/payments";
-import { answerOtherMethods, MAX_BODY_BYTES, newApp, SECURITY_SCHEME } from "./route";
+import { answerOtherMethods, newApp, SECURITY_SCHEME } from "./route";
 import { type Principal, SCOPES } from "./scopes";
 import { docs } from "./service/docs";
 import { health } from "./service/health";
@@ -109,6 +111,7 @@ app.openAPIRegistry.registerComponent("securitySchemes", SECURITY_SCHEME, {
       .join("\n"),
 });
 
+describeResponses(app);
 describeWebhooks(app);
 
 let document: string | undefined;

@@ -2,22 +2,40 @@
  * What every endpoint is made with: its registration, the reading and judging of its request, and the
  * answers to methods it does not have.
  */
-import { type createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { createRoute as createOpenApiRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { authorize } from "./auth/authorize";
 import type { App, Origin } from "./context";
 import { answer } from "./http/answer";
 import { problem } from "./http/problem";
+import {
+  BODY_PROBLEMS,
+  PARAMETER_PROBLEMS,
+  type ProblemKind,
+  PUBLIC_PROBLEMS,
+  SCOPED_PROBLEMS,
+} from "./http/problem-kinds";
+import { readJson } from "./http/read-json";
+import { type ProblemExamples, problemResponses, REQUEST_ID } from "./http/responses";
 import { isScope, type Scope } from "./scopes";
-
-export const MAX_BODY_BYTES = 64 * 1024;
 
 /** An app whose paths answer with and without their trailing slash. */
 export function newApp(): OpenAPIHono<App> {
   return new OpenAPIHono<App>({ strict: false });
 }
 
-type Route = ReturnType<typeof createRoute>;
+interface Problems {
+  /** The problems that this route answers beside those of every route of its kind. */
+  readonly problems: readonly ProblemKind[];
+  readonly problemExamples?: ProblemExamples;
+}
+
+type Route = ReturnType<typeof createOpenApiRoute> & Problems;
+
+/** Describes a route: what OpenAPI says of it, and its problems. `registerRoute` takes it. */
+export function createRoute<P extends string, R extends Omit<RouteConfig, "path"> & { path: P } & Problems>(route: R) {
+  return createOpenApiRoute<P, R>(route);
+}
 
 /** The validated and normalised parts of a request, as the schemas of its route make them. */
 export interface Input<R extends Route> {
@@ -69,7 +87,7 @@ function documented(scope: Scope, description = "") {
 
 /**
  * Adds a route to the app and to the API document. Every request is let in by the route's scope, then judged
- * by its schemas, before the handler sees it; one that is not valid is answered 400, 413, 415 or 422.
+ * by its schemas, before the handler sees it; one that is not valid is answered 400, 408, 413, 415 or 422.
  */
 export function registerRoute<R extends Route>(
   app: OpenAPIHono<App>,
@@ -77,8 +95,12 @@ export function registerRoute<R extends Route>(
   handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
 ): void {
   const scope = scopeOf(route);
-  const responses = withRequestId(route.responses);
-  app.openAPIRegistry.registerPath({ ...route, responses, ...(scope && documented(scope, route.description)) });
+  const responses = {
+    ...withRequestId(route.responses),
+    ...problemResponses(app, problemsOf(route, scope), route.problemExamples),
+  };
+  const { problems, problemExamples, ...described } = route;
+  app.openAPIRegistry.registerPath({ ...described, responses, ...(scope && documented(scope, route.description)) });
   const schemas: Schemas = {
     query: route.request?.query instanceof z.ZodType ? route.request.query : undefined,
     params: route.request?.params instanceof z.ZodType ? route.request.params : undefined,
@@ -112,19 +134,22 @@ export function answerOtherMethods(app: OpenAPIHono<App>): void {
 
 /** The responses with the header that all of them have. */
 function withRequestId(responses: Route["responses"]): Route["responses"] {
-  const header = {
-    "X-Request-Id": {
-      description:
-        "Names this request, in the service's log too: the request's own X-Request-Id, or else one made for it",
-      schema: { type: "string" as const, example: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e" },
-    },
-  };
   return Object.fromEntries(
     Object.entries(responses).map(([status, response]) => [
       status,
-      "$ref" in response ? response : { ...response, headers: { ...response.headers, ...header } },
+      "$ref" in response ? response : { ...response, headers: { ...response.headers, ...REQUEST_ID } },
     ]),
   );
+}
+
+/** All problems that a route may answer: its own, and those of how it is authorised and what it reads. */
+function problemsOf({ method, request, problems }: Route, scope: Scope | null): ProblemKind[] {
+  return [
+    ...(method === "get" ? [] : BODY_PROBLEMS),
+    ...(request?.params || request?.query ? PARAMETER_PROBLEMS : []),
+    ...problems,
+    ...(scope === null ? PUBLIC_PROBLEMS : SCOPED_PROBLEMS),
+  ];
 }
 
 interface Schemas {
@@ -157,6 +182,7 @@ async function readRequest(c: Context<App>, schemas: Schemas): Promise<Parts | R
   if (json === undefined && body?.success === false) {
     return problem(c, "invalid_json", { detail: "The request body is empty; send a JSON object" });
   }
+  if ((schemas.params || schemas.query) && !isUtf8(c.req.url)) return problem(c, "invalid_url");
   const params = schemas.params?.safeParse(c.req.param());
   const query = schemas.query?.safeParse(readQuery(c));
   if (params?.success !== false && query?.success !== false && body?.success !== false) {
@@ -171,48 +197,21 @@ async function readRequest(c: Context<App>, schemas: Schemas): Promise<Parts | R
   });
 }
 
+/** Whether all that a URL percent-encodes is UTF-8. Two texts that are not would both be read as U+FFFD. */
+function isUtf8(url: string): boolean {
+  const encoded = url.match(/(%[\da-f]{2})+/gi) ?? [];
+  try {
+    return encoded.every((bytes) => decodeURIComponent(bytes) !== "");
+  } catch {
+    return false;
+  }
+}
+
 /** The query's parameters: what is given once is a string, what is given several times a list. */
 function readQuery(c: Context<App>): Record<string, string | string[]> {
   return Object.fromEntries(
     Object.entries(c.req.queries()).map(([name, values]) => [name, values.length === 1 ? String(values[0]) : values]),
   );
-}
-
-const JSON_MEDIA_TYPE = /^application\/([\w!#$&^.+-]+\+)?json\s*(;|$)/i;
-
-/** The JSON value of the body, undefined when the body is empty, or the problem of one that is not JSON. */
-async function readJson(c: Context<App>): Promise<unknown> {
-  const announced = c.req.header("Content-Length");
-  // A body is a stream even when nothing is in it, and a stream costs more than the rest of the request.
-  if (announced === "0") return undefined;
-  const isJson = JSON_MEDIA_TYPE.test(c.req.header("Content-Type") ?? "");
-  let text: string | null;
-  try {
-    // The runtime holds a body to the length that it announces, and the app has judged that.
-    text = announced !== undefined && isJson ? await c.req.text() : await readLimited(c.req.raw.body ?? []);
-  } catch {
-    return problem(c, "invalid_json", { detail: "The request body ended before it was complete" });
-  }
-  if (text === null) return problem(c, "body_too_large");
-  if (text === "") return undefined;
-  if (!isJson) return problem(c, "unsupported_media_type");
-  try {
-    return JSON.parse(text);
-  } catch {
-    return problem(c, "invalid_json");
-  }
-}
-
-/** The whole body, or null as soon as it is too large. */
-async function readLimited(body: ReadableStream<Uint8Array> | []): Promise<string | null> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.byteLength;
-    if (length > MAX_BODY_BYTES) return null;
-    chunks.push(chunk);
-  }
-  return new Blob(chunks).text();
 }
 
 type Path = readonly PropertyKey[];

@@ -19,10 +19,11 @@ export function isAmong(tags: Tags, etag: string): boolean {
   return tags === "any" || tags.some(({ tag }) => tag === etag);
 }
 
-/** The versions that a writer expects, null when any will do. A weak tag, or another's, is no version. */
+/**
+ * The versions that a writer expects, null when any will do. RFC 9110 compares strongly here, but our tags count
+ * versions, and proxies that compress an answer weaken them: `W/"1"` is version 1, as `"1"` is.
+ */
 export function expectedVersions(tags: Tags): number[] | null {
   if (tags === "any") return null;
-  return tags
-    .filter(({ weak, tag }) => !weak && /^"[1-9]\d{0,15}"$/.test(tag))
-    .map(({ tag }) => Number(tag.slice(1, -1)));
+  return tags.filter(({ tag }) => /^"[1-9]\d{0,15}"$/.test(tag)).map(({ tag }) => Number(tag.slice(1, -1)));
 }

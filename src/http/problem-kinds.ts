@@ -4,7 +4,7 @@
  */
 
 export interface Kind {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503;
   readonly title: string;
   /** The `detail` where the caller of `problem` has nothing more precise to say. */
   readonly detail: string;
@@ -17,7 +17,15 @@ export const KINDS = {
     status: 400,
     title: "Invalid JSON",
     detail: "The request body is not valid JSON",
-    remedy: "Send one complete JSON value. Nothing was changed.",
+    remedy:
+      "Send one complete JSON value, in UTF-8, with no name twice in one object, and nested at most 100 levels deep. " +
+      "Nothing was changed.",
+  },
+  invalid_url: {
+    status: 400,
+    title: "Invalid URL",
+    detail: "The path or the query has percent-encoded bytes that are not UTF-8",
+    remedy: "Encode the path and the query as UTF-8: é is %C3%A9. Nothing was changed.",
   },
   idempotency_key_missing: {
     status: 400,
@@ -103,6 +111,12 @@ export const KINDS = {
     detail: "This path does not answer this method",
     remedy: "Use a method that the Allow header names.",
   },
+  body_timeout: {
+    status: 408,
+    title: "Body timeout",
+    detail: "The request body did not arrive within 30 seconds",
+    remedy: "Send the whole body within 30 seconds. Nothing was changed.",
+  },
   action_not_allowed: {
     status: 409,
     title: "Action not allowed",
@@ -142,8 +156,8 @@ export const KINDS = {
   precondition_failed: {
     status: 412,
     title: "Precondition failed",
-    detail: "The payment is not as If-Match says",
-    remedy: "Somebody else changed the payment first: read it, and decide again. Nothing was changed.",
+    detail: "If-Match does not name the payment's version",
+    remedy: "Read the payment, and decide again with its ETag: its version is not in If-Match. Nothing was changed.",
   },
   body_too_large: {
     status: 413,
@@ -155,7 +169,7 @@ export const KINDS = {
     status: 415,
     title: "Unsupported media type",
     detail: "The request body must be sent as application/json",
-    remedy: "Send the header Content-Type: application/json.",
+    remedy: "Send the header Content-Type: application/json, the body in UTF-8, and no Content-Encoding.",
   },
   validation_failed: {
     status: 422,
@@ -199,34 +213,38 @@ export const KINDS = {
 export type ProblemKind = keyof typeof KINDS;
 export const PROBLEM_KINDS = Object.keys(KINDS) as ProblemKind[];
 
-/** What may be wrong with a request that has a body. */
+/** What every route that reads a body may answer. */
 export const BODY_PROBLEMS = [
   "invalid_json",
-  "body_too_large",
+  "body_timeout",
   "unsupported_media_type",
   "validation_failed",
 ] as const satisfies readonly ProblemKind[];
 
-/** What every endpoint that demands a scope may answer. */
-export const SCOPED_PROBLEMS = [
-  "credentials_missing",
-  "invalid_token",
-  "insufficient_scope",
-  "host_not_allowed",
-  "rate_limited",
-  "headers_too_large",
-  "internal_error",
-  "not_configured",
-  "unavailable",
-] as const satisfies readonly ProblemKind[];
+/** What every route with parameters in its path or query may answer. */
+export const PARAMETER_PROBLEMS = ["invalid_url", "validation_failed"] as const satisfies readonly ProblemKind[];
 
-/** What an endpoint that anybody may ask may answer, whatever it does. */
+/** What every route that anybody may ask may answer. */
 export const PUBLIC_PROBLEMS = [
   "host_not_allowed",
   "body_too_large",
   "headers_too_large",
   "internal_error",
   "not_configured",
+] as const satisfies readonly ProblemKind[];
+
+/** What every route that demands a scope may answer. */
+export const SCOPED_PROBLEMS = [
+  "credentials_missing",
+  "invalid_token",
+  "insufficient_scope",
+  "host_not_allowed",
+  "body_too_large",
+  "rate_limited",
+  "headers_too_large",
+  "internal_error",
+  "not_configured",
+  "unavailable",
 ] as const satisfies readonly ProblemKind[];
 
 /** The type URI of a kind: `payment_not_found` is `/problems/payment-not-found`. */

@@ -1,12 +1,12 @@
-/** Every error the API answers with, as an RFC 9457 problem, and its place in the API document. */
+/** Every error the API answers with, as an RFC 9457 problem. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../context";
 import { answer } from "./answer";
-import { KINDS, type Kind, type ProblemKind, typeUri } from "./problem-kinds";
+import { KINDS, type ProblemKind, typeUri } from "./problem-kinds";
 
 /** How long a client waits before it asks an unavailable service again, in seconds. */
-const RETRY_AFTER = "1";
+export const RETRY_AFTER = "1";
 
 /** One violation: where it is (`pointer` into the body, or a `parameter` or `header`) and what it is. */
 export type Violation = { detail: string } & ({ pointer: string } | { parameter: string } | { header: string });
@@ -71,74 +71,4 @@ export function problem(
     ...(kind === "unavailable" && { "Retry-After": RETRY_AFTER }),
     ...more.headers,
   });
-}
-
-type Said = { readonly detail?: string; readonly errors?: readonly Violation[] };
-
-/**
- * The responses of a route that may answer with these kinds, for the API document.
- *
- * @param said what the route says in the examples, where that is not what the kind says by itself
- */
-export function problemResponses(kinds: readonly ProblemKind[], said: Partial<Record<ProblemKind, Said>> = {}) {
-  const statuses = [...new Set(kinds.map((kind) => KINDS[kind].status))];
-  return Object.fromEntries(
-    statuses.map((status) => {
-      const answering = kinds.filter((kind) => KINDS[kind].status === status);
-      return [
-        status,
-        {
-          description: answering.map((kind) => `${KINDS[kind].title}: ${KINDS[kind].remedy}`).join(" "),
-          content: {
-            "application/problem+json": {
-              schema: ProblemSchema.extend({ type: z.enum(answering.map(typeUri)), status: z.literal(status) }),
-              examples: Object.fromEntries(
-                answering.map((kind) => [kind, { summary: KINDS[kind].title, value: example(kind, said[kind]) }]),
-              ),
-            },
-          },
-          ...(status in HEADERS && { headers: HEADERS[status] }),
-        },
-      ];
-    }),
-  );
-}
-
-function header(description: string, example: string) {
-  return { description, schema: { type: "string" as const, example } };
-}
-
-function retryAfter(seconds: number) {
-  return {
-    description: "How many seconds to wait before the next try",
-    schema: { type: "integer" as const, minimum: 1, example: seconds },
-  };
-}
-
-const CHALLENGED = {
-  "WWW-Authenticate": header(
-    "How to authenticate (RFC 6750), and what was wrong with how the request did",
-    'Bearer realm="payments"',
-  ),
-};
-
-/** The headers that problems of a status come with. */
-const HEADERS: Partial<Record<Kind["status"], Record<string, ReturnType<typeof header | typeof retryAfter>>>> = {
-  401: CHALLENGED,
-  403: CHALLENGED,
-  412: { ETag: header("The payment's version as it is now", '"2"') },
-  429: {
-    "Retry-After": retryAfter(10),
-    "RateLimit-Policy": header(
-      "The quota `q` of requests in `w` seconds, of the key or the address",
-      '"key";q=1000;w=10',
-    ),
-    RateLimit: header("The requests `r` that are left for the next `t` seconds", '"key";r=0;t=10'),
-  },
-  503: { "Retry-After": retryAfter(Number(RETRY_AFTER)) },
-};
-
-function example(kind: ProblemKind, said: Said = {}) {
-  const { status, title, detail } = KINDS[kind];
-  return { type: typeUri(kind), title, status, detail, instance: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e", ...said };
 }

@@ -1,10 +1,10 @@
 /** Is the service up, and can it work? */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { version } from "../../package.json";
 import { json } from "../http/answer";
-import { problem, problemResponses } from "../http/problem";
-import { PUBLIC_PROBLEMS } from "../http/problem-kinds";
-import { newApp, PUBLIC, registerRoute } from "../route";
+import { problem } from "../http/problem";
+import { ok } from "../http/responses";
+import { createRoute, newApp, PUBLIC, registerRoute } from "../route";
 import { logError } from "../storage/log";
 
 export const health = newApp();
@@ -21,14 +21,12 @@ const live = createRoute({
   tags: ["Health"],
   ...PUBLIC,
   responses: {
-    200: {
+    200: ok(z.object({ status: z.literal("ok") }).openapi("Health", { description: "That the service is up" }), {
       description: "The service is up",
-      content: {
-        "application/json": { schema: z.object({ status: z.literal("ok") }), example: { status: "ok" } },
-      },
-    },
-    ...problemResponses(PUBLIC_PROBLEMS.filter((kind) => kind !== "not_configured")),
+      example: { status: "ok" },
+    }),
   },
+  problems: [],
 });
 
 registerRoute(health, live, (c) => json(c, 200, { status: "ok" }));
@@ -55,8 +53,8 @@ const ready = createRoute({
         },
       },
     },
-    ...problemResponses([...PUBLIC_PROBLEMS, "unavailable"]),
   },
+  problems: ["unavailable"],
 });
 
 registerRoute(health, ready, async (c) => {

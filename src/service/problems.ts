@@ -1,9 +1,10 @@
 /** The pages behind the type URIs of problems. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { json } from "../http/answer";
-import { describeKind, problem, problemResponses } from "../http/problem";
-import { PROBLEM_KINDS, PUBLIC_PROBLEMS, typeUri } from "../http/problem-kinds";
-import { newApp, PUBLIC, registerRoute } from "../route";
+import { describeKind, problem } from "../http/problem";
+import { PROBLEM_KINDS, typeUri } from "../http/problem-kinds";
+import { ok } from "../http/responses";
+import { createRoute, newApp, PUBLIC, registerRoute } from "../route";
 
 export const problems = newApp();
 
@@ -25,14 +26,9 @@ const list = createRoute({
   tags: ["Problems"],
   ...PUBLIC,
   responses: {
-    200: {
-      description: "All kinds",
-      content: {
-        "application/json": { schema: z.array(KindSchema), example: [describeKind("payment_not_found")] },
-      },
-    },
-    ...problemResponses(PUBLIC_PROBLEMS),
+    200: ok(z.array(KindSchema), { description: "All kinds", example: [describeKind("payment_not_found")] }),
   },
+  problems: [],
 });
 
 registerRoute(problems, list, (c) => json(c, 200, PROBLEM_KINDS.map(describeKind)));
@@ -55,12 +51,9 @@ const get = createRoute({
     }),
   },
   responses: {
-    200: {
-      description: "The kind",
-      content: { "application/json": { schema: KindSchema, example: describeKind("payment_not_found") } },
-    },
-    ...problemResponses(["route_not_found", ...PUBLIC_PROBLEMS]),
+    200: ok(KindSchema, { description: "The kind", example: describeKind("payment_not_found") }),
   },
+  problems: ["route_not_found"],
 });
 
 registerRoute(problems, get, (c, { params }) => {

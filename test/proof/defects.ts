@@ -168,6 +168,27 @@ export const DEFECTS: readonly Defect[] = [
     replace: "json_each(event_positions)) AND own.commit_id = ? AND own.sequence = payments.version",
   },
   {
+    breaks: "a body that is not UTF-8 is refused",
+    noticedBy: "http/body.test.ts",
+    file: "src/http/read-json.ts",
+    find: "fatal: true",
+    replace: "fatal: false",
+  },
+  {
+    breaks: "a name that stands twice in a body is refused",
+    noticedBy: "http/body.test.ts",
+    file: "src/http/exact-json.ts",
+    find: "names.add(name);",
+    replace: "",
+  },
+  {
+    breaks: "a body has 30 seconds to arrive",
+    noticedBy: "http/body.test.ts",
+    file: "src/http/read-json.ts",
+    find: "BODY_TIMEOUT_MS = 30_000",
+    replace: "BODY_TIMEOUT_MS = 36_000",
+  },
+  {
     breaks: "a refusal after a lost answer of D1 is no guess",
     file: RUN_ACTION,
     find: "if (attempts > 1) throw",

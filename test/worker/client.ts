@@ -133,7 +133,9 @@ export function client(env?: Env, { outages = false, key: apiKey }: Options = {}
     if (!outages) expect(response.status).toBeLessThan(500);
     if (method !== "HEAD") {
       const sent =
-        typeof options.body === "string" && response.ok && options.body ? JSON.parse(options.body) : options.body;
+        typeof options.body === "string" && response.ok && options.body
+          ? JSON.parse(options.body.replace(/^\ufeff/, ""))
+          : options.body;
       await expectDocumented(method, path, sent, { status: response.status, headers: response.headers, body });
     }
     return {

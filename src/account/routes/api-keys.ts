@@ -1,5 +1,5 @@
 /** The API of API keys: each route with its handler. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { forget, scopeMissing } from "../../auth/authorize";
 import type { App } from "../../context";
@@ -12,10 +12,10 @@ import {
   REPLAYED,
   readIdempotency,
 } from "../../http/idempotency-header";
-import { LINK, pageParameters, pageSchema, toPageResponse, windowOf } from "../../http/pages";
-import { problem, problemResponses } from "../../http/problem";
-import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
-import { newApp, originOf, registerRoute, requiresScope } from "../../route";
+import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { problem } from "../../http/problem";
+import { created, ok, page, replayed } from "../../http/responses";
+import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import {
   type CreatedApiKey,
@@ -42,14 +42,8 @@ import { MerchantParameter, Renaming } from "./merchant-schemas";
 export const apiKeys = newApp();
 
 const TAGS = { tags: ["API keys"], ...requiresScope("keys:manage") };
-const API_KEY = { "application/json": { schema: ApiKeySchema } };
-const NEW_API_KEY = { "application/json": { schema: NewApiKeySchema } };
-const LOCATION = {
-  Location: {
-    description: "The path of the key",
-    schema: { type: "string" as const, example: "/api/v1/api-keys/4fT9bQ2sXk7L" },
-  },
-};
+const PATH = "/api/v1/api-keys/4fT9bQ2sXk7L";
+
 const create = createRoute({
   method: "post",
   path: "/api/v1/api-keys",
@@ -64,16 +58,15 @@ const create = createRoute({
     body: { required: true, content: { "application/json": { schema: ApiKeyToCreate } } },
   },
   responses: {
-    201: { description: "The key was created", headers: LOCATION, content: NEW_API_KEY },
-    200: {
+    201: created(NewApiKeySchema, PATH, { description: "The key was created" }),
+    200: replayed(ApiKeySchema, PATH, {
       description: "The idempotency key has created this API key before; here is what is known of it",
-      headers: { ...LOCATION, ...REPLAYED },
-      content: API_KEY,
-    },
-    ...problemResponses([...BODY_PROBLEMS, "idempotency_key_invalid", "idempotency_key_reused", ...SCOPED_PROBLEMS], {
-      ...INVALID_IDEMPOTENCY_KEY,
-      validation_failed: { errors: [{ detail: SCOPES_MESSAGE, pointer: "#/scopes" }] },
     }),
+  },
+  problems: ["idempotency_key_invalid", "idempotency_key_reused"],
+  problemExamples: {
+    ...INVALID_IDEMPOTENCY_KEY,
+    validation_failed: { errors: [{ detail: SCOPES_MESSAGE, pointer: "#/scopes" }] },
   },
 });
 
@@ -115,21 +108,17 @@ const list = createRoute({
   ...TAGS,
   request: { query: z.strictObject({ ...pageParameters("string"), merchant_id: MerchantParameter.optional() }) },
   responses: {
-    200: {
-      description: "A page of keys",
-      headers: LINK,
-      content: { "application/json": { schema: pageSchema(ApiKeySchema) } },
-    },
-    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS]),
+    200: page(ApiKeySchema, "ApiKeyPage", "A page of keys, newest first"),
   },
+  problems: [],
 });
 
 registerRoute(apiKeys, list, async (c, { query }) => {
   const merchantId = requestedMerchant(c, query.merchant_id);
   if (merchantId instanceof Response) return merchantId;
-  const page = await listApiKeys(c.get("db"), merchantId, windowOf(query));
+  const found = await listApiKeys(c.get("db"), merchantId, windowOf(query));
   const now = Date.now();
-  const { body, headers } = toPageResponse(c.req.url, page, (key) => toApiKeyResponse(key, now));
+  const { body, headers } = toPageResponse(c.req.url, found, (key) => toApiKeyResponse(key, now));
   return json(c, 200, body, headers);
 });
 
@@ -142,12 +131,10 @@ const get = createRoute({
   ...TAGS,
   request: { params: ApiKeyPath },
   responses: {
-    200: { description: "What is known of the key", content: API_KEY },
-    ...problemResponses(
-      ["api_key_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS],
-      INVALID_API_KEY_ID,
-    ),
+    200: ok(ApiKeySchema, { description: "What is known of the key" }),
   },
+  problems: ["api_key_not_found"],
+  problemExamples: INVALID_API_KEY_ID,
 });
 
 registerRoute(apiKeys, get, (c, { params }) => answerApiKey(c, params.key_id));
@@ -161,9 +148,10 @@ const rename = createRoute({
   ...TAGS,
   request: { params: ApiKeyPath, body: { required: true, content: { "application/json": { schema: Renaming } } } },
   responses: {
-    200: { description: "The key, which has this name now", content: API_KEY },
-    ...problemResponses([...BODY_PROBLEMS, "api_key_not_found", ...SCOPED_PROBLEMS], INVALID_API_KEY_ID),
+    200: ok(ApiKeySchema, { description: "The key, which has this name now" }),
   },
+  problems: ["api_key_not_found"],
+  problemExamples: INVALID_API_KEY_ID,
 });
 
 registerRoute(apiKeys, rename, async (c, { params, body }) => {
@@ -185,12 +173,10 @@ const revoke = createRoute({
     headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
   },
   responses: {
-    200: { description: "The key, which is revoked", headers: REPLAYED, content: API_KEY },
-    ...problemResponses(
-      [...BODY_PROBLEMS, "idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", ...SCOPED_PROBLEMS],
-      { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_API_KEY_ID },
-    ),
+    200: ok(ApiKeySchema, { description: "The key, which is revoked", headers: REPLAYED }),
   },
+  problems: ["idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found"],
+  problemExamples: { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_API_KEY_ID },
 });
 
 registerRoute(apiKeys, revoke, async (c, { params }) => {
@@ -217,26 +203,15 @@ const roll = createRoute({
     body: { required: true, content: { "application/json": { schema: Rolling } } },
   },
   responses: {
-    201: { description: "The new key", headers: LOCATION, content: NEW_API_KEY },
-    200: {
+    201: created(NewApiKeySchema, PATH, { description: "The new key" }),
+    200: replayed(ApiKeySchema, PATH, {
       description: "The idempotency key has made this API key before; here is what is known of it",
-      headers: { ...LOCATION, ...REPLAYED },
-      content: API_KEY,
-    },
-    ...problemResponses(
-      [
-        ...BODY_PROBLEMS,
-        "idempotency_key_invalid",
-        "idempotency_key_reused",
-        "api_key_not_found",
-        "api_key_not_active",
-        ...SCOPED_PROBLEMS,
-      ],
-      {
-        ...INVALID_IDEMPOTENCY_KEY,
-        validation_failed: { errors: [{ detail: OVERLAP_MESSAGE, pointer: "#/overlap_seconds" }] },
-      },
-    ),
+    }),
+  },
+  problems: ["idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", "api_key_not_active"],
+  problemExamples: {
+    ...INVALID_IDEMPOTENCY_KEY,
+    validation_failed: { errors: [{ detail: OVERLAP_MESSAGE, pointer: "#/overlap_seconds" }] },
   },
 });
 

@@ -1,35 +1,23 @@
 /** The merchants API: each route with its handler. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { POSITIVE_INTEGER_MESSAGE } from "../../http/fields";
-import {
-  INVALID_IDEMPOTENCY_KEY,
-  idempotencyKeyHeader,
-  REPLAY,
-  REPLAYED,
-  readIdempotency,
-} from "../../http/idempotency-header";
-import { LINK, pageParameters, pageSchema, toPageResponse, windowOf } from "../../http/pages";
-import { problem, problemResponses } from "../../http/problem";
-import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
-import { newApp, originOf, registerRoute, requiresScope } from "../../route";
+import { INVALID_IDEMPOTENCY_KEY, idempotencyKeyHeader, REPLAY, readIdempotency } from "../../http/idempotency-header";
+import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { problem } from "../../http/problem";
+import { created, ok, page, replayed } from "../../http/responses";
+import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { createMerchant, findMerchant, listMerchants, renameMerchant } from "../merchants";
 import { MerchantPath, MerchantSchema, Renaming, toMerchantResponse } from "./merchant-schemas";
 
 export const merchants = newApp();
 
 const TAGS = { tags: ["Merchants"], ...requiresScope("admin") };
-const MERCHANT = { "application/json": { schema: MerchantSchema } };
 const INVALID_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER_MESSAGE, parameter: "merchant_id" }] } };
 const INVALID_NAME = { validation_failed: { errors: [{ detail: "Field required", pointer: "#/name" }] } };
-const LOCATION = {
-  Location: {
-    description: "The path of the merchant",
-    schema: { type: "string" as const, example: "/api/v1/merchants/2" },
-  },
-};
+const PATH = "/api/v1/merchants/2";
 
 const create = createRoute({
   method: "post",
@@ -43,29 +31,28 @@ const create = createRoute({
     body: { required: true, content: { "application/json": { schema: Renaming } } },
   },
   responses: {
-    201: { description: "The merchant was created", headers: LOCATION, content: MERCHANT },
-    200: {
+    201: created(MerchantSchema, PATH, { description: "The merchant was created" }),
+    200: replayed(MerchantSchema, PATH, {
       description: "The key has created this merchant before; here it is as it is now",
-      headers: { ...LOCATION, ...REPLAYED },
-      content: MERCHANT,
-    },
-    ...problemResponses([...BODY_PROBLEMS, "idempotency_key_invalid", "idempotency_key_reused", ...SCOPED_PROBLEMS], {
-      ...INVALID_IDEMPOTENCY_KEY,
-      ...INVALID_NAME,
     }),
+  },
+  problems: ["idempotency_key_invalid", "idempotency_key_reused"],
+  problemExamples: {
+    ...INVALID_IDEMPOTENCY_KEY,
+    ...INVALID_NAME,
   },
 });
 
 registerRoute(merchants, create, async (c, { body }) => {
   const idempotency = await readIdempotency(c, "create_merchant", null, body);
   if (idempotency instanceof Response) return idempotency;
-  const created = await createMerchant(c.get("db"), originOf(c), idempotency, body.name);
-  if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
-  if (created.tag === "unchanged") throw new Error("A merchant was neither created nor found");
-  const headers = { Location: `/api/v1/merchants/${created.subject}` };
-  return created.tag === "changed"
-    ? answerMerchant(c, Number(created.subject), 201, headers)
-    : answerMerchant(c, Number(created.subject), 200, { ...headers, ...REPLAY });
+  const result = await createMerchant(c.get("db"), originOf(c), idempotency, body.name);
+  if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  if (result.tag === "unchanged") throw new Error("A merchant was neither created nor found");
+  const headers = { Location: `/api/v1/merchants/${result.subject}` };
+  return result.tag === "changed"
+    ? answerMerchant(c, Number(result.subject), 201, headers)
+    : answerMerchant(c, Number(result.subject), 200, { ...headers, ...REPLAY });
 });
 
 const list = createRoute({
@@ -77,18 +64,14 @@ const list = createRoute({
   ...TAGS,
   request: { query: z.strictObject(pageParameters("number")) },
   responses: {
-    200: {
-      description: "A page of merchants",
-      headers: LINK,
-      content: { "application/json": { schema: pageSchema(MerchantSchema) } },
-    },
-    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS]),
+    200: page(MerchantSchema, "MerchantPage", "A page of merchants, newest first"),
   },
+  problems: [],
 });
 
 registerRoute(merchants, list, async (c, { query }) => {
-  const page = await listMerchants(c.get("db"), windowOf(query));
-  const { body, headers } = toPageResponse(c.req.url, page, toMerchantResponse);
+  const found = await listMerchants(c.get("db"), windowOf(query));
+  const { body, headers } = toPageResponse(c.req.url, found, toMerchantResponse);
   return json(c, 200, body, headers);
 });
 
@@ -101,9 +84,10 @@ const get = createRoute({
   ...TAGS,
   request: { params: MerchantPath },
   responses: {
-    200: { description: "The merchant", content: MERCHANT },
-    ...problemResponses(["merchant_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], INVALID_ID),
+    200: ok(MerchantSchema, { description: "The merchant" }),
   },
+  problems: ["merchant_not_found"],
+  problemExamples: INVALID_ID,
 });
 
 registerRoute(merchants, get, (c, { params }) => answerMerchant(c, params.merchant_id, 200));
@@ -120,9 +104,10 @@ const rename = createRoute({
     body: { required: true, content: { "application/json": { schema: Renaming } } },
   },
   responses: {
-    200: { description: "The merchant, which has this name now", content: MERCHANT },
-    ...problemResponses([...BODY_PROBLEMS, "merchant_not_found", ...SCOPED_PROBLEMS], INVALID_NAME),
+    200: ok(MerchantSchema, { description: "The merchant, which has this name now" }),
   },
+  problems: ["merchant_not_found"],
+  problemExamples: INVALID_NAME,
 });
 
 registerRoute(merchants, rename, async (c, { params, body }) => {

@@ -23,7 +23,8 @@ export const EventSchema = z
     type: z.enum(EVENT_TYPES).openapi({ description: "What happened" }),
     timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
     sequence: z.int().min(1).openapi({ description: "1, 2, 3 … for each payment, without gaps" }),
-    data: PaymentSchema.openapi({ description: "The payment as it was then" }),
+    // With a description of its own it would be another type in the document.
+    data: PaymentSchema,
     previous: z.record(z.string(), z.unknown()).openapi({ description: "What it changed, as that was before" }),
     request_id: z.string().openapi({ description: "The request that did it" }),
     key_id: z.string().nullable().openapi({ description: "The API key that did it; null where none was asked for" }),
@@ -33,7 +34,7 @@ export const EventSchema = z
     }),
   })
   .openapi("PaymentEvent", {
-    description: "That something happened to a payment",
+    description: "That something happened to a payment; `data` is the payment as it was then",
     example: EVENT_EXAMPLE,
   }) satisfies z.ZodType<EventResponse>;
 

@@ -1,12 +1,12 @@
 /** The feed: what happened to a merchant's payments, for programs that follow it. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
 import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
 import { single } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
-import { problem, problemResponses } from "../../http/problem";
-import { SCOPED_PROBLEMS } from "../../http/problem-kinds";
-import { newApp, registerRoute, requiresScope } from "../../route";
+import { problem } from "../../http/problem";
+import { ok } from "../../http/responses";
+import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { MAX_EVENTS_SCANNED_PER_RESULT, readFeed } from "../feed";
 import { findEvents } from "../history";
 import { toEventResponse } from "../response";
@@ -17,6 +17,14 @@ export const events = newApp();
 const TAGS = { tags: ["Events"], ...requiresScope("events:read") };
 
 const INVALID_CURSOR = { detail: CURSOR_MESSAGE, parameter: "cursor" };
+
+const EventPage = z
+  .object({
+    data: z.array(EventSchema).openapi({ description: "Oldest first" }),
+    has_more: z.boolean().openapi({ description: "Whether to ask again at once" }),
+    next_cursor: z.string().openapi({ description: "Leads to what comes after, now or later" }),
+  })
+  .openapi("EventPage", { description: "A page of events, oldest first" });
 
 const list = createRoute({
   method: "get",
@@ -44,21 +52,11 @@ const list = createRoute({
     }),
   },
   responses: {
-    200: {
-      description: "A page of events",
-      content: {
-        "application/json": {
-          schema: z.object({
-            data: z.array(EventSchema).openapi({ description: "Oldest first" }),
-            has_more: z.boolean().openapi({ description: "Whether to ask again at once" }),
-            next_cursor: z.string().openapi({ description: "Leads to what comes after, now or later" }),
-          }),
-        },
-      },
-    },
-    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
-      validation_failed: { errors: [INVALID_CURSOR] },
-    }),
+    200: ok(EventPage, { description: "A page of events" }),
+  },
+  problems: [],
+  problemExamples: {
+    validation_failed: { errors: [INVALID_CURSOR] },
   },
 });
 
@@ -82,10 +80,11 @@ const get = createRoute({
   ...TAGS,
   request: { params: EventPath },
   responses: {
-    200: { description: "The event", content: { "application/json": { schema: EventSchema } } },
-    ...problemResponses(["event_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
-      validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] },
-    }),
+    200: ok(EventSchema, { description: "The event" }),
+  },
+  problems: ["event_not_found"],
+  problemExamples: {
+    validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] },
   },
 });
 

@@ -1,15 +1,19 @@
 /** The history of a payment. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
-import { problem, problemResponses } from "../../http/problem";
-import { SCOPED_PROBLEMS } from "../../http/problem-kinds";
-import { newApp, registerRoute, requiresScope } from "../../route";
+import { problem } from "../../http/problem";
+import { ok } from "../../http/responses";
+import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { findEvents } from "../history";
 import { toEventResponse } from "../response";
 import { EventSchema } from "./event-schemas";
 import { INVALID_ID, PaymentPath } from "./payment-schemas";
 
 export const paymentEvents = newApp();
+
+const PaymentHistory = z
+  .object({ data: z.array(EventSchema).openapi({ description: "Oldest first" }) })
+  .openapi("PaymentHistory", { description: "All events of a payment, oldest first" });
 
 const list = createRoute({
   method: "get",
@@ -21,16 +25,10 @@ const list = createRoute({
   ...requiresScope("events:read"),
   request: { params: PaymentPath },
   responses: {
-    200: {
-      description: "All events of the payment",
-      content: {
-        "application/json": {
-          schema: z.object({ data: z.array(EventSchema).openapi({ description: "Oldest first" }) }),
-        },
-      },
-    },
-    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], INVALID_ID),
+    200: ok(PaymentHistory, { description: "All events of the payment" }),
   },
+  problems: ["payment_not_found"],
+  problemExamples: INVALID_ID,
 });
 
 registerRoute(paymentEvents, list, async (c, { params }) => {

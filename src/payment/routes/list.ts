@@ -1,17 +1,16 @@
 /** Finding payments: the list. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
 import { choiceOf, integerParameter, isTime, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
-import { LINK, pageParameters, pageSchema, toPageResponse, windowOf } from "../../http/pages";
-import { problemResponses } from "../../http/problem";
-import { SCOPED_PROBLEMS } from "../../http/problem-kinds";
-import { newApp, registerRoute, requiresScope } from "../../route";
+import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { page } from "../../http/responses";
+import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { currencyExponent, MAX_EXPONENT } from "../currency";
 import { STATUSES } from "../lifecycle";
 import { DECIMAL_PATTERN, type ReadAmount, toMinor } from "../money";
 import { toPaymentResponse } from "../response";
 import { MAX_PAYMENTS_SCANNED_PER_RESULT, searchPayments } from "../search";
-import { CSV, exportAll, exportPage, VARY, wantsCsv } from "./export";
+import { exportAll, exportPage, VARY, wantsCsv } from "./export";
 import { currencyCode, PaymentSchema } from "./payment-schemas";
 
 export const paymentList = newApp();
@@ -138,17 +137,12 @@ const list = createRoute({
   ...requiresScope("payments:read"),
   request: { query: ListQuery },
   responses: {
-    200: {
-      description: "A page of payments; or a CSV file",
-      headers: LINK,
-      content: {
-        "application/json": { schema: pageSchema(PaymentSchema) },
-        [CSV]: { schema: z.string().openapi({ description: "A line of names, then a line for each payment" }) },
-      },
-    },
-    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
-      validation_failed: { errors: [{ detail: oneOrSeveralOf(STATUSES), parameter: "status" }] },
-    }),
+    // CSV is described in words: as a second media type it would make the list, in clients, a list or a text.
+    200: page(PaymentSchema, "PaymentPage", "A page of payments, newest first"),
+  },
+  problems: [],
+  problemExamples: {
+    validation_failed: { errors: [{ detail: oneOrSeveralOf(STATUSES), parameter: "status" }] },
   },
 });
 
@@ -157,7 +151,7 @@ registerRoute(paymentList, list, async (c, { query }) => {
   const isExport = wantsCsv(c);
   if (isExport && limit === undefined && cursor === undefined) return exportAll(c, filters);
   const window = windowOf({ limit, cursor });
-  const page = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
-  const { body, headers } = toPageResponse(c.req.url, page, toPaymentResponse);
-  return isExport ? exportPage(c, page.rows, headers) : json(c, 200, body, { ...headers, ...VARY });
+  const found = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
+  const { body, headers } = toPageResponse(c.req.url, found, toPaymentResponse);
+  return isExport ? exportPage(c, found.rows, headers) : json(c, 200, body, { ...headers, ...VARY });
 });

@@ -1,5 +1,6 @@
 /** What payments look like from outside: the schemas of requests and responses, and their mapping. */
 import { z } from "@hono/zod-openapi";
+import { inexactText } from "../../http/exact-json";
 import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
 import type { NewPayment } from "../create";
 import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../currency";
@@ -48,6 +49,16 @@ export function etagOf({ version }: Pick<Payment, "version">): string {
 /** A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency. */
 function readAmount({ amount, currency }: { amount: number | string; currency: string }) {
   return toMinor(amount, currencyExponent(currency) ?? MAX_EXPONENT);
+}
+
+function amountMessage(value: unknown): string {
+  if (value === undefined) return "Field required";
+  const text = inexactText(value);
+  if (text === null) return "Must be a number or a decimal string";
+  // What is too small for a double is too fine for every currency, of which there may be none in the body.
+  if (Number(text) === 0) return "Must have no more decimal places than the currency has";
+  const read = toMinor(text, MAX_EXPONENT);
+  return read.ok ? "Must be a decimal number" : read.detail;
 }
 
 const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
@@ -116,7 +127,7 @@ export const NewPaymentSchema = z
             z.number().openapi({ exclusiveMinimum: 0, maximum: Number(MAX_AMOUNT) }),
             z.string().openapi({ pattern: DECIMAL_PATTERN }),
           ],
-          { error: (issue) => (issue.input === undefined ? "Field required" : "Must be a number or a decimal string") },
+          { error: (issue) => amountMessage(issue.input) },
         )
         .openapi({
           description:

@@ -1,5 +1,5 @@
 /** The payments API: each route with its handler. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../../context";
 import { answer, json } from "../../http/answer";
@@ -11,10 +11,10 @@ import {
   REPLAYED,
   readIdempotency,
 } from "../../http/idempotency-header";
-import { problem, problemResponses } from "../../http/problem";
-import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { problem } from "../../http/problem";
+import { created, ok, replayed } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
-import { newApp, originOf, registerRoute, requiresScope } from "../../route";
+import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import { createPayment } from "../create";
 import { findPayment } from "../find";
@@ -30,13 +30,6 @@ const ACTION_SCOPES: Readonly<Record<Action, Scope>> = {
   confirm: "payments:write",
   fail: "payments:write",
   refund: "refunds:write",
-};
-
-const LOCATION = {
-  Location: {
-    description: "The path of the payment",
-    schema: { type: "string" as const, example: "/api/v1/payments/1" },
-  },
 };
 
 const ETAG = {
@@ -81,34 +74,21 @@ const create = createRoute({
     },
   },
   responses: {
-    201: {
-      description: "The payment was created",
-      headers: { ...LOCATION, ...ETAG },
-      content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
-    },
-    200: {
+    201: created(PaymentSchema, "/api/v1/payments/1", { description: "The payment was created", headers: ETAG }),
+    200: replayed(PaymentSchema, "/api/v1/payments/1", {
       description: "The key has created this payment before; here it is as it is now",
-      headers: { ...LOCATION, ...ETAG, ...REPLAYED },
-      content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
-    },
-    ...problemResponses(
-      [
-        ...BODY_PROBLEMS,
-        "idempotency_key_missing",
-        "idempotency_key_invalid",
-        "idempotency_key_reused",
-        ...SCOPED_PROBLEMS,
+      headers: ETAG,
+    }),
+  },
+  problems: ["idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused"],
+  problemExamples: {
+    ...INVALID_IDEMPOTENCY_KEY,
+    validation_failed: {
+      errors: [
+        { detail: "Field required", pointer: "#/order_id" },
+        { detail: "Must be greater than zero", pointer: "#/amount" },
       ],
-      {
-        ...INVALID_IDEMPOTENCY_KEY,
-        validation_failed: {
-          errors: [
-            { detail: "Field required", pointer: "#/order_id" },
-            { detail: "Must be greater than zero", pointer: "#/amount" },
-          ],
-        },
-      },
-    ),
+    },
   },
 });
 
@@ -120,14 +100,14 @@ registerRoute(payments, create, async (c, { body }) => {
   if (idempotency === null) return problem(c, "idempotency_key_missing");
   if (idempotency instanceof Response) return idempotency;
 
-  const created = await createPayment(c.get("db"), originOf(c), idempotency, body);
-  if (created.tag === "key_reused") return problem(c, "idempotency_key_reused");
-  const headers = { Location: `/api/v1/payments/${created.payment.id}`, ETag: etagOf(created.payment) };
-  if (created.tag === "created") {
-    enqueueDeliveries(c, created.deliveries);
-    return json(c, 201, toPaymentResponse(created.payment), headers);
+  const result = await createPayment(c.get("db"), originOf(c), idempotency, body);
+  if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  const headers = { Location: `/api/v1/payments/${result.payment.id}`, ETag: etagOf(result.payment) };
+  if (result.tag === "created") {
+    enqueueDeliveries(c, result.deliveries);
+    return json(c, 201, toPaymentResponse(result.payment), headers);
   }
-  return json(c, 200, toPaymentResponse(created.payment), { ...headers, ...REPLAY });
+  return json(c, 200, toPaymentResponse(result.payment), { ...headers, ...REPLAY });
 });
 
 const get = createRoute({
@@ -145,14 +125,11 @@ const get = createRoute({
     }),
   },
   responses: {
-    200: {
-      description: "The payment",
-      headers: ETAG,
-      content: { "application/json": { schema: PaymentSchema, example: PAYMENT_EXAMPLE } },
-    },
+    200: ok(PaymentSchema, { description: "The payment", headers: ETAG }),
     304: { description: "The payment is still the one that If-None-Match names", headers: ETAG },
-    ...problemResponses(["payment_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], INVALID_ID),
   },
+  problems: ["payment_not_found"],
+  problemExamples: INVALID_ID,
 });
 
 registerRoute(payments, get, async (c, { params }) => {
@@ -178,38 +155,38 @@ function actionRoute(action: Action) {
       `Moves a payment from status ${from.map((status) => `\`${status}\``).join(" or ")} to \`${to}\`. ` +
       (repeatable ? `Asked again, it answers 200 and changes nothing. ` : "") +
       "Takes no body. With an `Idempotency-Key`, a retry after a lost answer gets 200 and the payment as it is then. " +
-      "With `If-Match`, it is refused with 412 when somebody else has changed the payment first.",
+      "With `If-Match`, it is refused with 412 when the payment has another version.",
     tags: ["Payments"],
     ...requiresScope(ACTION_SCOPES[action]),
     request: {
       params: PaymentPath,
       headers: z.object({
         "idempotency-key": idempotencyKeyHeader().optional(),
-        "if-match": tagsHeader('Entity tags of the payment as you know it, as in `ETag` of an earlier answer: `"1"`'),
+        "if-match": tagsHeader(
+          'The version that you expect, as in `ETag` of an earlier answer: `"1"`, or `W/"1"` where a proxy has weakened it',
+        ),
       }),
     },
     responses: {
-      200: {
+      200: ok(PaymentSchema, {
         description: repeatable
           ? `The payment, which is now \`${to}\`, or was so before`
           : `The payment, which is now \`${to}\`; on a retry with its key, the payment as it is now`,
         headers: { ...ETAG, ...REPLAYED },
-        content: {
-          "application/json": { schema: PaymentSchema, example: { ...PAYMENT_EXAMPLE, status: to } },
-        },
-      },
-      ...problemResponses(
-        [
-          ...BODY_PROBLEMS,
-          "idempotency_key_invalid",
-          "payment_not_found",
-          "action_not_allowed",
-          "idempotency_key_reused",
-          "precondition_failed",
-          ...SCOPED_PROBLEMS,
-        ],
-        { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_ID, action_not_allowed: { detail: refusal(refusedFrom, action) } },
-      ),
+        example: { ...PAYMENT_EXAMPLE, status: to },
+      }),
+    },
+    problems: [
+      "idempotency_key_invalid",
+      "payment_not_found",
+      "action_not_allowed",
+      "idempotency_key_reused",
+      "precondition_failed",
+    ],
+    problemExamples: {
+      ...INVALID_IDEMPOTENCY_KEY,
+      ...INVALID_ID,
+      action_not_allowed: { detail: refusal(refusedFrom, action) },
     },
   });
 }
@@ -234,7 +211,7 @@ for (const action of ACTIONS) {
         return problem(c, "action_not_allowed", { detail: refusal(acted.status, action) });
       case "outdated":
         return problem(c, "precondition_failed", {
-          detail: `The payment has changed: its ETag is ${etagOf(acted)} now`,
+          detail: `If-Match does not name the payment's version: its ETag is ${etagOf(acted)}`,
           headers: { ETag: etagOf(acted) },
         });
       case "replayed":

@@ -1,17 +1,17 @@
 /** The API of deliveries: their log, and sending again. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
 import { choiceOf, isTime, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
-import { problem, problemResponses } from "../../http/problem";
-import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
+import { problem } from "../../http/problem";
+import { ok } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
 import { DELIVERY_STATE_NAMES } from "../../outbox/states";
 import { EVENT_ID_MESSAGE, EventFilters, EventPath } from "../../payment/routes/event-schemas";
-import { newApp, registerRoute, requiresScope } from "../../route";
+import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { findDelivery, listDeliveries, MAX_DELIVERIES_SCANNED_PER_RESULT } from "../delivery-log";
 import { findWebhookEndpoint, type WebhookEndpoint } from "../endpoints";
 import { MAX_EVENTS_PER_REPLAY, replayRange, retryDelivery } from "../redelivery";
@@ -20,6 +20,14 @@ import { DeliverySchema, INVALID_ENDPOINT_ID, toDeliveryResponse, WebhookEndpoin
 export const webhookDeliveries = newApp();
 
 const TAGS = { tags: ["Webhooks"], ...requiresScope("webhooks:manage") };
+
+const DeliveryPage = z
+  .object({
+    data: z.array(DeliverySchema).openapi({ description: "Newest event first" }),
+    has_more: z.boolean().openapi({ description: "Whether `next_cursor` leads to older ones" }),
+    next_cursor: z.string().nullable().openapi({ description: "Leads to older ones; null when there are none" }),
+  })
+  .openapi("WebhookDeliveryPage", { description: "A page of deliveries, newest event first" });
 
 const list = createRoute({
   method: "get",
@@ -47,24 +55,11 @@ const list = createRoute({
     }),
   },
   responses: {
-    200: {
-      description: "A page of deliveries",
-      content: {
-        "application/json": {
-          schema: z.object({
-            data: z.array(DeliverySchema).openapi({ description: "Newest event first" }),
-            has_more: z.boolean().openapi({ description: "Whether `next_cursor` leads to older ones" }),
-            next_cursor: z
-              .string()
-              .nullable()
-              .openapi({ description: "Leads to older ones; null when there are none" }),
-          }),
-        },
-      },
-    },
-    ...problemResponses(["webhook_endpoint_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS], {
-      validation_failed: { errors: [{ detail: oneOrSeveralOf(DELIVERY_STATE_NAMES), parameter: "status" }] },
-    }),
+    200: ok(DeliveryPage, { description: "A page of deliveries" }),
+  },
+  problems: ["webhook_endpoint_not_found"],
+  problemExamples: {
+    validation_failed: { errors: [{ detail: oneOrSeveralOf(DELIVERY_STATE_NAMES), parameter: "status" }] },
   },
 });
 
@@ -93,19 +88,15 @@ const retry = createRoute({
   ...TAGS,
   request: { params: z.object({ ...WebhookEndpointPath.shape, ...EventPath.shape }) },
   responses: {
-    200: { description: "The delivery, which is due", content: { "application/json": { schema: DeliverySchema } } },
-    ...problemResponses(
-      [
-        ...BODY_PROBLEMS,
-        "webhook_endpoint_not_found",
-        "webhook_delivery_not_found",
-        "webhook_endpoint_disabled",
-        "webhook_delivery_waiting",
-        ...SCOPED_PROBLEMS,
-      ],
-      { validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] } },
-    ),
+    200: ok(DeliverySchema, { description: "The delivery, which is due" }),
   },
+  problems: [
+    "webhook_endpoint_not_found",
+    "webhook_delivery_not_found",
+    "webhook_endpoint_disabled",
+    "webhook_delivery_waiting",
+  ],
+  problemExamples: { validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] } },
 });
 
 registerRoute(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id } }) => {
@@ -147,6 +138,14 @@ const Range = z
     example: { from: "2026-01-16T00:00:00Z", to: "2026-01-17T00:00:00Z" },
   });
 
+const ReplaySchema = z
+  .object({
+    delivery_count: z.int().openapi({ description: "How many deliveries are due" }),
+    has_more: z.boolean().openapi({ description: "Whether `next_cursor` leads to the rest of the range" }),
+    next_cursor: z.string().nullable().openapi({ description: "Leads to the rest; null when there is none" }),
+  })
+  .openapi("WebhookReplayResult", { description: "What came of a replay" });
+
 const replay = createRoute({
   method: "post",
   path: "/api/v1/webhook-endpoints/{endpoint_id}/replay",
@@ -161,23 +160,10 @@ const replay = createRoute({
     body: { required: true, content: { "application/json": { schema: Range } } },
   },
   responses: {
-    200: {
-      description: "The events are due",
-      content: {
-        "application/json": {
-          schema: z.object({
-            delivery_count: z.int().openapi({ description: "How many deliveries are due" }),
-            has_more: z.boolean().openapi({ description: "Whether `next_cursor` leads to the rest of the range" }),
-            next_cursor: z.string().nullable().openapi({ description: "Leads to the rest; null when there is none" }),
-          }),
-        },
-      },
-    },
-    ...problemResponses(
-      [...BODY_PROBLEMS, "webhook_endpoint_not_found", "webhook_endpoint_disabled", ...SCOPED_PROBLEMS],
-      INVALID_ENDPOINT_ID,
-    ),
+    200: ok(ReplaySchema, { description: "The events are due" }),
   },
+  problems: ["webhook_endpoint_not_found", "webhook_endpoint_disabled"],
+  problemExamples: INVALID_ENDPOINT_ID,
 });
 
 registerRoute(webhookDeliveries, replay, async (c, { params, body: { from, to, cursor: after = 0 } }) => {

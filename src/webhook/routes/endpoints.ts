@@ -1,20 +1,14 @@
 /** The API of webhook endpoints: each route with its handler. */
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../../context";
 import { answer, json } from "../../http/answer";
 import { NOT_AN_OBJECT_MESSAGE, OVERLAP_MESSAGE, Overlap } from "../../http/fields";
-import {
-  INVALID_IDEMPOTENCY_KEY,
-  idempotencyKeyHeader,
-  REPLAY,
-  REPLAYED,
-  readIdempotency,
-} from "../../http/idempotency-header";
-import { LINK, pageParameters, pageSchema, toPageResponse, windowOf } from "../../http/pages";
-import { problem, problemResponses } from "../../http/problem";
-import { BODY_PROBLEMS, SCOPED_PROBLEMS } from "../../http/problem-kinds";
-import { newApp, originOf, registerRoute, requiresScope } from "../../route";
+import { INVALID_IDEMPOTENCY_KEY, idempotencyKeyHeader, REPLAY, readIdempotency } from "../../http/idempotency-header";
+import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { problem } from "../../http/problem";
+import { created, ok, page, replayed } from "../../http/responses";
+import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { cancelOpen } from "../deliveries";
 import {
   type CreatedSecret,
@@ -45,14 +39,7 @@ import {
 export const webhookEndpoints = newApp();
 
 const TAGS = { tags: ["Webhooks"], ...requiresScope("webhooks:manage") };
-const WEBHOOK_ENDPOINT = { "application/json": { schema: WebhookEndpointSchema } };
-const NEW_WEBHOOK_ENDPOINT = { "application/json": { schema: NewWebhookEndpointSchema } };
-const LOCATION = {
-  Location: {
-    description: "The path of the endpoint",
-    schema: { type: "string" as const, example: "/api/v1/webhook-endpoints/1" },
-  },
-};
+const PATH = "/api/v1/webhook-endpoints/1";
 const NOT_HTTPS = { validation_failed: { errors: [{ detail: "Must be an https URL", pointer: "#/url" }] } };
 
 const create = createRoute({
@@ -69,25 +56,18 @@ const create = createRoute({
     body: { required: true, content: { "application/json": { schema: WebhookEndpointToCreate } } },
   },
   responses: {
-    201: { description: "The endpoint was created", headers: LOCATION, content: NEW_WEBHOOK_ENDPOINT },
-    200: {
+    201: created(NewWebhookEndpointSchema, PATH, { description: "The endpoint was created" }),
+    200: replayed(WebhookEndpointSchema, PATH, {
       description: "The idempotency key has created this endpoint before; here is what is known of it",
-      headers: { ...LOCATION, ...REPLAYED },
-      content: WEBHOOK_ENDPOINT,
-    },
-    ...problemResponses(
-      [
-        ...BODY_PROBLEMS,
-        "idempotency_key_invalid",
-        "idempotency_key_reused",
-        "too_many_webhook_endpoints",
-        // The one that the key has created may be deleted since.
-        "webhook_endpoint_not_found",
-        ...SCOPED_PROBLEMS,
-      ],
-      { ...INVALID_IDEMPOTENCY_KEY, ...NOT_HTTPS },
-    ),
+    }),
   },
+  problems: [
+    "idempotency_key_invalid",
+    "idempotency_key_reused",
+    "too_many_webhook_endpoints",
+    "webhook_endpoint_not_found",
+  ],
+  problemExamples: { ...INVALID_IDEMPOTENCY_KEY, ...NOT_HTTPS },
 });
 
 registerRoute(webhookEndpoints, create, async (c, { body: { url: text, types } }) => {
@@ -108,19 +88,15 @@ const list = createRoute({
   ...TAGS,
   request: { query: z.strictObject(pageParameters("number")) },
   responses: {
-    200: {
-      description: "A page of endpoints",
-      headers: LINK,
-      content: { "application/json": { schema: pageSchema(WebhookEndpointSchema) } },
-    },
-    ...problemResponses(["body_too_large", "validation_failed", ...SCOPED_PROBLEMS]),
+    200: page(WebhookEndpointSchema, "WebhookEndpointPage", "A page of endpoints, newest first"),
   },
+  problems: [],
 });
 
 registerRoute(webhookEndpoints, list, async (c, { query }) => {
-  const page = await listWebhookEndpoints(c.get("db"), c.get("principal").merchantId, windowOf(query));
+  const found = await listWebhookEndpoints(c.get("db"), c.get("principal").merchantId, windowOf(query));
   const now = Date.now();
-  const { body, headers } = toPageResponse(c.req.url, page, (row) => toWebhookEndpointResponse(row, now));
+  const { body, headers } = toPageResponse(c.req.url, found, (row) => toWebhookEndpointResponse(row, now));
   return json(c, 200, body, headers);
 });
 
@@ -133,12 +109,10 @@ const get = createRoute({
   ...TAGS,
   request: { params: WebhookEndpointPath },
   responses: {
-    200: { description: "The endpoint", content: WEBHOOK_ENDPOINT },
-    ...problemResponses(
-      ["webhook_endpoint_not_found", "body_too_large", "validation_failed", ...SCOPED_PROBLEMS],
-      INVALID_ENDPOINT_ID,
-    ),
+    200: ok(WebhookEndpointSchema, { description: "The endpoint" }),
   },
+  problems: ["webhook_endpoint_not_found"],
+  problemExamples: INVALID_ENDPOINT_ID,
 });
 
 registerRoute(webhookEndpoints, get, (c, { params }) => answerWebhookEndpoint(c, params.endpoint_id));
@@ -157,9 +131,10 @@ const update = createRoute({
     body: { required: true, content: { "application/json": { schema: WebhookEndpointChanges } } },
   },
   responses: {
-    200: { description: "The endpoint as it is now", content: WEBHOOK_ENDPOINT },
-    ...problemResponses([...BODY_PROBLEMS, "webhook_endpoint_not_found", ...SCOPED_PROBLEMS], NOT_HTTPS),
+    200: ok(WebhookEndpointSchema, { description: "The endpoint as it is now" }),
   },
+  problems: ["webhook_endpoint_not_found"],
+  problemExamples: NOT_HTTPS,
 });
 
 registerRoute(webhookEndpoints, update, async (c, { params: { endpoint_id: id }, body }) => {
@@ -186,8 +161,9 @@ const remove = createRoute({
   request: { params: WebhookEndpointPath },
   responses: {
     204: { description: "The endpoint is deleted" },
-    ...problemResponses([...BODY_PROBLEMS, "webhook_endpoint_not_found", ...SCOPED_PROBLEMS], INVALID_ENDPOINT_ID),
   },
+  problems: ["webhook_endpoint_not_found"],
+  problemExamples: INVALID_ENDPOINT_ID,
 });
 
 registerRoute(webhookEndpoints, remove, async (c, { params: { endpoint_id: id } }) => {
@@ -216,25 +192,15 @@ const roll = createRoute({
     body: { required: true, content: { "application/json": { schema: Rolling } } },
   },
   responses: {
-    201: { description: "The endpoint with its new secret", headers: LOCATION, content: NEW_WEBHOOK_ENDPOINT },
-    200: {
+    201: created(NewWebhookEndpointSchema, PATH, { description: "The endpoint with its new secret" }),
+    200: replayed(WebhookEndpointSchema, PATH, {
       description: "The idempotency key has rolled this secret before; here is what is known of the endpoint",
-      headers: { ...LOCATION, ...REPLAYED },
-      content: WEBHOOK_ENDPOINT,
-    },
-    ...problemResponses(
-      [
-        ...BODY_PROBLEMS,
-        "idempotency_key_invalid",
-        "idempotency_key_reused",
-        "webhook_endpoint_not_found",
-        ...SCOPED_PROBLEMS,
-      ],
-      {
-        ...INVALID_IDEMPOTENCY_KEY,
-        validation_failed: { errors: [{ detail: OVERLAP_MESSAGE, pointer: "#/overlap_seconds" }] },
-      },
-    ),
+    }),
+  },
+  problems: ["idempotency_key_invalid", "idempotency_key_reused", "webhook_endpoint_not_found"],
+  problemExamples: {
+    ...INVALID_IDEMPOTENCY_KEY,
+    validation_failed: { errors: [{ detail: OVERLAP_MESSAGE, pointer: "#/overlap_seconds" }] },
   },
 });
 
@@ -257,9 +223,10 @@ const test = createRoute({
   ...TAGS,
   request: { params: WebhookEndpointPath },
   responses: {
-    200: { description: "What came of it", content: { "application/json": { schema: TestSchema } } },
-    ...problemResponses([...BODY_PROBLEMS, "webhook_endpoint_not_found", ...SCOPED_PROBLEMS], INVALID_ENDPOINT_ID),
+    200: ok(TestSchema, { description: "What came of it" }),
   },
+  problems: ["webhook_endpoint_not_found"],
+  problemExamples: INVALID_ENDPOINT_ID,
 });
 
 registerRoute(webhookEndpoints, test, async (c, { params: { endpoint_id: id } }) => {

@@ -93,10 +93,10 @@ describe("isAmong", () => {
 });
 
 describe("expectedVersions", () => {
-  it("has the versions of strong tags, and none of what is no version", () => {
+  it("has the versions of tags, weak ones too, and none of what is no version", () => {
     expect(expectedVersions("any")).toBeNull();
-    expect(expectedVersions([tag("1"), tag("23")])).toEqual([1, 23]);
-    const none = [tag("1", true), tag(""), tag("0"), tag("01"), tag("1.0"), tag("-1"), tag("x"), tag("9".repeat(400))];
+    expect(expectedVersions([tag("1"), tag("23"), tag("4", true)])).toEqual([1, 23, 4]);
+    const none = [tag("x", true), tag(""), tag("0"), tag("01"), tag("1.0"), tag("-1"), tag("x"), tag("9".repeat(400))];
     expect(expectedVersions(none)).toEqual([]);
   });
 });

@@ -1,11 +1,10 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { createRoute } from "@hono/zod-openapi";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { app } from "../../../src/app";
 import { makeApiKey, publicId } from "../../../src/auth/api-key";
 import type { Action } from "../../../src/payment/lifecycle";
-import { newApp, registerRoute } from "../../../src/route";
+import { createRoute, newApp, registerRoute } from "../../../src/route";
 import { isScope, SCOPE_NAMES, type Scope } from "../../../src/scopes";
 import {
   type Answer,
@@ -196,6 +195,7 @@ describe("no route without a scope", () => {
         path: "/x",
         ...(security && { security }),
         responses: { 200: { description: "" } },
+        problems: [],
       });
     const make = (security?: Record<string, string[]>[]) => () =>
       registerRoute(newApp(), route(security), (c) => c.text(""));

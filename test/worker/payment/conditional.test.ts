@@ -94,6 +94,7 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
   it.each([
     ["the tag", (etag: string) => etag],
     ["a list with the tag", (etag: string) => `W/"x", "0", ${etag}`],
+    ["the tag, weakened as a proxy that compresses does", (etag: string) => `W/${etag}`],
     ["*", () => "*"],
   ])("with %s succeeds", async (_, condition) => {
     const { id, etag } = await readyFor(action);
@@ -104,7 +105,7 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
 
   it.each([
     ["another tag", (_: string) => '"99"'],
-    ["the tag as a weak one", (etag: string) => `W/${etag}`],
+    ["another tag as a weak one", (_: string) => 'W/"99"'],
     ["what is no tag of ours", () => '"x", "", "01", "1.0", "1e0", "-1"'],
     ["a tag beyond all integers", () => `"${"9".repeat(400)}"`],
   ])("with %s is a 412 that says what the tag is, changes nothing and leaves the key free", async (_, condition) => {
@@ -115,7 +116,7 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
     expect(refused.status).toBe(412);
     expect(refused.body).toMatchObject({
       type: "/problems/precondition-failed",
-      detail: `The payment has changed: its ETag is ${etag} now`,
+      detail: `If-Match does not name the payment's version: its ETag is ${etag}`,
     });
     expect(etagOf(refused)).toBe(etag);
     expect([meter.trips, meter.rowsWritten]).toEqual([1, 0]);

@@ -55,14 +55,6 @@ describe("metadata", () => {
     expect(body.metadata).toEqual({});
   });
 
-  it("takes the last of a name that is given twice, as JSON does", async () => {
-    const { body } = await api.request("POST", PAYMENTS, {
-      body: '{"order_id":1,"amount":1,"metadata":{"a":"1","a":"2"}}',
-      headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() },
-    });
-    expect(body.metadata).toEqual({ a: "2" });
-  });
-
   const STRING = "Must be a string";
   const UNICODE = "Must be Unicode text without NUL";
   const NAME_LENGTH = `The name: Must be 1 to ${METADATA.name} characters long`;
