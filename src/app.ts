@@ -64,7 +64,10 @@ function refuse(c: Context<App>): Response | null {
     : problem(c, "headers_too_large", { detail: `The header ${tooLong} is larger than 8 KiB` });
 }
 
-/** One line for each request. Keys, bodies and queries may hold secrets, and are not in it. */
+/**
+ * One line for each request. Keys, bodies and queries may hold secrets, and are not in it; nor is the path, in which a
+ * caller may have put one, but on one's own machine (`npm start`).
+ */
 function log(c: Context<App>, duration: number): void {
   const { trips, rowsRead, rowsWritten } = c.get("db").cost;
   const principal: Principal | undefined = c.get("principal");
@@ -73,6 +76,7 @@ function log(c: Context<App>, duration: number): void {
     request_id: c.get("requestId"),
     method: c.req.method,
     route: c.get("route"),
+    path: c.env.LOG_PATHS === "yes" ? c.req.path : undefined,
     status: c.res.status,
     duration_ms: duration,
     merchant_id: principal?.merchantId,

@@ -1,4 +1,4 @@
-import { access, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
@@ -39,7 +39,9 @@ beforeAll(async () => {
   });
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
   const admin = makeApiKey().key;
-  server = await startServer(path.join(directory, "state"), ["AUTH_MODE:required", `ADMIN_KEY:${admin}`]);
+  const secrets = path.join(directory, "secrets.env");
+  await writeFile(secrets, `AUTH_MODE=required\nADMIN_KEY=${admin}\n`, { mode: 0o600 });
+  server = await startServer(path.join(directory, "state"), [], ["--secrets-file", secrets]);
   const made = await fetch(`${server.url}/api/v1/api-keys`, {
     method: "POST",
     headers: { Authorization: `Bearer ${admin}`, "Content-Type": "application/json" },

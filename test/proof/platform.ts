@@ -36,6 +36,7 @@ const CONFIGURATION = {
   KEY_RATE_LIMIT: "1000/10",
   FAILURE_RATE_LIMIT: "20/60",
   IDEMPOTENCY_RETENTION_DAYS: "30",
+  LOG_PATHS: "no",
   KEY_RATE: { limit: async () => ({ success: true }) },
   FAILURE_RATE: { limit: async () => ({ success: true }) },
 };

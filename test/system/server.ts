@@ -5,6 +5,9 @@ import { setTimeout as pause } from "node:timers/promises";
 
 export const PROJECT = path.join(import.meta.dirname, "../..");
 
+/** The project's own Node, as npm scripts find it. */
+const NODE = path.join(PROJECT, "node_modules/.bin/node");
+
 /** How long a server may take, in milliseconds; on two busy cores it needs about 8,000 to start. */
 const START_WITHIN = 90_000;
 const STOP_WITHIN = 10_000;
@@ -13,6 +16,8 @@ const POLL_EVERY = 50;
 export interface Server {
   /** Where it answers: an origin, without a slash at its end. */
   readonly url: string;
+  /** The process that a user has started. */
+  readonly pid: number;
   /** All that it and its migrations have printed so far. */
   log(): string;
   /** Ends it and everything it started, and waits until that is gone. Safe to call again. */
@@ -20,7 +25,7 @@ export interface Server {
 }
 
 /**
- * Starts the service as a user does, with `scripts/start.mjs`, and waits until it answers.
+ * Starts the service as a user does, with `scripts/start.ts`, and waits until it answers.
  *
  * @param state the directory its D1 and objects are kept in; empty the first time
  * @param variables of the Worker, as `NAME:value`; without AUTH_MODE it runs open
@@ -34,9 +39,13 @@ export async function startServer(
 ): Promise<Server> {
   // Port 0 lets the system choose, so that servers can run side by side. A group of its own, because
   // wrangler starts further processes, which would outlive it.
-  const args = ["scripts/start.mjs", "--port", "0", "--inspector-port", "0", "--persist-to", state];
+  const args = ["scripts/start.ts", "--port", "0", "--inspector-port", "0", "--persist-to", state];
   args.push(...variables.flatMap((variable) => ["--var", variable]), ...further);
-  const child = spawn(process.execPath, args, { cwd: PROJECT, env: environment(), detached: true });
+  const child = spawn(NODE, ["--disable-warning=ExperimentalWarning", ...args], {
+    cwd: PROJECT,
+    env: environment(),
+    detached: true,
+  });
   let log = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
@@ -54,7 +63,7 @@ export async function startServer(
   const deadline = Date.now() + START_WITHIN;
   while (!hasEnded(child) && Date.now() < deadline) {
     const url = /Ready on (http:\/\/localhost:\d+)/.exec(log)?.[1];
-    if (url && (await isHealthy(url))) return { url, log: () => log, stop };
+    if (url && (await isHealthy(url))) return { url, pid: child.pid ?? 0, log: () => log, stop };
     await pause(POLL_EVERY);
   }
   const what = hasEnded(child) ? "ended" : `did not answer within ${START_WITHIN} ms`;

@@ -11,6 +11,10 @@ describe("wrangler.toml", () => {
     expect(config.vars.AUTH_MODE).toBe("required");
   });
 
+  it("keeps paths, in which a caller may put a key, out of a deployment's log", () => {
+    expect(config.vars.LOG_PATHS).toBe("no");
+  });
+
   it("holds no secret", () => {
     expect(config.vars).not.toHaveProperty("ADMIN_KEY");
   });

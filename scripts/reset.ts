@@ -1,0 +1,22 @@
+// `npm run reset`: removes the local state, payments and all. `--persist-to DIR` names another one than .wrangler/state.
+import { rmSync } from "node:fs";
+import path from "node:path";
+import { lockState } from "./local/lock.ts";
+import { readOptions, UsageError } from "./local/options.ts";
+
+const PROJECT = path.join(import.meta.dirname, "..");
+
+try {
+  const { state } = readOptions(process.argv.slice(2), { env: process.env, project: PROJECT, read: () => null });
+  const holder = await lockState(state, { pid: process.pid, port: 0 });
+  if (holder !== null) {
+    throw new UsageError(`A server runs on ${state}: process ${holder.pid}. Stop it first.`);
+  }
+  // Only what wrangler and `npm start` have put there: the directory may be one that holds more.
+  for (const name of ["v3", "server.lock"]) rmSync(path.join(state, name), { recursive: true, force: true });
+  console.log(`Removed the local state in ${state}`);
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}
