@@ -111,15 +111,17 @@ CREATE TABLE events (
   PRIMARY KEY (merchant_id, position)
 ) STRICT, WITHOUT ROWID;
 
--- `types` is a JSON array of event types; NULL for all, also those that come later. The newest secret signs, and the
--- one before it up to its end. `disabled_at` is NULL while events are sent; `failing_since` is the first failure
--- after the last success.
+-- `types` is a JSON array of event types; NULL for all, also those that come later. `types_changed_at` is set while
+-- open deliveries of types that the endpoint no longer receives are to be cancelled. The newest secret signs, and the
+-- one before it up to its end; both are wiped when they have ended. `disabled_at` is NULL while events are sent;
+-- `failing_since` is the first failure after the last success.
 CREATE TABLE webhook_endpoints (
   id INTEGER PRIMARY KEY CHECK (id > 0),
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
   url TEXT NOT NULL CHECK (url <> ''),
   types TEXT CHECK (json_array_length(types) > 0),
-  secret TEXT NOT NULL CHECK (secret <> ''),
+  types_changed_at INTEGER CHECK (types_changed_at > 0),
+  secret TEXT CHECK (secret <> ''),
   previous_secret TEXT CHECK (previous_secret <> ''),
   previous_secret_ends_at INTEGER CHECK (previous_secret_ends_at > 0),
   failing_since INTEGER CHECK (failing_since > 0),
@@ -128,12 +130,15 @@ CREATE TABLE webhook_endpoints (
   deleted_at INTEGER CHECK (deleted_at > 0),
   created_at INTEGER NOT NULL CHECK (created_at > 0),
   updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
+  CHECK (secret IS NOT NULL OR deleted_at IS NOT NULL),
   CHECK ((previous_secret IS NULL) = (previous_secret_ends_at IS NULL)),
   CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
 ) STRICT;
 CREATE INDEX webhook_endpoints_by_merchant ON webhook_endpoints (merchant_id);
 CREATE INDEX webhook_endpoints_enabled ON webhook_endpoints (merchant_id)
   WHERE disabled_at IS NULL AND deleted_at IS NULL;
+CREATE INDEX webhook_endpoints_rolled ON webhook_endpoints (previous_secret_ends_at)
+  WHERE previous_secret_ends_at IS NOT NULL;
 
 -- The deliveries of events, written in the batch that writes the event: one for each endpoint that receives its type.
 -- `position` is the event's, among those of the endpoint's merchant. `waiting` is behind an earlier event of the same

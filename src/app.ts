@@ -24,6 +24,7 @@ import { Outage } from "./storage/outage";
 import { webhookDeliveries } from "./webhook/routes/deliveries";
 import { webhookEndpoints } from "./webhook/routes/endpoints";
 import { describeWebhooks } from "./webhook/routes/messages";
+import { webhookTestEvents } from "./webhook/routes/test-event";
 
 export const app = newApp();
 
@@ -97,6 +98,7 @@ for (const routes of [
   merchants,
   apiKeys,
   webhookEndpoints,
+  webhookTestEvents,
   webhookDeliveries,
   problems,
   docs,

@@ -59,21 +59,22 @@ const keyAfter = (or: string) =>
   `SELECT ?3, ?4, ?6, id, ?1 FROM payments WHERE id = ?2 AND merchant_id = ?3 AND (changes() = 1${or}) ` +
   "ON CONFLICT (merchant_id, key) DO NOTHING";
 /** The deliveries of the event, of which there are none: no payment here has a webhook endpoint. */
-const tell = (payment: string) =>
+const insertDeliveries = (payment: string) =>
   "INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at) " +
   "SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ?3), ?3 FROM ( " +
   "SELECT endpoint.id AS endpoint_id, event.position, EXISTS ( SELECT 1 FROM json_each(event_positions) AS place " +
   "CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value " +
   "WHERE earlier.state IN ('waiting', 'pending')) AS waits " +
   "FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_enabled " +
-  `CROSS JOIN payments ON payments.id = ${payment} AND payments.merchant_id = endpoint.merchant_id ` +
+  `CROSS JOIN payments ON endpoint.merchant_id = ?1 AND payments.id = ${payment} ` +
+  "AND payments.merchant_id = endpoint.merchant_id " +
   "CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id " +
   "AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2 " +
-  "WHERE endpoint.merchant_id = ?1 AND endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL " +
-  "AND EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = event.type) ) " +
+  "WHERE endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL AND (endpoint.types IS NULL OR " +
+  "EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = event.type)) ) " +
   "WHERE true ON CONFLICT (endpoint_id, position) DO NOTHING RETURNING endpoint_id, position";
-const ENQUEUE_FIRST_DELIVERIES = tell("last_insert_rowid()");
-const ENQUEUE_DELIVERIES = tell("?4");
+const INSERT_FIRST_DELIVERIES = insertDeliveries("last_insert_rowid()");
+const INSERT_DELIVERIES = insertDeliveries("?4");
 const PAYMENT_AFTER =
   `SELECT ${COLUMNS}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments ` +
   "LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id " +
@@ -140,7 +141,7 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
       db.prepare(INSERT_PAYMENT).bind(1, order_id, amount_minor, currency, "pending", "internal", now, "{}"),
       db.prepare(INSERT_KEY).bind(1, key, mark, now),
       db.prepare(INSERT_FIRST_EVENT).bind("payment.created", data, requestId, requestId, keyId, key),
-      db.prepare(ENQUEUE_FIRST_DELIVERIES).bind(1, requestId, now),
+      db.prepare(INSERT_FIRST_DELIVERIES).bind(1, requestId, now),
     ]);
     return { status: 201, row: inserted?.results[0] };
   } catch {
@@ -161,7 +162,7 @@ export class FloorPayment extends DurableObject<FloorEnv> {
       db.prepare(change).bind(now, id, 1, key),
       db.prepare(INSERT_EVENT).bind(`payment.${to}`, data, requestId, requestId, keyId, key, id, 1),
       db.prepare(keyAfter).bind(now, id, 1, key, null, mark),
-      db.prepare(ENQUEUE_DELIVERIES).bind(1, requestId, now, id),
+      db.prepare(INSERT_DELIVERIES).bind(1, requestId, now, id),
       db.prepare(PAYMENT_AFTER).bind(requestId, id, 1),
     ]);
     const row = results[5]?.results[0];

@@ -147,6 +147,12 @@ export const KINDS = {
     detail: "The webhook endpoint is disabled",
     remedy: "Enable the endpoint first. Nothing was changed.",
   },
+  webhook_endpoint_busy: {
+    status: 409,
+    title: "Webhook endpoint busy",
+    detail: "What was still to be sent when the endpoint was disabled is being cancelled",
+    remedy: "Enable the endpoint again after some seconds. Nothing was changed.",
+  },
   webhook_delivery_waiting: {
     status: 409,
     title: "Webhook delivery waiting",

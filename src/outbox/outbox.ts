@@ -1,59 +1,93 @@
 /**
- * The outbox: what is still to be told to whom, written in the batch of the change itself. After the commit the
- * queue is told; it may lose, double or reorder what it is told, for the rows decide.
+ * The outbox: the deliveries of an event, written in the batch of the change itself. After the commit the queue is
+ * given them; it may lose, double or reorder what it is given, for the rows decide.
  */
 import type { Context } from "hono";
-import type { App } from "../context";
+import type { App, Origin } from "../context";
 import { logError } from "../storage/log";
+import { raw, type Sql, sql } from "../storage/sql";
 
-/** Which event is told to which endpoint. */
+/** Which event is delivered to which endpoint. */
 export interface DeliveryId {
   readonly endpoint_id: number;
   /** The event's position, among those of the endpoint's merchant. */
   readonly position: number;
 }
 
+/** What the queue carries: a merchant's endpoints that have something to do. */
 export interface DeliveryMessage {
-  readonly deliveries: readonly DeliveryId[];
+  readonly merchant_id: number;
+  readonly endpoint_ids: readonly number[];
+}
+
+/** Whether an endpoint receives events of this type, as SQL; an endpoint without a list receives all, also new ones. */
+export const receives = (type: string): Sql =>
+  raw(
+    `(endpoint.types IS NULL OR EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = ${type}))`,
+  );
+
+/** Which events a statement makes deliveries of, and for which endpoints. */
+export interface DeliverySource {
+  /** The tables `endpoint` and `event`, joined, and what else `first` needs. */
+  readonly from: Sql;
+  /** Rows that exist while another event of the same payment goes first. */
+  readonly first: Sql;
+  /** What becomes of a delivery that there is already. */
+  readonly onConflict: Sql;
+}
+
+/**
+ * Inserts the deliveries of a source's events, to each of its endpoints that is enabled and receives their type. A
+ * delivery whose payment has an earlier event to deliver waits for that.
+ */
+export function insertDeliveriesOf({ from, first, onConflict }: DeliverySource, now: number): Sql {
+  return sql`
+  INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at)
+  SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ${now}), ${now}
+  FROM (
+    SELECT endpoint.id AS endpoint_id, event.position, EXISTS (${first}) AS waits
+    FROM ${from}
+    WHERE endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL AND ${receives("event.type")}
+  )
+  WHERE true
+  ON CONFLICT (endpoint_id, position) ${onConflict}
+  RETURNING endpoint_id, position`;
 }
 
 /**
  * The deliveries of the newest event of a payment, when this request has written it: one for each endpoint of the
- * merchant that is told of its type, and no row read or written where there is none. It waits for an earlier event
- * of the payment that the endpoint has not taken yet. Running it again does nothing. CROSS JOIN keeps the order of its
- * tables, which reads a few rows for each endpoint, however many deliveries it has.
+ * merchant that receives its type, and no row read or written where there is none. Running it again does nothing.
+ * CROSS JOIN keeps the order of its tables, which reads a few rows for each endpoint, however many deliveries it has.
  *
- * ?1 is the merchant, ?2 the request's commit id, ?3 the time.
- *
- * @param payment which payment, as SQL
+ * @param payment the payment's id, or SQL for it
  */
-export function insertDeliveries(payment: string): string {
-  return `
-  INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at)
-  SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ?3), ?3
-  FROM (
-    SELECT endpoint.id AS endpoint_id, event.position, EXISTS (
+export function insertDeliveries(
+  payment: number | Sql,
+  { merchantId, commitId, now }: Pick<Origin, "merchantId" | "commitId" | "now">,
+): Sql {
+  const from = sql`webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_enabled
+    CROSS JOIN payments ON endpoint.merchant_id = ${merchantId} AND payments.id = ${payment}
+      AND payments.merchant_id = endpoint.merchant_id
+    CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id
+      AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ${commitId}`;
+  const first = raw(`
       SELECT 1 FROM json_each(event_positions) AS place
       CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value
-      WHERE earlier.state IN ('waiting', 'pending')) AS waits
-    FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_enabled
-    CROSS JOIN payments ON payments.id = ${payment} AND payments.merchant_id = endpoint.merchant_id
-    CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id
-      AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2
-    WHERE endpoint.merchant_id = ?1 AND endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL
-    AND EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = event.type)
-  )
-  WHERE true
-  ON CONFLICT (endpoint_id, position) DO NOTHING
-  RETURNING endpoint_id, position`;
+      WHERE earlier.state IN ('waiting', 'pending')`);
+  return insertDeliveriesOf({ from, first, onConflict: raw("DO NOTHING") }, now);
 }
 
 export const isDeliveryId = (row: object): row is DeliveryId => "endpoint_id" in row && "position" in row;
 
-/** Tells the queue, after the answer. What it is not told, or loses, the sweep finds in its rows. */
+/** Has deliveries of the principal's merchant sent, after the answer. The sweep finds what the queue loses. */
 export function enqueueDeliveries(c: Context<App>, deliveries: readonly DeliveryId[]): void {
-  if (deliveries.length === 0) return;
-  const message: DeliveryMessage = { deliveries };
+  enqueueEndpoints(c, [...new Set(deliveries.map(({ endpoint_id }) => endpoint_id))]);
+}
+
+/** Has endpoints of the principal's merchant do what there is to do, after the answer. */
+export function enqueueEndpoints(c: Context<App>, endpoint_ids: readonly number[]): void {
+  if (endpoint_ids.length === 0) return;
+  const message: DeliveryMessage = { merchant_id: c.get("principal").merchantId, endpoint_ids };
   c.executionCtx.waitUntil(
     c.env.DELIVERIES.send(message).catch((error: unknown) => {
       const cause = String(error);

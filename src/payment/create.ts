@@ -3,6 +3,7 @@ import type { Origin } from "../context";
 import { type DeliveryId, insertDeliveries, isDeliveryId } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
+import { raw } from "../storage/sql";
 import { PAYMENT, type Payment } from "./find";
 import { insertEvent, newestEvent } from "./history";
 import { eventType, INITIAL_STATUS, type Status } from "./lifecycle";
@@ -50,8 +51,6 @@ const INSERT_ITS_METADATA = `
   SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
   WHERE payments.id = last_insert_rowid()`;
 
-const ENQUEUE_FIRST_DELIVERIES = insertDeliveries("last_insert_rowid()");
-
 const NO_METADATA = "{}";
 
 const FIND_BY_IDEMPOTENCY_KEY = `
@@ -85,7 +84,7 @@ export async function createPayment(
     db.prepare(INSERT_IDEMPOTENCY_KEY).bind(merchantId, key, fingerprint, now),
     db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), data, requestId, commitId, keyId, key),
     ...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),
-    db.prepare(ENQUEUE_FIRST_DELIVERIES).bind(merchantId, commitId, now),
+    insertDeliveries(raw("last_insert_rowid()"), origin),
   ];
   try {
     const { rows } = await db.batch<Payment | DeliveryId>(batch);

@@ -18,8 +18,6 @@ export type ActionResult =
   | { tag: "outdated"; version: number }
   | { tag: "key_reused" };
 
-const ENQUEUE_DELIVERIES = insertDeliveries("?4");
-
 const IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 
 const INSERT_EVENT = insertEvent("id = ? AND merchant_id = ? AND changes() = 1");
@@ -95,7 +93,7 @@ export async function applyAction(
   const change = db.prepare(sql.change).bind(...(expected ? values : values.slice(0, 4)));
   const told = [sql.eventType, sql.eventData, requestId, commitId, keyId, idempotency?.key ?? null];
   const event = db.prepare(INSERT_EVENT).bind(...told, id, merchantId);
-  const tell = db.prepare(ENQUEUE_DELIVERIES).bind(merchantId, commitId, now, id);
+  const deliveries = insertDeliveries(id, { merchantId, commitId, now });
   const after = db.prepare(PAYMENT_AFTER).bind(commitId, id, merchantId);
   const batch = idempotency
     ? [
@@ -103,10 +101,10 @@ export async function applyAction(
         change,
         event,
         db.prepare(sql.insertKey).bind(...values, idempotency.fingerprint),
-        tell,
+        deliveries,
         after,
       ]
-    : [change, event, tell, after];
+    : [change, event, deliveries, after];
 
   const { rows, attempts } = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch);
   const all = rows.flat();

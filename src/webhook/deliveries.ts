@@ -1,8 +1,10 @@
-/** The D1 statements of sending: what is due, what came of it, and what is cancelled. */
+/** The D1 statements of sending: what is due, and what came of it. */
 import type { InferSelectModel } from "drizzle-orm";
 import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries, webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
+import { raw, type Sql, sql } from "../storage/sql";
+import type { EndpointId } from "./object-name";
 import { DISABLE_AFTER_FAILING_MS, nextAttempt } from "./schedule";
 import type { AttemptResult } from "./send";
 
@@ -16,41 +18,56 @@ export interface DueDelivery
   extends Pick<DeliveryRow, "position" | "attempted" | "failures">,
     Pick<
       InferSelectModel<typeof webhookEndpoints>,
-      "merchant_id" | "url" | "secret" | "previous_secret" | "previous_secret_ends_at"
+      "url" | "secret" | "previous_secret" | "previous_secret_ends_at" | "types_changed_at"
     > {}
 
 /** The deliveries of an endpoint that are due longest; none while it is disabled. One round trip. */
-export function findDue(db: Database, endpointId: number, now: number, limit: number): Promise<DueDelivery[]> {
-  const sql = `
-  SELECT position, attempted, failures, merchant_id, url, secret, previous_secret, previous_secret_ends_at
+export function findDue(
+  db: Database,
+  { merchantId, endpointId }: EndpointId,
+  now: number,
+  limit: number,
+): Promise<DueDelivery[]> {
+  return db.all<DueDelivery>(sql`
+  SELECT position, attempted, failures, url, secret, previous_secret, previous_secret_ends_at, types_changed_at
   FROM webhook_endpoints AS endpoint
   JOIN webhook_deliveries AS due INDEXED BY webhook_deliveries_due ON due.endpoint_id = endpoint.id
-  WHERE endpoint.id = ?1 AND disabled_at IS NULL AND deleted_at IS NULL AND next_attempt_at <= ?2
-  ORDER BY next_attempt_at, position LIMIT ?3`;
-  return db.all<DueDelivery>(db.prepare(sql).bind(endpointId, now, limit));
+  WHERE endpoint.id = ${endpointId} AND endpoint.merchant_id = ${merchantId}
+  AND disabled_at IS NULL AND deleted_at IS NULL AND next_attempt_at <= ${now}
+  ORDER BY next_attempt_at, position LIMIT ${limit}`);
 }
 
-/** When the next delivery of an endpoint is due; null when none is, or it is disabled. One round trip. */
-export async function nextDue(db: Database, endpointId: number): Promise<number | null> {
-  const sql = `
-  SELECT min(next_attempt_at) AS at FROM webhook_deliveries INDEXED BY webhook_deliveries_due
-  WHERE endpoint_id = ?1 AND next_attempt_at IS NOT NULL
-  AND EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = ?1 AND disabled_at IS NULL AND deleted_at IS NULL)`;
-  const [found] = await db.all<{ at: number | null }>(db.prepare(sql).bind(endpointId));
-  return found?.at ?? null;
+/** What an endpoint has left when nothing is due. */
+export interface Outlook {
+  /** When its next delivery is due; null when none is. */
+  readonly next: number | null;
+  /** Whether it is disabled or deleted, and all that is open is to be cancelled. */
+  readonly is_closed: 0 | 1;
+  /** Set while what is open of types that it no longer receives is to be cancelled. */
+  readonly types_changed_at: number | null;
+}
+
+/** What an endpoint has left when nothing is due; null when there is no such endpoint. One round trip. */
+export async function findOutlook(db: Database, { merchantId, endpointId }: EndpointId): Promise<Outlook | null> {
+  const [found] = await db.all<Outlook>(sql`
+  SELECT (SELECT min(next_attempt_at) FROM webhook_deliveries INDEXED BY webhook_deliveries_due
+    WHERE endpoint_id = endpoint.id AND next_attempt_at IS NOT NULL) AS next,
+  disabled_at IS NOT NULL OR deleted_at IS NOT NULL AS is_closed, types_changed_at
+  FROM webhook_endpoints AS endpoint WHERE id = ${endpointId} AND merchant_id = ${merchantId}`);
+  return found ?? null;
 }
 
 /**
- * Endpoints with deliveries that have been due since before a time, and those that are not told any more and have
- * some left; in no order, so that nobody comes last each time. One round trip; it reads a few rows for each endpoint
- * that has open deliveries, however many those are.
+ * Endpoints with deliveries that have been due since before a time, or with some that are to be cancelled; in no
+ * order, so that nobody comes last each time. One round trip; it reads a few rows for each endpoint that has open
+ * deliveries, however many those are.
  */
 export function findOverdue(
   db: Database,
   before: number,
   limit: number,
-): Promise<{ endpoint_id: number; told: 0 | 1 }[]> {
-  const sql = `
+): Promise<{ endpoint_id: number; merchant_id: number }[]> {
+  return db.all(sql`
   WITH RECURSIVE open (endpoint_id) AS (
     SELECT min(endpoint_id) FROM webhook_deliveries INDEXED BY webhook_deliveries_due WHERE next_attempt_at IS NOT NULL
     UNION ALL
@@ -58,54 +75,24 @@ export function findOverdue(
       WHERE next_attempt_at IS NOT NULL AND endpoint_id > open.endpoint_id)
     FROM open WHERE open.endpoint_id IS NOT NULL
   )
-  SELECT endpoint_id, disabled_at IS NULL AND deleted_at IS NULL AS told
+  SELECT endpoint_id, merchant_id
   FROM open JOIN webhook_endpoints ON webhook_endpoints.id = endpoint_id
-  WHERE NOT told OR (SELECT min(next_attempt_at) FROM webhook_deliveries AS due
-    WHERE due.endpoint_id = open.endpoint_id AND next_attempt_at IS NOT NULL) < ?1
-  ORDER BY random() LIMIT ?2`;
-  return db.all(db.prepare(sql).bind(before, limit));
+  WHERE disabled_at IS NOT NULL OR deleted_at IS NOT NULL OR types_changed_at IS NOT NULL
+  OR (SELECT min(next_attempt_at) FROM webhook_deliveries AS due
+    WHERE due.endpoint_id = open.endpoint_id AND next_attempt_at IS NOT NULL) < ${before}
+  ORDER BY random() LIMIT ${limit}`);
 }
 
 /**
- * The payment of an event of an endpoint's merchant, for SQL: its open deliveries at the endpoint, by position. CROSS
- * JOIN keeps the order of its tables: any other would read all deliveries of the endpoint.
+ * The open deliveries, at an endpoint, of the payment that an event is of, as SQL: their positions. CROSS JOIN keeps
+ * the order of its tables: any other would read all deliveries of the endpoint.
  */
-export const OPEN_OF_PAYMENT = `
-    SELECT open.position FROM webhook_endpoints AS endpoint
-    CROSS JOIN events AS event ON event.merchant_id = endpoint.merchant_id AND event.position = ?2
+export const openOfPayment = ({ merchantId, endpointId }: EndpointId, position: number): Sql => sql`
+    SELECT open.position FROM events AS event
     CROSS JOIN payments ON payments.id = event.payment_id
     CROSS JOIN json_each(event_positions) AS place
-    CROSS JOIN webhook_deliveries AS open ON open.endpoint_id = ?1 AND open.position = place.value
-    WHERE endpoint.id = ?1 AND open.state IN ('waiting', 'pending')`;
-
-// An attempt is recorded once, however often its batch runs: it is the one after so many.
-const RECORD = `
-  UPDATE webhook_deliveries SET
-    attempts = json_insert(iif(json_array_length(attempts) < ${MAX_ATTEMPTS_KEPT}, attempts, json_remove(attempts, '$[0]')),
-      '$[#]', json(?4)),
-    attempted = attempted + 1, failures = ?5,
-    state = iif(state = 'pending', ?6, state), next_attempt_at = iif(state = 'pending', ?7, NULL)
-  WHERE endpoint_id = ?1 AND position = ?2 AND attempted = ?3`;
-
-const RELEASE_NEXT = `
-  UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ?3
-  WHERE endpoint_id = ?1 AND state = 'waiting' AND position = (SELECT min(position) FROM (${OPEN_OF_PAYMENT}))`;
-
-// What came of an attempt says nothing of another URL that the endpoint has been given since.
-const MARK_FAILING =
-  "UPDATE webhook_endpoints SET failing_since = ?2 WHERE id = ?1 AND url = ?3 AND failing_since IS NULL";
-const CLEAR_FAILING = "UPDATE webhook_endpoints SET failing_since = NULL WHERE id = ?1 AND failing_since IS NOT NULL";
-
-const DISABLE = `
-  UPDATE webhook_endpoints SET disabled_at = ?2, disabled_reason = ?3, updated_at = max(updated_at, ?2)
-  WHERE id = ?1 AND url = ?4 AND disabled_at IS NULL AND deleted_at IS NULL
-  AND (?3 = 'gone' OR failing_since <= ?2 - ${DISABLE_AFTER_FAILING_MS})`;
-
-const RECORD_DISABLING = `
-  INSERT INTO account_events
-    (merchant_id, type, subject, data, actor_merchant_id, request_id, commit_id, created_at)
-  SELECT merchant_id, 'webhook_endpoint.disabled', CAST(id AS TEXT), json_object('reason', ?2), merchant_id, ?3, ?3, ?4
-  FROM webhook_endpoints WHERE id = ?1 AND changes() = 1 RETURNING id`;
+    CROSS JOIN webhook_deliveries AS open ON open.endpoint_id = ${endpointId} AND open.position = place.value
+    WHERE event.merchant_id = ${merchantId} AND event.position = ${position} AND open.state IN ('waiting', 'pending')`;
 
 const GONE = 410;
 
@@ -124,56 +111,49 @@ function judge({ failures }: DueDelivery, { succeeded, retryAfter }: AttemptResu
  */
 export async function recordAttempt(
   db: Database,
-  endpointId: number,
+  endpoint: EndpointId,
   due: DueDelivery,
   sent: AttemptResult,
   { now, random, commitId }: { now: number; random: number; commitId: string },
 ): Promise<{ state: DeliveryState; disabled: boolean }> {
+  const { endpointId: id } = endpoint;
   const { state, failures, next } = judge(due, sent, now, random);
-  const { position, attempted } = due;
+  const { position, attempted, url } = due;
   const reason = sent.attempt.status === GONE ? "gone" : "failing";
-  const own = db
-    .prepare(RECORD)
-    .bind(endpointId, position, attempted, JSON.stringify(sent.attempt), failures, state, next);
-  const releaseNext = db.prepare(RELEASE_NEXT).bind(endpointId, position, now);
-  const { rows } = await db.batch<object>(
-    sent.succeeded
-      ? [own, releaseNext, db.prepare(CLEAR_FAILING).bind(endpointId)]
-      : [
-          own,
-          releaseNext,
-          db.prepare(MARK_FAILING).bind(endpointId, now, due.url),
-          db.prepare(DISABLE).bind(endpointId, now, reason, due.url),
-          db.prepare(RECORD_DISABLING).bind(endpointId, reason, commitId, now),
-        ],
-  );
-  return { state, disabled: !sent.succeeded && (rows.at(-1) ?? []).length > 0 };
-}
-
-/** Open deliveries that are cancelled in one step, or a few more. */
-const CANCEL_BATCH_SIZE = 500;
-
-/**
- * Cancels all open deliveries of an endpoint that is disabled or deleted; those of a payment go together. Of one that
- * is enabled again meanwhile, none. A round trip for each step.
- */
-export async function cancelOpen(db: Database, endpointId: number): Promise<number> {
-  const sql = `
-  UPDATE webhook_deliveries SET state = 'cancelled', next_attempt_at = NULL
-  WHERE endpoint_id = ?1 AND state IN ('waiting', 'pending') AND position IN (
-    SELECT place.value FROM (
-      SELECT position FROM webhook_deliveries INDEXED BY webhook_deliveries_due
-      WHERE endpoint_id = ?1 AND next_attempt_at IS NOT NULL LIMIT ${CANCEL_BATCH_SIZE}) AS chosen
-    JOIN webhook_endpoints AS endpoint
-      ON endpoint.id = ?1 AND (endpoint.disabled_at IS NOT NULL OR endpoint.deleted_at IS NOT NULL)
-    JOIN events AS event ON event.merchant_id = endpoint.merchant_id AND event.position = chosen.position
-    JOIN payments ON payments.id = event.payment_id
-    JOIN json_each(event_positions) AS place)
-  RETURNING position`;
-  let cancelled = 0;
-  for (;;) {
-    const step = await db.all(db.prepare(sql).bind(endpointId));
-    cancelled += step.length;
-    if (step.length < CANCEL_BATCH_SIZE) return cancelled;
+  // An attempt is recorded once, however often its batch runs: it is the one after so many.
+  const record = sql`
+  UPDATE webhook_deliveries SET
+    attempts = json_insert(iif(json_array_length(attempts) < ${raw(String(MAX_ATTEMPTS_KEPT))}, attempts,
+      json_remove(attempts, '$[0]')), '$[#]', json(${JSON.stringify(sent.attempt)})),
+    attempted = attempted + 1, failures = ${failures},
+    state = iif(state = 'pending', ${state}, state), next_attempt_at = iif(state = 'pending', ${next}, NULL)
+  WHERE endpoint_id = ${id} AND position = ${position} AND attempted = ${attempted}`;
+  const releaseNext = sql`
+  UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ${now}
+  WHERE endpoint_id = ${id} AND state = 'waiting'
+  AND position = (SELECT min(position) FROM (${openOfPayment(endpoint, position)}))`;
+  const clearFailing = sql`
+  UPDATE webhook_endpoints SET failing_since = NULL WHERE id = ${id} AND failing_since IS NOT NULL`;
+  if (sent.succeeded) {
+    await db.batch([record, releaseNext, clearFailing]);
+    return { state, disabled: false };
   }
+  const { rows } = await db.batch<object>([
+    record,
+    releaseNext,
+    // What came of an attempt says nothing of another URL that the endpoint has been given since.
+    sql`
+  UPDATE webhook_endpoints SET failing_since = ${now} WHERE id = ${id} AND url = ${url} AND failing_since IS NULL`,
+    sql`
+  UPDATE webhook_endpoints SET disabled_at = ${now}, disabled_reason = ${reason}, updated_at = max(updated_at, ${now})
+  WHERE id = ${id} AND url = ${url} AND disabled_at IS NULL AND deleted_at IS NULL
+  AND (${reason} = 'gone' OR failing_since <= ${now - DISABLE_AFTER_FAILING_MS})`,
+    sql`
+  INSERT INTO account_events
+    (merchant_id, type, subject, data, actor_merchant_id, request_id, commit_id, created_at)
+  SELECT merchant_id, 'webhook_endpoint.disabled', CAST(id AS TEXT), json_object('reason', ${reason}), merchant_id,
+    ${commitId}, ${commitId}, ${now}
+  FROM webhook_endpoints WHERE id = ${id} AND changes() = 1 RETURNING id`,
+  ]);
+  return { state, disabled: (rows.at(-1) ?? []).length > 0 };
 }

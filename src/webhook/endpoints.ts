@@ -4,23 +4,26 @@ import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "../account/trai
 import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { webhookEndpoints } from "../outbox/tables";
-import { EVENT_TYPES, type EventType } from "../payment/lifecycle";
+import type { EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
+import { columnsOf, join, raw, type Sql, sql } from "../storage/sql";
 import { makeSecret } from "./signature";
 
 type WebhookEndpointRow = InferSelectModel<typeof webhookEndpoints>;
 
 /** An endpoint; times in milliseconds. */
 export interface WebhookEndpoint extends Omit<WebhookEndpointRow, "types"> {
-  readonly types: readonly EventType[];
+  /** The types that it receives; null for all, also those that come later. */
+  readonly types: readonly EventType[] | null;
 }
 
-const COLUMNS: Readonly<Record<keyof WebhookEndpointRow, true>> = {
+const COLUMNS = columnsOf<WebhookEndpointRow>({
   id: true,
   merchant_id: true,
   url: true,
   types: true,
+  types_changed_at: true,
   secret: true,
   previous_secret: true,
   previous_secret_ends_at: true,
@@ -30,14 +33,13 @@ const COLUMNS: Readonly<Record<keyof WebhookEndpointRow, true>> = {
   deleted_at: true,
   created_at: true,
   updated_at: true,
-};
-const WEBHOOK_ENDPOINT_COLUMNS = Object.keys(COLUMNS).join(", ");
+});
 
 /** How many endpoints a merchant may have: each is a row more for every event. */
 export const MAX_ENDPOINTS = 20;
 
 function readRow(row: WebhookEndpointRow): WebhookEndpoint {
-  return { ...row, types: row.types === null ? EVENT_TYPES : JSON.parse(row.types) };
+  return { ...row, types: row.types === null ? null : JSON.parse(row.types) };
 }
 
 /** The secrets that sign at a time. */
@@ -50,7 +52,8 @@ export function secretsOf(
   now: number,
 ): string[] {
   const isValid = previous_secret !== null && previous_secret_ends_at !== null && now < previous_secret_ends_at;
-  return isValid ? [secret, previous_secret] : [secret];
+  // A deleted endpoint has none, and is sent nothing.
+  return [secret, isValid ? previous_secret : null].filter((each) => each !== null);
 }
 
 /** Reads an endpoint of a merchant; null when there is none, or, unless it is asked for, a deleted one. One round trip. */
@@ -60,8 +63,9 @@ export async function findWebhookEndpoint(
   id: number,
   { deleted = false }: { deleted?: boolean } = {},
 ): Promise<WebhookEndpoint | null> {
-  const sql = `SELECT ${WEBHOOK_ENDPOINT_COLUMNS} FROM webhook_endpoints WHERE id = ? AND merchant_id = ?`;
-  const [row] = await db.all<WebhookEndpointRow>(db.prepare(sql).bind(id, merchantId));
+  const [row] = await db.all<WebhookEndpointRow>(
+    sql`SELECT ${COLUMNS} FROM webhook_endpoints WHERE id = ${id} AND merchant_id = ${merchantId}`,
+  );
   return row && (deleted || row.deleted_at === null) ? readRow(row) : null;
 }
 
@@ -72,13 +76,11 @@ export async function listWebhookEndpoints(
   window: Window,
 ): Promise<Page<WebhookEndpoint>> {
   const { position, backward, limit } = window;
-  const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
-  const where = position ? `AND id ${compare} ?3` : "";
-  const sql = `
-  SELECT ${WEBHOOK_ENDPOINT_COLUMNS} FROM webhook_endpoints WHERE merchant_id = ?1 AND deleted_at IS NULL ${where}
-  ORDER BY id ${order} LIMIT ?2`;
-  const place = position ? [position.id] : [];
-  const found = await db.all<WebhookEndpointRow>(db.prepare(sql).bind(merchantId, limit + 1, ...place));
+  const filters: Sql[] = [sql`merchant_id = ${merchantId} AND deleted_at IS NULL`];
+  if (position) filters.push(backward ? sql`id > ${position.id}` : sql`id < ${position.id}`);
+  const found = await db.all<WebhookEndpointRow>(sql`
+  SELECT ${COLUMNS} FROM webhook_endpoints WHERE ${join(filters, " AND ")}
+  ORDER BY id ${backward ? raw("ASC") : raw("DESC")} LIMIT ${limit + 1}`);
   return pageOf(window, found.map(readRow), ({ id, created_at }) => ({ at: created_at, id }));
 }
 
@@ -97,7 +99,8 @@ function toCreatedSecret(changed: ChangeResult, secret: string): CreatedSecret {
 
 export interface NewWebhookEndpoint {
   readonly url: string;
-  readonly types: readonly EventType[];
+  /** null for all, also those that come later. */
+  readonly types: readonly EventType[] | null;
 }
 
 /** Creates an endpoint; `unchanged` when the merchant has as many as it may. One round trip. */
@@ -115,7 +118,7 @@ export async function createWebhookEndpoint(
   INSERT INTO webhook_endpoints (merchant_id, url, types, secret, created_at, updated_at)
   SELECT ?2, ?4, ?5, ?6, ?7, ?7 WHERE ${NOT_YET_APPLIED}
   AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ?2 AND deleted_at IS NULL) < ${MAX_ENDPOINTS}`,
-      values: [url, JSON.stringify(types), secret, origin.now],
+      values: [url, types && JSON.stringify(types), secret, origin.now],
     },
     subject: { sql: `${SUBJECT} last_insert_rowid()`, values: [] },
     data: { url, types },
@@ -125,7 +128,7 @@ export async function createWebhookEndpoint(
 
 export interface WebhookEndpointChange {
   readonly url?: string | undefined;
-  readonly types?: readonly EventType[] | undefined;
+  readonly types?: readonly EventType[] | null | undefined;
   readonly enabled?: boolean | undefined;
 }
 
@@ -136,30 +139,40 @@ export function updateWebhookEndpoint(
   id: number,
   { url, types, enabled }: WebhookEndpointChange,
 ): Promise<ChangeResult> {
-  const wanted = types ? JSON.stringify(types) : null;
   return applyChange(db, origin, null, {
     type: "webhook_endpoint.updated",
     first: {
       sql: `
-  UPDATE webhook_endpoints SET url = coalesce(?5, url), types = coalesce(?6, types), updated_at = max(updated_at, ?8),
+  UPDATE webhook_endpoints SET url = coalesce(?5, url), updated_at = max(updated_at, ?8), types = iif(?9, ?6, types),
+    types_changed_at = iif(?9 AND types IS NOT ?6, max(coalesce(types_changed_at, 0) + 1, ?8), types_changed_at),
     disabled_at = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, ?8) ELSE disabled_at END,
     disabled_reason = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_reason, 'requested') ELSE disabled_reason END,
     failing_since = iif((?7 = 1 AND disabled_at IS NOT NULL) OR url <> coalesce(?5, url), NULL, failing_since)
   WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}
-  AND (url IS NOT coalesce(?5, url) OR types IS NOT coalesce(?6, types) OR (disabled_at IS NULL) IS NOT coalesce(?7, disabled_at IS NULL))`,
-      values: [id, url ?? null, wanted, enabled === undefined ? null : Number(enabled), origin.now],
+  AND (url IS NOT coalesce(?5, url) OR (?9 AND types IS NOT ?6) OR (disabled_at IS NULL) IS NOT coalesce(?7, disabled_at IS NULL))`,
+      values: [
+        id,
+        url ?? null,
+        types ? JSON.stringify(types) : null,
+        enabled === undefined ? null : Number(enabled),
+        origin.now,
+        Number(types !== undefined),
+      ],
     },
     subject: { sql: `${SUBJECT} ?10`, values: [id] },
     data: { url, types, enabled },
   });
 }
 
-/** Deletes an endpoint; `unchanged` when there is none. Its deliveries stay. One round trip. */
+/** Deletes an endpoint and wipes its secrets; `unchanged` when there is none. Its deliveries stay. One round trip. */
 export function deleteWebhookEndpoint(db: Database, origin: Origin, id: number): Promise<ChangeResult> {
   return applyChange(db, origin, null, {
     type: "webhook_endpoint.deleted",
     first: {
-      sql: `UPDATE webhook_endpoints SET deleted_at = ?5, updated_at = max(updated_at, ?5) WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}`,
+      sql: `
+  UPDATE webhook_endpoints SET deleted_at = ?5, updated_at = max(updated_at, ?5),
+    secret = NULL, previous_secret = NULL, previous_secret_ends_at = NULL
+  WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}`,
       values: [id, origin.now],
     },
     subject: { sql: `${SUBJECT} ?10`, values: [id] },
@@ -183,8 +196,8 @@ export async function rollSecret(
     type: "webhook_endpoint.rolled",
     first: {
       sql: `
-  UPDATE webhook_endpoints SET secret = ?5, previous_secret = secret, previous_secret_ends_at = ?6,
-    updated_at = max(updated_at, ?7)
+  UPDATE webhook_endpoints SET secret = ?5, previous_secret = iif(?6 > ?7, secret, NULL),
+    previous_secret_ends_at = iif(?6 > ?7, ?6, NULL), updated_at = max(updated_at, ?7)
   WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}`,
       values: [id, secret, end, origin.now],
     },
@@ -192,4 +205,12 @@ export async function rollSecret(
     data: { previous_secret_ends_at: end },
   });
   return toCreatedSecret(changed, secret);
+}
+
+/** Wipes the secrets whose time after a roll has ended; how many. One round trip. */
+export async function wipeEndedSecrets(db: Database, now: number): Promise<number> {
+  const wiped = await db.all(sql`
+  UPDATE webhook_endpoints INDEXED BY webhook_endpoints_rolled SET previous_secret = NULL, previous_secret_ends_at = NULL
+  WHERE previous_secret_ends_at <= ${now} RETURNING id`);
+  return wiped.length;
 }

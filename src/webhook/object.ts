@@ -3,9 +3,13 @@ import { findEventsAt } from "../payment/history";
 import { toEventResponse } from "../payment/response";
 import { Database } from "../storage/database";
 import { logError, logInfo } from "../storage/log";
-import { cancelOpen, type DueDelivery, findDue, nextDue, recordAttempt } from "./deliveries";
+import { type CancelResult, cancelAll, cancelUnwanted, type Walk, walkOf } from "./cancelling";
+import { type DueDelivery, findDue, findOutlook, recordAttempt } from "./deliveries";
 import { secretsOf } from "./endpoints";
+import { type EndpointId, readObjectName } from "./object-name";
 import { send } from "./send";
+import { Signal } from "./signal";
+import { allowsLoopback } from "./url";
 
 /**
  * Deliveries of one endpoint on their way at once. Of one invocation, the runtime lets six connections wait for an
@@ -15,51 +19,71 @@ export const MAX_CONCURRENT_DELIVERIES = 5;
 /** How long one run goes on, in milliseconds; another takes over from it, before the runtime would end it. */
 const MAX_RUN_MS = 10 * 60_000;
 /**
- * Deliveries that one run begins; another takes over from it. An invocation may ask D1 for 1,000 statements, and each
- * delivery takes up to eight.
+ * What one run does at most; another takes over from it. An invocation may ask D1 for 1,000 statements. A delivery
+ * takes up to six of them, a look for what is due one, and a step of cancelling four.
  */
 export const MAX_DELIVERIES_PER_RUN = 100;
+const MAX_LOOKS_PER_RUN = 250;
+const MAX_CANCEL_STEPS_PER_RUN = 25;
 /** While something is on its way, how long not to look for what has become due, in milliseconds. */
 const POLL_INTERVAL_MS = 1_000;
-/** How long to leave D1 alone when it is out of reach, in milliseconds. */
+/** How long nothing is sent, and D1 is left alone, when it was out of reach, in milliseconds. */
 const OUTAGE_PAUSE_MS = 30_000;
+/** Where the object keeps until when it pauses: it may be evicted meanwhile. */
+const PAUSED_UNTIL = "paused_until";
 
 /**
- * One endpoint's line: the object named by the endpoint's id sends what is due to it, and nobody else's deliveries
- * wait for that. What is due is in D1 alone; the object keeps an alarm, so that a run that breaks off begins again.
+ * One endpoint's line: the object sends what is due to its endpoint, and nobody else's deliveries wait for that. What
+ * is due is in D1 alone; the object keeps an alarm, so that a run that breaks off begins again. `object-name.ts` says
+ * how it is named.
  */
 export class WebhookEndpointObject extends DurableObject<Env> {
+  readonly #due = new Signal((milliseconds, signal) => scheduler.wait(milliseconds, { signal }));
   #isRunning = false;
-  /** Whether something has become due that the run has not looked for yet. */
-  #isWoken = false;
-  /** Has the run look again for what is due. */
-  #look: () => void = () => {};
+  #walk: Walk | null = null;
 
-  /** Something is due, or will be. Safe to call at any time, any number of times. */
+  /**
+   * Something is due, or will be. Safe to call at any time, any number of times: a call sets the alarm at most once,
+   * and shortens no pause.
+   */
   async wake(): Promise<void> {
-    // A run that is told looks again, and should it break off, the runtime repeats its alarm.
-    this.#isWoken = true;
-    this.#look();
-    if (!this.#isRunning) await this.ctx.storage.setAlarm(Date.now());
+    // A run looks again by itself, and should it break off, the runtime repeats its alarm.
+    this.#due.notify();
+    if (this.#isRunning) return;
+    const at = (await this.#pausedUntil()) ?? Date.now();
+    const alarm = await this.ctx.storage.getAlarm();
+    if (alarm === null || alarm > at) await this.ctx.storage.setAlarm(at);
   }
 
   override async alarm(): Promise<void> {
+    const paused = await this.#pausedUntil();
+    if (paused !== null) return this.ctx.storage.setAlarm(paused);
     this.#isRunning = true;
+    const endpoint = readObjectName(this.ctx.id.name);
     let next: number | null;
     try {
-      next = await this.#run(Number(this.ctx.id.name));
+      next = await this.#run(endpoint);
+      if (this.#due.isNotified) next = Date.now();
     } catch (error) {
-      logError({ message: "deliveries broke off", endpoint_id: this.ctx.id.name, cause: String(error) });
+      logError({ message: "deliveries broke off", ...fieldsOf(endpoint), cause: String(error) });
       next = Date.now() + OUTAGE_PAUSE_MS;
+      await this.ctx.storage.put(PAUSED_UNTIL, next);
     } finally {
       this.#isRunning = false;
     }
-    if (this.#isWoken) next = Date.now();
     if (next !== null) await this.ctx.storage.setAlarm(next);
   }
 
+  /** Until when nothing is to be sent after an outage; null when something may be. */
+  async #pausedUntil(): Promise<number | null> {
+    const until = await this.ctx.storage.get<number>(PAUSED_UNTIL);
+    const left = until === undefined ? 0 : until - Date.now();
+    // A pause is no longer than it was meant to be, whatever the clock said when it began.
+    return until !== undefined && left > 0 && left <= OUTAGE_PAUSE_MS ? until : null;
+  }
+
   /** Sends all that is due; when something will be again, or null. */
-  async #run(endpointId: number): Promise<number | null> {
+  async #run(endpoint: EndpointId): Promise<number | null> {
     const db = new Database(this.env.DB);
     const end = Date.now() + MAX_RUN_MS;
     const onTheirWay = new Map<number, Promise<void>>();
@@ -67,30 +91,32 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     // What was sent and could not be recorded is due still: to go on would be to send it again and again.
     const unrecorded: unknown[] = [];
     try {
-      while (Date.now() < end && begun < MAX_DELIVERIES_PER_RUN && unrecorded.length === 0) {
-        this.#isWoken = false;
-        const told = new Promise<void>((resolve) => {
-          this.#look = resolve;
-        });
+      for (let looks = 0; looks < MAX_LOOKS_PER_RUN && begun < MAX_DELIVERIES_PER_RUN; looks++) {
+        if (Date.now() >= end || unrecorded.length > 0) break;
+        this.#due.clear();
         // What comes back while D1 is asked may be found as it was before: it is not sent again for that.
         const away = new Set(onTheirWay.keys());
-        const due = await findDue(db, endpointId, Date.now(), MAX_CONCURRENT_DELIVERIES);
+        const due = await findDue(db, endpoint, Date.now(), MAX_CONCURRENT_DELIVERIES);
+        const changedAt = due[0]?.types_changed_at ?? null;
+        // What is due may be of a type that the endpoint no longer receives.
+        if (changedAt !== null && !(await this.#cancelUnwanted(db, endpoint, changedAt))) break;
+        if (changedAt !== null) continue;
         const fresh = due
           .filter(({ position }) => !away.has(position))
           .slice(0, MAX_CONCURRENT_DELIVERIES - onTheirWay.size);
-        for (const delivery of await withBodies(db, fresh)) {
+        for (const delivery of await withBodies(db, endpoint, fresh)) {
           const { position } = delivery.due;
-          const done = this.#deliver(db, endpointId, delivery)
+          const done = this.#deliver(db, endpoint, delivery)
             .catch((error: unknown) => void unrecorded.push(error))
             .finally(() => {
               onTheirWay.delete(position);
-              this.#look();
+              this.#due.notify();
             });
           onTheirWay.set(position, done);
           begun++;
         }
-        if (onTheirWay.size === 0) return await nextDue(db, endpointId);
-        await atMost(POLL_INTERVAL_MS, told);
+        if (onTheirWay.size === 0 && !this.#due.isNotified) return await this.#rest(db, endpoint);
+        await this.#due.wait(POLL_INTERVAL_MS);
       }
     } finally {
       // Also when D1 is out of reach: another run would send again what is still on its way.
@@ -100,20 +126,42 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     return Date.now();
   }
 
-  async #deliver(db: Database, endpointId: number, { due, id, body }: Outgoing): Promise<void> {
+  /** When nothing is due: cancels what is to be cancelled; when to go on, or null. */
+  async #rest(db: Database, endpoint: EndpointId): Promise<number | null> {
+    const outlook = await findOutlook(db, endpoint);
+    if (outlook === null) return null;
+    if (outlook.is_closed) {
+      const result = await cancelAll(db, endpoint, MAX_CANCEL_STEPS_PER_RUN);
+      logCancelled(endpoint, result);
+      return result.finished ? null : Date.now();
+    }
+    if (outlook.types_changed_at === null) return outlook.next;
+    await this.#cancelUnwanted(db, endpoint, outlook.types_changed_at);
+    return Date.now();
+  }
+
+  /** Goes on with cancelling what is of types that the endpoint no longer receives; whether nothing is left of it. */
+  async #cancelUnwanted(db: Database, endpoint: EndpointId, changedAt: number): Promise<boolean> {
+    const begin = this.#walk?.types_changed_at === changedAt ? this.#walk : walkOf(changedAt);
+    const result = await cancelUnwanted(db, endpoint, begin, MAX_CANCEL_STEPS_PER_RUN, Date.now());
+    logCancelled(endpoint, result);
+    this.#walk = result.finished ? null : result.walk;
+    return result.finished;
+  }
+
+  async #deliver(db: Database, endpoint: EndpointId, { due, id, body }: Outgoing): Promise<void> {
     const target = {
       url: due.url,
       secrets: secretsOf(due, Date.now()),
-      allowLoopback: this.env.AUTH_MODE === "open",
+      allowLoopback: allowsLoopback(this.env),
     };
     const sent = await send(target, { id, body });
     const commit = { now: Date.now(), random: Math.random(), commitId: crypto.randomUUID() };
-    const { state, disabled } = await recordAttempt(db, endpointId, due, sent, commit);
+    const { state, disabled } = await recordAttempt(db, endpoint, due, sent, commit);
     const { status, duration_ms } = sent.attempt;
     logInfo({
       message: "delivery",
-      endpoint_id: endpointId,
-      merchant_id: due.merchant_id,
+      ...fieldsOf(endpoint),
       event_id: id,
       attempt: due.attempted + 1,
       status,
@@ -121,15 +169,17 @@ export class WebhookEndpointObject extends DurableObject<Env> {
       state,
       ...(disabled && { disabled }),
     });
-    if (disabled) await cancelOpen(db, endpointId);
   }
 }
 
-/** Waits for a promise, for so many milliseconds at most; a timer that went on would keep the object in memory. */
-async function atMost(milliseconds: number, told: Promise<void>): Promise<void> {
-  const end = new AbortController();
-  await Promise.race([told, scheduler.wait(milliseconds, { signal: end.signal }).catch(() => {})]);
-  end.abort();
+/** An endpoint in the log. */
+function fieldsOf({ merchantId, endpointId }: EndpointId) {
+  return { endpoint_id: endpointId, merchant_id: merchantId };
+}
+
+function logCancelled(endpoint: EndpointId, { cancelled, finished }: CancelResult): void {
+  if (cancelled === 0) return;
+  logInfo({ message: "deliveries cancelled", ...fieldsOf(endpoint), cancelled, finished });
 }
 
 interface Outgoing {
@@ -138,12 +188,11 @@ interface Outgoing {
   readonly body: string;
 }
 
-/** The messages of deliveries: each tells its event, in the same words on every attempt. */
-async function withBodies(db: Database, due: readonly DueDelivery[]): Promise<Outgoing[]> {
-  const [first] = due;
-  if (!first) return [];
+/** The messages of deliveries: each has its event, in the same words on every attempt. */
+async function withBodies(db: Database, { merchantId }: EndpointId, due: readonly DueDelivery[]): Promise<Outgoing[]> {
+  if (due.length === 0) return [];
   const byPosition = new Map(due.map((delivery) => [delivery.position, delivery]));
-  const events = await findEventsAt(db, first.merchant_id, [...byPosition.keys()]);
+  const events = await findEventsAt(db, merchantId, [...byPosition.keys()]);
   return events.flatMap((event) => {
     const delivery = byPosition.get(event.position);
     const shown = toEventResponse(event);

@@ -1,40 +1,56 @@
 /** Sending again: the statements that make deliveries due once more, one or those of a range of time. */
-import { type DeliveryId, isDeliveryId } from "../outbox/outbox";
+import { type DeliveryId, insertDeliveriesOf, isDeliveryId, receives } from "../outbox/outbox";
 import type { Database } from "../storage/database";
-import { OPEN_OF_PAYMENT } from "./deliveries";
+import { raw, type Sql, sql } from "../storage/sql";
+import { openOfPayment } from "./deliveries";
+import type { EndpointId } from "./object-name";
 
-/** Has later events of a payment wait for an earlier one that is sent again. ?1 is the endpoint. */
-const putBack = (positions: string) => `
+/** Has later events of a payment wait for an earlier one that is sent again. */
+const putBack = (endpointId: number, positions: Sql) => sql`
   UPDATE webhook_deliveries SET state = 'waiting', next_attempt_at = NULL
-  WHERE endpoint_id = ?1 AND state = 'pending' AND position IN (${positions})`;
+  WHERE endpoint_id = ${endpointId} AND state = 'pending' AND position IN (${positions})`;
 
 /**
  * Makes a delivery due now, with all its tries, before the payment's later events that are open; not while an earlier
  * one is. One round trip.
  */
-export async function retryDelivery(db: Database, endpointId: number, position: number, now: number): Promise<boolean> {
-  const sql = `
-  UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ?3, failures = 0
-  WHERE endpoint_id = ?1 AND position = ?2 AND NOT EXISTS (SELECT 1 FROM (${OPEN_OF_PAYMENT}) WHERE position < ?2)
-  AND EXISTS (SELECT 1 FROM webhook_endpoints WHERE id = ?1 AND disabled_at IS NULL AND deleted_at IS NULL)
-  RETURNING position`;
-  const later = putBack(`
-    SELECT position FROM (${OPEN_OF_PAYMENT}) WHERE position > ?2 AND EXISTS (
-      SELECT 1 FROM webhook_deliveries WHERE endpoint_id = ?1 AND position = ?2 AND state = 'pending')`);
+export async function retryDelivery(
+  db: Database,
+  endpoint: EndpointId,
+  position: number,
+  now: number,
+): Promise<boolean> {
+  const { merchantId, endpointId } = endpoint;
+  const open = openOfPayment(endpoint, position);
   const { rows } = await db.batch<object>([
-    db.prepare(sql).bind(endpointId, position, now),
-    db.prepare(later).bind(endpointId, position),
+    sql`
+  UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ${now}, failures = 0
+  WHERE endpoint_id = ${endpointId} AND position = ${position}
+  AND NOT EXISTS (SELECT 1 FROM (${open}) WHERE position < ${position})
+  AND EXISTS (SELECT 1 FROM webhook_endpoints
+    WHERE id = ${endpointId} AND merchant_id = ${merchantId} AND disabled_at IS NULL AND deleted_at IS NULL)
+  RETURNING position`,
+    putBack(
+      endpointId,
+      sql`
+    SELECT position FROM (${open}) WHERE position > ${position} AND EXISTS (
+      SELECT 1 FROM webhook_deliveries
+      WHERE endpoint_id = ${endpointId} AND position = ${position} AND state = 'pending')`,
+    ),
   ]);
   return (rows[0] ?? []).length > 0;
 }
 
-/** The position of a merchant's first event that is not before a time, or of the next one: found by halving. */
-const firstFrom = (time: string) => {
-  const middle = "(low + high) / 2";
-  const isBefore = `(SELECT created_at FROM events WHERE merchant_id = ?2 AND position = ${middle}) < ${time}`;
-  return `(
+/**
+ * The position of a merchant's first event that is not before a time, or of the next one, as SQL: found by halving,
+ * since the times of a merchant's events never fall.
+ */
+export const firstFrom = (merchantId: number, time: number): Sql => {
+  const middle = raw("(low + high) / 2");
+  const isBefore = sql`(SELECT created_at FROM events WHERE merchant_id = ${merchantId} AND position = ${middle}) < ${time}`;
+  return sql`(
     WITH RECURSIVE halving (low, high) AS (
-      SELECT 1, 1 + coalesce((SELECT max(position) FROM events WHERE merchant_id = ?2), 0)
+      SELECT 1, 1 + coalesce((SELECT max(position) FROM events WHERE merchant_id = ${merchantId}), 0)
       UNION ALL
       SELECT iif(${isBefore}, ${middle} + 1, low), iif(${isBefore}, high, ${middle}) FROM halving WHERE low < high
     ) SELECT low FROM halving WHERE low >= high)`;
@@ -60,47 +76,41 @@ export interface Range {
  */
 export async function replayRange(
   db: Database,
-  merchantId: number,
-  endpointId: number,
+  { merchantId, endpointId }: EndpointId,
   { from, to, after }: Range,
   now: number,
 ): Promise<{ replayed: DeliveryId[]; end: number | null }> {
-  const range = `
-  SELECT max(first, ?3 + 1) AS first, min(beyond, max(first, ?3 + 1) + ${MAX_EVENTS_PER_REPLAY}) AS last, beyond
-  FROM (SELECT ${firstFrom("?4")} AS first, ${firstFrom("?5")} AS beyond)`;
-  const sql = `
-  INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at)
-  SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ?6), ?6
-  FROM (
-    SELECT endpoint.id AS endpoint_id, event.position, EXISTS (
+  const first = sql`max(first, ${after + 1})`;
+  const range = sql`
+  SELECT ${first} AS first, min(beyond, ${first} + ${MAX_EVENTS_PER_REPLAY}) AS last, beyond
+  FROM (SELECT ${firstFrom(merchantId, from)} AS first, ${firstFrom(merchantId, to)} AS beyond)`;
+  const eventsOfRange = sql`
+    CROSS JOIN events AS event ON event.merchant_id = ${merchantId}
+      AND event.position >= range.first AND event.position < range.last
+    CROSS JOIN payments ON payments.id = event.payment_id`;
+  const source = {
+    from: sql`(${range}) AS range
+    CROSS JOIN webhook_endpoints AS endpoint ON endpoint.id = ${endpointId} AND endpoint.merchant_id = ${merchantId}
+    ${eventsOfRange}`,
+    first: sql`
       SELECT 1 FROM json_each(event_positions) AS place
-      CROSS JOIN events AS earlier ON earlier.merchant_id = ?2 AND earlier.position = place.value
-      LEFT JOIN webhook_deliveries AS open ON open.endpoint_id = ?1 AND open.position = place.value
-      WHERE place.value < event.position AND (open.state IN ('waiting', 'pending') OR (place.value >= range.first
-        AND EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = earlier.type)))) AS waits
-    FROM (${range}) AS range
-    CROSS JOIN webhook_endpoints AS endpoint ON endpoint.id = ?1 AND endpoint.merchant_id = ?2
-    CROSS JOIN events AS event ON event.merchant_id = ?2 AND event.position >= range.first AND event.position < range.last
-    CROSS JOIN payments ON payments.id = event.payment_id
-    WHERE endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL
-    AND EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = event.type)
-  )
-  WHERE true
-  ON CONFLICT (endpoint_id, position) DO UPDATE SET state = excluded.state, next_attempt_at = excluded.next_attempt_at,
-    failures = 0 WHERE webhook_deliveries.state NOT IN ('waiting', 'pending')
-  RETURNING endpoint_id, position`;
-  const later = putBack(`
-    SELECT place.value FROM (${range}) AS range
-    CROSS JOIN events AS event ON event.merchant_id = ?2 AND event.position >= range.first AND event.position < range.last
-    CROSS JOIN payments ON payments.id = event.payment_id
+      CROSS JOIN events AS earlier ON earlier.merchant_id = ${merchantId} AND earlier.position = place.value
+      LEFT JOIN webhook_deliveries AS open ON open.endpoint_id = endpoint.id AND open.position = place.value
+      WHERE place.value < event.position AND (open.state IN ('waiting', 'pending')
+        OR (place.value >= range.first AND ${receives("earlier.type")}))`,
+    onConflict: raw(`DO UPDATE SET state = excluded.state, next_attempt_at = excluded.next_attempt_at, failures = 0
+    WHERE webhook_deliveries.state NOT IN ('waiting', 'pending')`),
+  };
+  const later = sql`
+    SELECT place.value FROM (${range}) AS range ${eventsOfRange}
     CROSS JOIN json_each(event_positions) AS place
     WHERE EXISTS (SELECT 1 FROM json_each(event_positions) AS before
-      CROSS JOIN webhook_deliveries AS open ON open.endpoint_id = ?1 AND open.position = before.value
-      WHERE before.value < place.value AND open.state IN ('waiting', 'pending'))`);
+      CROSS JOIN webhook_deliveries AS open ON open.endpoint_id = ${endpointId} AND open.position = before.value
+      WHERE before.value < place.value AND open.state IN ('waiting', 'pending'))`;
   const { rows } = await db.batch<DeliveryId | { last: number; beyond: number }>([
-    db.prepare(sql).bind(endpointId, merchantId, after, from, to, now),
-    db.prepare(later).bind(endpointId, merchantId, after, from, to),
-    db.prepare(range).bind(endpointId, merchantId, after, from, to),
+    insertDeliveriesOf(source, now),
+    putBack(endpointId, later),
+    range,
   ]);
   const ends = rows[2]?.find((row) => "beyond" in row);
   const replayed = (rows[0] ?? []).filter(isDeliveryId);

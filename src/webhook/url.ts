@@ -22,6 +22,11 @@ export interface UrlRules {
   readonly ownHost?: string | undefined;
 }
 
+/** Open mode answers this machine alone, and may send to it; no deployment that others reach can. */
+export function allowsLoopback({ AUTH_MODE }: { readonly AUTH_MODE: string }): boolean {
+  return AUTH_MODE === "open";
+}
+
 /**
  * Reads the URL of a webhook endpoint, and judges it as a browser would understand it: so decimal and octal
  * addresses, full-width digits and upper case are what they mean.

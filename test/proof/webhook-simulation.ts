@@ -57,6 +57,8 @@ export interface WebhookRun {
 
 interface Host {
   alarmAt: number | null;
+  /** What the object has stored, which outlives its instances. */
+  readonly stored: Map<string, unknown>;
   isRunning: boolean;
   instances: { object: WebhookEndpointObject; killed: boolean; kill: () => void }[];
 }
@@ -130,7 +132,7 @@ class WebhookPlatform {
   }
 
   #host(name: string): Host {
-    const host = this.#hosts.get(name) ?? { alarmAt: null, isRunning: false, instances: [] };
+    const host = this.#hosts.get(name) ?? { alarmAt: null, stored: new Map(), isRunning: false, instances: [] };
     this.#hosts.set(name, host);
     return host;
   }
@@ -161,7 +163,14 @@ class WebhookPlatform {
       if (instance.killed) return NEVER;
       this.#setAlarm(name, at);
     };
-    const state = { id: { name }, storage: { setAlarm } } as unknown as DurableObjectState;
+    const host = this.#host(name);
+    const storage = {
+      setAlarm,
+      getAlarm: () => alive(async () => host.alarmAt),
+      get: (key: string) => alive(async () => host.stored.get(key)),
+      put: (key: string, value: unknown) => alive(async () => void host.stored.set(key, value)),
+    };
+    const state = { id: { name }, storage } as unknown as DurableObjectState;
     instance.object = new WebhookEndpointObject(state, { ...this.env, DB: db } as unknown as Env);
     instance.kill = () => {
       instance.killed = true;

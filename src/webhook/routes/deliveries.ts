@@ -8,7 +8,7 @@ import { choiceOf, isTime, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single, TIME_M
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
-import { enqueueDeliveries } from "../../outbox/outbox";
+import { enqueueDeliveries, enqueueEndpoints } from "../../outbox/outbox";
 import { DELIVERY_STATE_NAMES } from "../../outbox/states";
 import { EVENT_ID_MESSAGE, EventFilters, EventPath } from "../../payment/routes/event-schemas";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
@@ -106,10 +106,11 @@ registerRoute(webhookDeliveries, retry, async (c, { params: { endpoint_id, event
   const delivery = await read();
   if (!delivery) return problem(c, "webhook_delivery_not_found");
   const { position } = delivery;
-  if (!(await retryDelivery(c.get("db"), target.id, position, Date.now()))) {
+  const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
+  if (!(await retryDelivery(c.get("db"), endpoint, position, Date.now()))) {
     return problem(c, "webhook_delivery_waiting");
   }
-  enqueueDeliveries(c, [{ endpoint_id, position }]);
+  enqueueEndpoints(c, [endpoint_id]);
   return json(c, 200, toDeliveryResponse((await read()) ?? delivery));
 });
 
@@ -169,10 +170,9 @@ const replay = createRoute({
 registerRoute(webhookDeliveries, replay, async (c, { params, body: { from, to, cursor: after = 0 } }) => {
   const target = await findEnabledEndpoint(c, params.endpoint_id);
   if (target instanceof Response) return target;
-  const { merchant_id, id } = target;
-  const { replayed, end } = await replayRange(c.get("db"), merchant_id, id, { from, to, after }, Date.now());
-  // One will do: whoever is woken looks for all that is due.
-  enqueueDeliveries(c, replayed.slice(0, 1));
+  const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
+  const { replayed, end } = await replayRange(c.get("db"), endpoint, { from, to, after }, Date.now());
+  enqueueDeliveries(c, replayed);
   return json(c, 200, {
     delivery_count: replayed.length,
     has_more: end !== null,

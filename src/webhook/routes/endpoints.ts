@@ -8,8 +8,9 @@ import { INVALID_IDEMPOTENCY_KEY, idempotencyKeyHeader, REPLAY, readIdempotency 
 import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { created, ok, page, replayed } from "../../http/responses";
+import { enqueueEndpoints } from "../../outbox/outbox";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
-import { cancelOpen } from "../deliveries";
+import { cancelAll, cancelUnwanted, walkOf } from "../cancelling";
 import {
   type CreatedSecret,
   createWebhookEndpoint,
@@ -18,17 +19,15 @@ import {
   listWebhookEndpoints,
   MAX_ENDPOINTS,
   rollSecret,
-  secretsOf,
   updateWebhookEndpoint,
+  type WebhookEndpoint,
 } from "../endpoints";
-import { send } from "../send";
-import { readUrl } from "../url";
-import { TEST_TYPE } from "./messages";
+
+import { allowsLoopback, readUrl } from "../url";
 import {
+  chosenTypes,
   INVALID_ENDPOINT_ID,
   NewWebhookEndpointSchema,
-  TestSchema,
-  toAttemptResponse,
   toWebhookEndpointResponse,
   WebhookEndpointChanges,
   WebhookEndpointPath,
@@ -70,9 +69,10 @@ const create = createRoute({
   problemExamples: { ...INVALID_IDEMPOTENCY_KEY, ...NOT_HTTPS },
 });
 
-registerRoute(webhookEndpoints, create, async (c, { body: { url: text, types } }) => {
-  const url = validateUrl(c, text);
+registerRoute(webhookEndpoints, create, async (c, { body }) => {
+  const url = validateUrl(c, body.url);
   if (url instanceof Response) return url;
+  const types = chosenTypes(body) ?? null;
   const idempotency = await readIdempotency(c, "create_webhook_endpoint", null, { url, types });
   if (idempotency instanceof Response) return idempotency;
   const made = await createWebhookEndpoint(c.get("db"), originOf(c), idempotency, { url, types });
@@ -123,8 +123,9 @@ const update = createRoute({
   operationId: "updateWebhookEndpoint",
   summary: "Change a webhook endpoint",
   description:
-    "Changes the fields that are given. While an endpoint is disabled nothing is sent to it: what was still to be sent " +
-    "is cancelled, and what happens meanwhile is not sent later. Replay that time once it is enabled again.",
+    "Changes the fields that are given. What was still to be sent of types that the endpoint no longer receives is " +
+    "cancelled. While an endpoint is disabled nothing is sent to it: what was still to be sent is cancelled, and what " +
+    "happens meanwhile is not sent later. Replay that time once it is enabled again.",
   ...TAGS,
   request: {
     params: WebhookEndpointPath,
@@ -133,7 +134,7 @@ const update = createRoute({
   responses: {
     200: ok(WebhookEndpointSchema, { description: "The endpoint as it is now" }),
   },
-  problems: ["webhook_endpoint_not_found"],
+  problems: ["webhook_endpoint_not_found", "webhook_endpoint_busy"],
   problemExamples: NOT_HTTPS,
 });
 
@@ -141,14 +142,44 @@ registerRoute(webhookEndpoints, update, async (c, { params: { endpoint_id: id },
   const url = body.url === undefined ? undefined : validateUrl(c, body.url);
   if (url instanceof Response) return url;
   const { merchantId } = c.get("principal");
+  const endpoint = { merchantId, endpointId: id };
   const existing = await findWebhookEndpoint(c.get("db"), merchantId, id);
   if (!existing) return problem(c, "webhook_endpoint_not_found");
   // What was open when it was disabled is cancelled to the last, before it may be sent to again.
-  if (body.enabled && existing.disabled_at !== null) await cancelOpen(c.get("db"), id);
-  await updateWebhookEndpoint(c.get("db"), originOf(c), id, { ...body, url });
-  if (body.enabled === false) await cancelOpen(c.get("db"), id);
-  return answerWebhookEndpoint(c, id);
+  if (body.enabled && existing.disabled_at !== null) {
+    const { finished } = await cancelAll(c.get("db"), endpoint, MAX_CANCEL_STEPS_BEFORE_ENABLING);
+    if (!finished) {
+      enqueueEndpoints(c, [id]);
+      return problem(c, "webhook_endpoint_busy", { headers: { "Retry-After": "10" } });
+    }
+  }
+  await updateWebhookEndpoint(c.get("db"), originOf(c), id, {
+    url,
+    types: chosenTypes(body),
+    enabled: body.enabled,
+  });
+  const updated = await findWebhookEndpoint(c.get("db"), merchantId, id);
+  if (!updated) return problem(c, "webhook_endpoint_not_found");
+  await cancelFirstStep(c, updated);
+  return json(c, 200, toWebhookEndpointResponse(updated, Date.now()));
 });
+
+/** Steps that a request takes at most, before it enables an endpoint: some tenths of a second of D1. */
+const MAX_CANCEL_STEPS_BEFORE_ENABLING = 10;
+
+/** Cancels what is open and no longer to be sent, in one step; the endpoint's object goes on with what is left. */
+async function cancelFirstStep(c: Context<App>, endpoint: WebhookEndpoint): Promise<void> {
+  const { merchant_id: merchantId, id: endpointId, types_changed_at: changedAt } = endpoint;
+  const names = { merchantId, endpointId };
+  if (endpoint.disabled_at !== null || endpoint.deleted_at !== null) {
+    const { finished } = await cancelAll(c.get("db"), names, 1);
+    if (!finished) enqueueEndpoints(c, [endpointId]);
+  } else if (changedAt !== null) {
+    await cancelUnwanted(c.get("db"), names, walkOf(changedAt), 1, Date.now());
+    // What waited behind a cancelled delivery is due now.
+    enqueueEndpoints(c, [endpointId]);
+  }
+}
 
 const remove = createRoute({
   method: "delete",
@@ -169,7 +200,8 @@ const remove = createRoute({
 registerRoute(webhookEndpoints, remove, async (c, { params: { endpoint_id: id } }) => {
   const { tag } = await deleteWebhookEndpoint(c.get("db"), originOf(c), id);
   if (tag === "unchanged") return problem(c, "webhook_endpoint_not_found");
-  await cancelOpen(c.get("db"), id);
+  const deleted = await findWebhookEndpoint(c.get("db"), c.get("principal").merchantId, id, { deleted: true });
+  if (deleted) await cancelFirstStep(c, deleted);
   return answer(c, 204, null);
 });
 
@@ -212,47 +244,10 @@ registerRoute(webhookEndpoints, roll, async (c, { params: { endpoint_id: id }, b
   return made.tag === "unchanged" ? problem(c, "webhook_endpoint_not_found") : answerCreated(c, made);
 });
 
-const test = createRoute({
-  method: "post",
-  path: "/api/v1/webhook-endpoints/{endpoint_id}/test",
-  operationId: "testWebhookEndpoint",
-  summary: "Send a test event",
-  description:
-    "Sends one event of the type `webhook_endpoint.test` and waits for what comes of it, up to 15 seconds. It is sent " +
-    "once, also to an endpoint that is disabled, and is no part of the log. Takes no body.",
-  ...TAGS,
-  request: { params: WebhookEndpointPath },
-  responses: {
-    200: ok(TestSchema, { description: "What came of it" }),
-  },
-  problems: ["webhook_endpoint_not_found"],
-  problemExamples: INVALID_ENDPOINT_ID,
-});
-
-registerRoute(webhookEndpoints, test, async (c, { params: { endpoint_id: id } }) => {
-  const found = await findWebhookEndpoint(c.get("db"), c.get("principal").merchantId, id);
-  if (!found) return problem(c, "webhook_endpoint_not_found");
-  const now = Date.now();
-  const event = {
-    id: `evt_test_${crypto.randomUUID()}`,
-    type: TEST_TYPE,
-    timestamp: new Date(now).toISOString(),
-    data: { webhook_endpoint_id: id },
-  };
-  const target = { url: found.url, secrets: secretsOf(found, now), allowLoopback: allowsLoopback(c) };
-  const { succeeded, attempt } = await send(target, { id: event.id, body: JSON.stringify(event) });
-  return json(c, 200, { event_id: event.id, succeeded, ...toAttemptResponse(attempt) });
-});
-
-/** Open mode answers this machine alone, and may tell it; no deployment that others reach can. */
-function allowsLoopback(c: Context<App>): boolean {
-  return c.env.AUTH_MODE === "open";
-}
-
-/** The URL in its normal spelling, or the refusal of one that may not be told. */
+/** The URL in its normal spelling, or the refusal of one that may not be sent to. */
 function validateUrl(c: Context<App>, text: string): string | Response {
-  const ownHost = allowsLoopback(c) ? undefined : new URL(c.req.url).hostname;
-  const read = readUrl(text, { allowLoopback: allowsLoopback(c), ownHost });
+  const ownHost = allowsLoopback(c.env) ? undefined : new URL(c.req.url).hostname;
+  const read = readUrl(text, { allowLoopback: allowsLoopback(c.env), ownHost });
   if (read.ok) return read.url;
   return problem(c, "validation_failed", { errors: [{ detail: read.detail, pointer: "#/url" }] });
 }

@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { integerParameter, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, POSITIVE_INTEGER_MESSAGE } from "../../http/fields";
 import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
-import { EVENT_TYPES } from "../../payment/lifecycle";
+import { EVENT_TYPES, type EventType } from "../../payment/lifecycle";
 import { eventId } from "../../payment/response";
 import { MAX_ATTEMPTS_KEPT } from "../deliveries";
 import type { Delivery } from "../delivery-log";
@@ -21,6 +21,7 @@ const ENDPOINT_EXAMPLE = {
   id: 1,
   url: "https://shop.example.com/webhooks",
   types: ["payment.confirmed" as const, "payment.refunded" as const],
+  all_types: false,
   enabled: true,
   disabled_at: null,
   disabled_reason: null,
@@ -37,6 +38,10 @@ export const WebhookEndpointSchema = z
     id: z.int().openapi({ description: "The endpoint's id" }),
     url: z.string().openapi({ description: "Where events are sent" }),
     types: z.array(z.enum(EVENT_TYPES)).openapi({ description: "The types of events that are sent" }),
+    all_types: z.boolean().openapi({
+      description:
+        "Whether the endpoint receives all types, also those that the service may have later; `types` lists today's",
+    }),
     enabled: z.boolean().openapi({ description: "Whether events are sent" }),
     disabled_at: Time.nullable().openapi({ description: "Since when they are not; null while they are" }),
     disabled_reason: z.enum(["requested", "gone", "failing"]).nullable().openapi({
@@ -76,7 +81,8 @@ export function toWebhookEndpointResponse(
   return {
     id: endpoint.id,
     url: endpoint.url,
-    types: [...endpoint.types],
+    types: [...(endpoint.types ?? EVENT_TYPES)],
+    all_types: endpoint.types === null,
     enabled: endpoint.disabled_at === null,
     disabled_at: time(endpoint.disabled_at),
     disabled_reason: endpoint.disabled_reason,
@@ -105,10 +111,32 @@ const Types = z
   .array(z.enum(EVENT_TYPES, { error: TYPES_MESSAGE }), { error: TYPES_MESSAGE })
   .min(1, { error: TYPES_MESSAGE })
   .transform((types) => EVENT_TYPES.filter((type) => types.includes(type)))
-  .openapi({ description: "The types of events that are sent; all, when left out" });
+  .openapi({ description: "The types of events that are sent; all, also those that come later, when left out" });
+
+const ALL_TYPES_MESSAGE = "Must be true; to receive some types, name them in types";
+const AllTypes = z.literal(true, { error: ALL_TYPES_MESSAGE }).openapi({
+  description: "Instead of `types`: the endpoint receives all types, also those that come later",
+});
+
+interface ChosenTypes {
+  readonly types?: readonly EventType[] | undefined;
+  readonly all_types?: true | undefined;
+}
+
+/** One of the two says what an endpoint receives. */
+function refuseBoth({ types, all_types }: ChosenTypes, context: z.RefinementCtx): void {
+  if (types === undefined || all_types === undefined) return;
+  context.addIssue({ code: "custom", path: ["all_types"], message: "Leave out either types or all_types" });
+}
+
+/** What is chosen: null for all types, undefined when nothing is. */
+export function chosenTypes({ types, all_types }: ChosenTypes): readonly EventType[] | null | undefined {
+  return all_types ? null : types;
+}
 
 export const WebhookEndpointToCreate = z
-  .strictObject({ url: Url, types: Types.default([...EVENT_TYPES]) }, NOT_AN_OBJECT_MESSAGE)
+  .strictObject({ url: Url, types: Types.optional(), all_types: AllTypes.optional() }, NOT_AN_OBJECT_MESSAGE)
+  .superRefine(refuseBoth)
   .openapi("WebhookEndpointToCreate", {
     description: "What a webhook endpoint is made of",
     example: { url: ENDPOINT_EXAMPLE.url, types: ENDPOINT_EXAMPLE.types },
@@ -119,12 +147,14 @@ export const WebhookEndpointChanges = z
     {
       url: Url.optional(),
       types: Types.optional(),
+      all_types: AllTypes.optional(),
       enabled: z.boolean({ error: "Must be true or false" }).optional().openapi({
         description: "false cancels what is still to be sent; while it is false, events are not sent, nor later",
       }),
     },
     NOT_AN_OBJECT_MESSAGE,
   )
+  .superRefine(refuseBoth)
   .openapi("WebhookEndpointChanges", {
     description: "What to change of a webhook endpoint",
     example: { enabled: false },

@@ -200,7 +200,7 @@ describe.each([0, 1, 3])("an event that %i endpoints are told of", (endpoints) =
     for (const id of ids) {
       const meter = meterD1(env.DB);
       const inside = { ...env, DB: meter.db };
-      await runInDurableObject(env.WEBHOOK_ENDPOINT.getByName(String(id)), (_, state) =>
+      await runInDurableObject(env.WEBHOOK_ENDPOINT.getByName(`${merchant.id}:${id}`), (_, state) =>
         new WebhookEndpointObject(state, inside).alarm(),
       );
       costs.push({ trips: meter.trips, rowsWritten: meter.rowsWritten });

@@ -8,6 +8,7 @@ import { EVENT_TYPES } from "../../../src/payment/lifecycle";
 import { MAX_ENDPOINTS } from "../../../src/webhook/endpoints";
 import { type TestSchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
 import { MAX_RESPONSE_BYTES_KEPT, TIMEOUT_MS } from "../../../src/webhook/send";
+import { sweepDeliveries } from "../../../src/webhook/wake";
 import { type Answer, type Client, client, newKey, ORDER } from "../client";
 import { losesNth } from "../d1";
 import { envWithD1 } from "../objects";
@@ -131,6 +132,7 @@ describe("create", () => {
       id: body.id,
       url: "https://shop.example.com/webhooks",
       types: EVENT_TYPES,
+      all_types: true,
       enabled: true,
       disabled_at: null,
       disabled_reason: null,
@@ -201,11 +203,11 @@ describe("create", () => {
       }
     }
     expect(secret).not.toBe(next);
-    // And there they are.
+    // The endpoint is deleted, so not even its row has them.
     const { results } = await env.DB.prepare("SELECT secret, previous_secret FROM webhook_endpoints WHERE id = ?")
       .bind(id)
       .all();
-    expect(results).toEqual([{ secret: next, previous_secret: secret }]);
+    expect(results).toEqual([{ secret: null, previous_secret: null }]);
   });
 
   it("is replayed for its idempotency key: one endpoint, whose secret is not shown again", async () => {
@@ -388,6 +390,7 @@ describe("update", () => {
     const expected = {
       ...shown,
       ...body,
+      all_types: body.types === undefined,
       updated_at: at,
       ...(body.enabled === false && { disabled_at: at, disabled_reason: "requested" }),
     };
@@ -422,7 +425,7 @@ describe("update", () => {
     expect((await patch(id, { enabled: false })).body).toEqual(disabled);
     const changed = await patch(id, { enabled: false, types: ["payment.failed"] });
     expect(changed.body).toMatchObject({ disabled_at: disabled.disabled_at, types: ["payment.failed"] });
-    await patch(id, { types: EVENT_TYPES });
+    await patch(id, { all_types: true });
     vi.setSystemTime(now + 2 * SECOND);
     const { body: enabled } = await patch(id, { enabled: true });
     expect(enabled).toEqual({ ...shown, updated_at: new Date(now + 2 * SECOND).toISOString() });
@@ -439,6 +442,7 @@ describe("update", () => {
     expect((await patch(id, { enabled: false, types: ["payment.created"] })).body).toEqual({
       ...stays,
       types: ["payment.created"],
+      all_types: false,
       updated_at: expect.any(String),
     });
     const { body } = await patch(id, { enabled: true });
@@ -548,6 +552,27 @@ describe("roll", () => {
     const { status, body } = await roll(id, 0);
     expect([status, body.enabled]).toEqual([201, false]);
     await expectSignedBy([body.secret ?? ""], id, receiver);
+  });
+
+  it("has the sweep wipe the old secret when its time has ended, and not before", async () => {
+    const { id } = await made();
+    const now = Date.now() + 5 * SECOND;
+    vi.setSystemTime(now);
+    const { body } = await roll(id, 60);
+    const stored = async () => {
+      const sql = "SELECT secret, previous_secret, previous_secret_ends_at FROM webhook_endpoints WHERE id = ?";
+      return env.DB.prepare(sql).bind(id).first();
+    };
+    const before = await stored();
+    expect(before).toMatchObject({ secret: body.secret, previous_secret_ends_at: now + 60 * SECOND });
+    await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, now + 60 * SECOND - 1);
+    expect(await stored()).toEqual(before);
+    const swept = await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, now + 60 * SECOND);
+    expect(swept.secrets_wiped).toBe(1);
+    expect(await stored()).toEqual({ secret: body.secret, previous_secret: null, previous_secret_ends_at: null });
+    // Without an overlap there is none to keep.
+    const { body: next } = await roll(id, 0);
+    expect(await stored()).toEqual({ secret: next.secret, previous_secret: null, previous_secret_ends_at: null });
   });
 
   it("is replayed for its idempotency key: one new secret, which is not shown again", async () => {
@@ -760,7 +785,7 @@ describe("the trail", () => {
       ...{ actor_merchant_id: merchant.id, key_id: publicId(key), request_id },
     });
     expect(await trail()).toEqual([
-      made("created", "the-creation", merchant.key, { url, types: [...EVENT_TYPES] }),
+      made("created", "the-creation", merchant.key, { url, types: null }),
       made("updated", "the-update", other, { enabled: false }),
       made("rolled", "the-roll", merchant.key, { previous_secret_ends_at: now + 60 * SECOND }),
       made("deleted", "the-end", other, {}),
@@ -838,6 +863,18 @@ describe("bad input is refused, and says where it is:", () => {
     ),
     ...WRONG_TYPES.map(
       ([wrong, pointer]): Case => [`the types ${JSON.stringify(wrong)}`, { url, types: wrong }, [[pointer, TYPES]]],
+    ),
+    [
+      "all types and some",
+      { url, types: ["payment.created"], all_types: true },
+      [["#/all_types", "Leave out either types or all_types"]],
+    ],
+    ...[false, null, "true"].map(
+      (wrong): Case => [
+        `all_types ${wrong}`,
+        { url, all_types: wrong },
+        [["#/all_types", "Must be true; to receive some types, name them in types"]],
+      ],
     ),
     [
       "unknown fields",

@@ -1,0 +1,43 @@
+/** The API of trying a webhook endpoint. */
+import { json } from "../../http/answer";
+import { problem } from "../../http/problem";
+import { ok } from "../../http/responses";
+import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
+import { findWebhookEndpoint, secretsOf } from "../endpoints";
+import { send } from "../send";
+import { allowsLoopback } from "../url";
+import { TEST_TYPE } from "./messages";
+import { INVALID_ENDPOINT_ID, TestSchema, toAttemptResponse, WebhookEndpointPath } from "./schemas";
+
+export const webhookTestEvents = newApp();
+
+const test = createRoute({
+  method: "post",
+  path: "/api/v1/webhook-endpoints/{endpoint_id}/test",
+  operationId: "testWebhookEndpoint",
+  summary: "Send a test event",
+  description:
+    "Sends one event of the type `webhook_endpoint.test` and waits for what comes of it, up to 15 seconds. It is sent " +
+    "once, also to an endpoint that is disabled, and is no part of the log. Takes no body.",
+  tags: ["Webhooks"],
+  ...requiresScope("webhooks:manage"),
+  request: { params: WebhookEndpointPath },
+  responses: { 200: ok(TestSchema, { description: "What came of it" }) },
+  problems: ["webhook_endpoint_not_found"],
+  problemExamples: INVALID_ENDPOINT_ID,
+});
+
+registerRoute(webhookTestEvents, test, async (c, { params: { endpoint_id: id } }) => {
+  const found = await findWebhookEndpoint(c.get("db"), c.get("principal").merchantId, id);
+  if (!found) return problem(c, "webhook_endpoint_not_found");
+  const now = Date.now();
+  const event = {
+    id: `evt_test_${crypto.randomUUID()}`,
+    type: TEST_TYPE,
+    timestamp: new Date(now).toISOString(),
+    data: { webhook_endpoint_id: id },
+  };
+  const target = { url: found.url, secrets: secretsOf(found, now), allowLoopback: allowsLoopback(c.env) };
+  const { succeeded, attempt } = await send(target, { id: event.id, body: JSON.stringify(event) });
+  return json(c, 200, { event_id: event.id, succeeded, ...toAttemptResponse(attempt) });
+});
