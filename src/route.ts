@@ -190,8 +190,8 @@ async function readRequest(c: Context<App>, schemas: Schemas): Promise<Parts | R
   }
   return problem(c, "validation_failed", {
     errors: [
-      ...violations(params?.error, "Unknown parameter", (path) => ({ parameter: String(path[0]) })),
-      ...violations(query?.error, "Unknown parameter", (path) => ({ parameter: String(path[0]) })),
+      ...violations(params?.error, "Unknown parameter", (path) => ({ parameter: shorten(path[0] ?? "") })),
+      ...violations(query?.error, "Unknown parameter", (path) => ({ parameter: shorten(path[0] ?? "") })),
       ...violations(body?.error, "Unknown field", (path) => ({ pointer: pointer(path) })),
     ],
   });
@@ -216,6 +216,9 @@ function readQuery(c: Context<App>): Record<string, string | string[]> {
 
 type Path = readonly PropertyKey[];
 
+/** In UTF-16 code units. */
+const MAX_SHOWN_NAME_LENGTH = 100;
+
 function violations<Place extends { parameter: string } | { pointer: string }>(
   error: z.ZodError | undefined,
   unknown: string,
@@ -228,9 +231,15 @@ function violations<Place extends { parameter: string } | { pointer: string }>(
   );
 }
 
+/** A name that a request made up, as a violation shows it: an answer does not grow with it. */
+function shorten(name: PropertyKey): string {
+  // A URI can hold no half of a surrogate pair, which a name in JSON can.
+  const text = String(name).toWellFormed();
+  return text.length > MAX_SHOWN_NAME_LENGTH ? `${text.slice(0, MAX_SHOWN_NAME_LENGTH).toWellFormed()}…` : text;
+}
+
 /** A JSON Pointer as a URI fragment (RFC 6901, section 6). */
 function pointer(path: Path): string {
-  // A URI can hold no half of a surrogate pair, which a name in JSON can.
-  const tokens = path.map((token) => String(token).toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1"));
+  const tokens = path.map((token) => shorten(token).replaceAll("~", "~0").replaceAll("/", "~1"));
   return `#${tokens.map((token) => `/${encodeURIComponent(token)}`).join("")}`;
 }

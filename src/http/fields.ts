@@ -6,20 +6,47 @@ export function single(error: string) {
   return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
 }
 
-export const TIME_MESSAGE = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
-const RFC_3339 = z.iso.datetime({ offset: true });
+export const TIME_MESSAGE =
+  "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
+const RFC_3339 = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
 
-/** Whether a text is an RFC 3339 time. */
+/** Whether a text is an RFC 3339 time, or a date alone. `Date.parse` takes such a date as midnight in UTC. */
 export function isTime(text: string): boolean {
   return RFC_3339.safeParse(text).success;
 }
+
+const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
+
+/**
+ * A query parameter that bounds times, in milliseconds. What is finer is rounded into the range.
+ *
+ * @param bound whether the range begins (`from`) or ends (`to`) here
+ */
+export function timeParameter(name: string, bound: "from" | "to", description: string) {
+  return single(TIME_MESSAGE)
+    .refine(isTime, { error: TIME_MESSAGE })
+    .transform((text) => Date.parse(text) + (bound === "from" && FINER_THAN_MILLISECONDS.test(text) ? 1 : 0))
+    .openapi({
+      param: { name, in: "query" },
+      type: "string",
+      description: `${description}: an RFC 3339 time, or a date, which is its midnight in UTC. Write the + of an offset as %2B`,
+    });
+}
+
+/** How many entries any list in a request may have. */
+export const MAX_LIST_LENGTH = 100;
+export const LIST_LENGTH_MESSAGE = `Must have at most ${MAX_LIST_LENGTH} entries`;
 
 /** A parameter that may stand several times, or once with a comma between its values: any of a few words. */
 export function choiceOf<Word extends string>(name: string, words: readonly Word[]) {
   return z
     .union([z.string(), z.array(z.string())])
     .transform((given, context) => {
-      const named = [given].flat().flatMap((text) => text.split(","));
+      const named = [given].flat().flatMap((text) => text.split(",", MAX_LIST_LENGTH + 1));
+      if (named.length > MAX_LIST_LENGTH) {
+        context.addIssue({ code: "custom", message: LIST_LENGTH_MESSAGE });
+        return z.NEVER;
+      }
       if (named.every((text) => words.some((word) => word === text))) {
         return words.filter((word) => named.includes(word));
       }
@@ -30,6 +57,7 @@ export function choiceOf<Word extends string>(name: string, words: readonly Word
       param: { name, in: "query", style: "form", explode: true },
       type: "array",
       items: { type: "string", enum: [...words] },
+      maxItems: MAX_LIST_LENGTH,
       description: "One or several: repeated, or with commas between",
     });
 }

@@ -122,13 +122,17 @@ export function pageSchema<Row extends z.ZodType>(row: Row) {
 
 export const LINK = {
   Link: {
-    description: "The same cursors as links (RFC 8288): `next`, `prev` and `first`",
+    description:
+      "The same cursors as links (RFC 8288): `next`, `prev` and `first`. Left out where the query makes it longer than 1 KB",
     schema: { type: "string" as const, example: '</api/v1/payments?limit=20>; rel="first"' },
   },
 };
 
-/** The body and the `Link` header of a page. */
-export function toPageResponse<Row, Shown>(url: string, page: Page<Row>, toPaymentResponse: (row: Row) => Shown) {
+/** Clients have limits for headers, and the links repeat the whole query. */
+const MAX_LINK_LENGTH = 1024;
+
+/** The body and the headers of a page: its links, unless these are too long. */
+export function toPageResponse<Row, Shown>(url: string, page: Page<Row>, toResponse: (row: Row) => Shown) {
   const next_cursor = page.older && writeCursor(["older", page.older.at, page.older.id]);
   const previous_cursor = page.newer && writeCursor(["newer", page.newer.at, page.newer.id]);
   const link = (relation: string, cursor: string | null) => {
@@ -143,6 +147,8 @@ export function toPageResponse<Row, Shown>(url: string, page: Page<Row>, toPayme
     ...(previous_cursor ? [link("prev", previous_cursor)] : []),
     ...(next_cursor ? [link("next", next_cursor)] : []),
   ];
-  const body = { data: page.rows.map(toPaymentResponse), has_more: next_cursor !== null, next_cursor, previous_cursor };
-  return { body, headers: { Link: links.join(", ") } };
+  const body = { data: page.rows.map(toResponse), has_more: next_cursor !== null, next_cursor, previous_cursor };
+  const value = links.join(", ");
+  const headers: Record<string, string> = value.length <= MAX_LINK_LENGTH ? { Link: value } : {};
+  return { body, headers };
 }

@@ -180,8 +180,8 @@ export const KINDS = {
   validation_failed: {
     status: 422,
     title: "Validation failed",
-    detail: "The request is not valid; see errors",
-    remedy: "Mend what errors lists: all of it is there, with the place of each. Nothing was changed.",
+    detail: "The request is not valid",
+    remedy: "Fix every entry in `errors`: each has its place in the request. Nothing was changed.",
   },
   rate_limited: {
     status: 429,

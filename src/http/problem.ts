@@ -8,6 +8,9 @@ import { KINDS, type ProblemKind, typeUri } from "./problem-kinds";
 /** How long a client waits before it asks an unavailable service again, in seconds. */
 export const RETRY_AFTER = "1";
 
+/** How many violations one answer lists; `error_count` tells how many there are. */
+const MAX_VIOLATIONS = 100;
+
 /** One violation: where it is (`pointer` into the body, or a `parameter` or `header`) and what it is. */
 export type Violation = { detail: string } & ({ pointer: string } | { parameter: string } | { header: string });
 
@@ -38,9 +41,19 @@ export const ProblemSchema = z
       description: "The request id, as in the X-Request-Id header; name it when you report a problem",
       example: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
     }),
-    errors: z.array(ViolationSchema).optional().openapi({
-      description: "Every violation, where the request's fields, parameters or headers are at fault",
-    }),
+    errors: z
+      .array(ViolationSchema)
+      .optional()
+      .openapi({
+        maxItems: MAX_VIOLATIONS,
+        description: `The violations, where the request's fields, parameters or headers are at fault: the first ${MAX_VIOLATIONS}`,
+      }),
+    error_count: z
+      .int()
+      .optional()
+      .openapi({
+        description: `How many violations there are, where these are more than the ${MAX_VIOLATIONS} that \`errors\` lists`,
+      }),
   })
   .openapi("Problem", { description: "An RFC 9457 problem" });
 
@@ -50,21 +63,37 @@ export function describeKind(kind: ProblemKind) {
   return { type: typeUri(kind), title, status, remedy };
 }
 
+/** The first violation in words: what clients show that read `detail` alone. */
+export function detailOf([first]: readonly Violation[]): string | undefined {
+  if (first === undefined) return undefined;
+  if ("parameter" in first) return `${first.parameter}: ${first.detail}`;
+  if ("header" in first) return `${first.header}: ${first.detail}`;
+  return `${decodePointer(first.pointer)}: ${first.detail}`;
+}
+
+/** `#/metadata/a%20b` is `metadata/a b`, and `#` is `body`. */
+function decodePointer(pointer: string): string {
+  const path = decodeURIComponent(pointer.slice("#/".length));
+  return path.replaceAll("~1", "/").replaceAll("~0", "~") || "body";
+}
+
 /** A problem as the answer to a request. */
 export function problem(
   c: Context<App>,
   kind: ProblemKind,
-  more: { detail?: string; errors?: Violation[]; headers?: Record<string, string> } = {},
+  more: { detail?: string; errors?: readonly Violation[]; headers?: Record<string, string> } = {},
 ): Response {
   const { status, title, detail } = KINDS[kind];
+  const { errors = [] } = more;
   const body = {
     type: typeUri(kind),
     title,
     status,
-    detail: more.detail ?? detail,
+    detail: more.detail ?? detailOf(errors) ?? detail,
     // A URI reference, whatever the caller calls its request.
     instance: encodeURIComponent(c.get("requestId")),
-    ...(more.errors && { errors: more.errors }),
+    ...(errors.length > 0 && { errors: errors.slice(0, MAX_VIOLATIONS) }),
+    ...(errors.length > MAX_VIOLATIONS && { error_count: errors.length }),
   };
   return answer(c, status, JSON.stringify(body), {
     "Content-Type": "application/problem+json",

@@ -3,7 +3,7 @@ import type { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { App } from "../context";
 import { REPLAYED } from "./idempotency-header";
 import { LINK, pageSchema } from "./pages";
-import { ProblemSchema, RETRY_AFTER } from "./problem";
+import { detailOf, ProblemSchema, RETRY_AFTER, type Violation } from "./problem";
 import { KINDS, type Kind, type ProblemKind, typeUri } from "./problem-kinds";
 
 type Header = {
@@ -57,7 +57,7 @@ function location(path: string): Headers {
 /** What a route says in its examples of a problem, where that is not what the kind says by itself. */
 export interface ProblemExample {
   readonly detail?: string;
-  readonly errors?: readonly object[];
+  readonly errors?: readonly Violation[];
 }
 
 export type ProblemExamples = Partial<Readonly<Record<ProblemKind, ProblemExample>>>;
@@ -123,8 +123,10 @@ function pascalCase(kind: ProblemKind): string {
 }
 
 function exampleOf(kind: ProblemKind, example: ProblemExample = {}) {
-  const { status, title, detail } = KINDS[kind];
-  return { type: typeUri(kind), title, status, detail, instance: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e", ...example };
+  const { status, title, detail: byDefault } = KINDS[kind];
+  const { errors = [], detail = detailOf(errors) ?? byDefault } = example;
+  const instance = "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e";
+  return { type: typeUri(kind), title, status, detail, instance, ...(errors.length > 0 && { errors }) };
 }
 
 function header(description: string, example: string): Header {

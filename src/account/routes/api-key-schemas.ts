@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { PUBLIC_ID } from "../../auth/api-key";
 import type { ApiKeyRecord } from "../../auth/api-key-lookup";
-import { isTime, Name, NOT_AN_OBJECT_MESSAGE, Overlap } from "../../http/fields";
+import { isTime, LIST_LENGTH_MESSAGE, MAX_LIST_LENGTH, Name, NOT_AN_OBJECT_MESSAGE, Overlap } from "../../http/fields";
 import { SCOPE_NAMES } from "../../scopes";
 import { MerchantId } from "./merchant-schemas";
 
@@ -73,7 +73,7 @@ export function toApiKeyResponse(key: ApiKeyRecord, now: number): z.output<typeo
 }
 
 export const SCOPES_MESSAGE = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
-const FUTURE_MESSAGE = "Must be an RFC 3339 time in the future";
+const FUTURE_MESSAGE = "Must be an RFC 3339 time, or a date, in the future";
 
 /** The last that RFC 3339 has a year for. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
@@ -88,8 +88,8 @@ const ExpiresAt = z
   .nullish()
   .openapi({
     type: ["string", "null"],
-    format: "date-time",
-    description: "When the key ends; null for never. Left out, a new key never ends, and a rolled one with its old key",
+    description:
+      "When the key ends: an RFC 3339 time, or a date, which is its midnight in UTC; null for never. Left out, a new key never ends, and a rolled one with its old key",
     example: "2100-01-01T00:00:00Z",
   });
 
@@ -102,6 +102,7 @@ export const ApiKeyToCreate = z
           error: (issue) => (issue.input === undefined ? "Field required" : SCOPES_MESSAGE),
         })
         .min(1, { error: SCOPES_MESSAGE })
+        .max(MAX_LIST_LENGTH, { error: LIST_LENGTH_MESSAGE })
         .transform((scopes) => SCOPE_NAMES.filter((scope) => scopes.includes(scope)))
         .openapi({
           description: "What the key may do: nothing that the key that creates it may not, unless that has `admin`",

@@ -1,7 +1,7 @@
 /** Finding payments: the list. */
 import { z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
-import { choiceOf, integerParameter, isTime, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
+import { choiceOf, integerParameter, oneOrSeveralOf, single, timeParameter } from "../../http/fields";
 import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
 import { page } from "../../http/responses";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
@@ -18,10 +18,6 @@ export const paymentList = newApp();
 const METADATA_PAIR_MESSAGE = "Must be name=value";
 /** How many metadata pairs a question may have. */
 const MAX_METADATA_FILTERS = 5;
-
-/** RFC 3339, in milliseconds: what is finer is rounded into the range. */
-const Time = single(TIME_MESSAGE).refine(isTime, { error: TIME_MESSAGE });
-const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
 
 const Amount = single("Must be a decimal number").optional();
 const AMOUNTS = ["amount_min", "amount_max"] as const;
@@ -47,22 +43,8 @@ const ListQuery = z
     currency: currencyCode(single("Must be a string"))
       .optional()
       .openapi({ param: { name: "currency", in: "query" } }),
-    created_from: Time.transform((text) => Date.parse(text) + (FINER_THAN_MILLISECONDS.test(text) ? 1 : 0))
-      .optional()
-      .openapi({
-        param: { name: "created_from", in: "query" },
-        type: "string",
-        format: "date-time",
-        description: "Created at this time, or later; the + of an offset is written %2B",
-      }),
-    created_to: Time.transform((text) => Date.parse(text))
-      .optional()
-      .openapi({
-        param: { name: "created_to", in: "query" },
-        type: "string",
-        format: "date-time",
-        description: "Created at this time, or earlier; the + of an offset is written %2B",
-      }),
+    created_from: timeParameter("created_from", "from", "Created at this time, or later").optional(),
+    created_to: timeParameter("created_to", "to", "Created at this time, or earlier").optional(),
     amount_min: Amount.openapi({
       param: { name: "amount_min", in: "query" },
       type: "string",

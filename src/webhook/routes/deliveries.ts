@@ -118,13 +118,15 @@ const Time = z
   .string({ error: (issue) => (issue.input === undefined ? "Field required" : TIME_MESSAGE) })
   .refine(isTime, { error: TIME_MESSAGE })
   .transform((text) => Date.parse(text))
-  .openapi({ type: "string", format: "date-time" });
+  .openapi({ type: "string" });
 
 const Range = z
   .strictObject(
     {
-      from: Time.openapi({ description: "Events from this time on" }),
-      to: Time.openapi({ description: "Events before this time" }),
+      from: Time.openapi({
+        description: "Events from this time on: an RFC 3339 time, or a date, which is its midnight in UTC",
+      }),
+      to: Time.openapi({ description: "Events before this time; a date is its midnight in UTC" }),
       cursor: positionCursor(z.string({ error: CURSOR_MESSAGE }), "replayed")
         .optional()
         .openapi({ type: "string", description: "`next_cursor` of an earlier answer to the same range" }),

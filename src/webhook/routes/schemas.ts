@@ -1,6 +1,13 @@
 /** What webhook endpoints and their deliveries look like from outside: schemas and their mapping. */
 import { z } from "@hono/zod-openapi";
-import { integerParameter, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, POSITIVE_INTEGER_MESSAGE } from "../../http/fields";
+import {
+  integerParameter,
+  LIST_LENGTH_MESSAGE,
+  MAX_LIST_LENGTH,
+  NOT_AN_OBJECT_MESSAGE,
+  oneOrSeveralOf,
+  POSITIVE_INTEGER_MESSAGE,
+} from "../../http/fields";
 import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
 import { EVENT_TYPES, type EventType } from "../../payment/lifecycle";
 import { eventId } from "../../payment/response";
@@ -110,6 +117,7 @@ const TYPES_MESSAGE = oneOrSeveralOf(EVENT_TYPES);
 const Types = z
   .array(z.enum(EVENT_TYPES, { error: TYPES_MESSAGE }), { error: TYPES_MESSAGE })
   .min(1, { error: TYPES_MESSAGE })
+  .max(MAX_LIST_LENGTH, { error: LIST_LENGTH_MESSAGE })
   .transform((types) => EVENT_TYPES.filter((type) => types.includes(type)))
   .openapi({ description: "The types of events that are sent; all, also those that come later, when left out" });
 

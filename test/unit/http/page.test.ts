@@ -129,7 +129,7 @@ describe("cursors", () => {
   });
 
   it("stand in the links, with the question that they are of", () => {
-    expect(LINKS.exec(headers.Link)?.slice(1)).toEqual([
+    expect(LINKS.exec(headers.Link ?? "")?.slice(1)).toEqual([
       "/list?limit=1&a=b%3Ec",
       `/list?limit=1&a=b%3Ec&cursor=${body.previous_cursor}`,
       `/list?limit=1&a=b%3Ec&cursor=${body.next_cursor}`,

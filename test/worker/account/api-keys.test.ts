@@ -509,7 +509,7 @@ describe("an administrator's key", () => {
 describe("bad input is refused, and says where it is:", () => {
   const NAME = "Must be a text of 1 to 100 characters";
   const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
-  const FUTURE = "Must be an RFC 3339 time in the future";
+  const FUTURE = "Must be an RFC 3339 time, or a date, in the future";
   const ID = "Must be an integer from 1 to 9007199254740991";
   const OVERLAP = "Must be an integer from 0 to 604800";
   const GOOD = { name: "Order service", scopes: ["payments:read"] };
@@ -534,7 +534,7 @@ describe("bad input is refused, and says where it is:", () => {
     ["a property of objects as a scope", { ...GOOD, scopes: ["toString"] }, [["#/scopes/0", SCOPES]]],
     ["an expiry in the past", { ...GOOD, expires_at: "2020-01-01T00:00:00Z" }, [["#/expires_at", FUTURE]]],
     ["an expiry without an offset", { ...GOOD, expires_at: "2100-01-01T00:00:00" }, [["#/expires_at", FUTURE]]],
-    ["an expiry that is a date", { ...GOOD, expires_at: "2100-01-01" }, [["#/expires_at", FUTURE]]],
+    ["an expiry that is a month", { ...GOOD, expires_at: "2100-01" }, [["#/expires_at", FUTURE]]],
     ["an expiry that is no day", { ...GOOD, expires_at: "2100-02-30T00:00:00Z" }, [["#/expires_at", FUTURE]]],
     ["an expiry that is a number", { ...GOOD, expires_at: 4102444800 }, [["#/expires_at", FUTURE]]],
     ["a merchant's id as a text", { ...GOOD, merchant_id: "1" }, [["#/merchant_id", ID]]],

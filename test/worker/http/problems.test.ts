@@ -10,7 +10,6 @@ const INVALID = {
   type: "/problems/validation-failed",
   title: "Validation failed",
   status: 422,
-  detail: "The request is not valid; see errors",
 };
 const NO_PAYMENT = {
   type: "/problems/payment-not-found",
@@ -53,7 +52,14 @@ const post = (what: string, body: unknown, problem: object): Case => [
   { body: typeof body === "string" ? body : JSON.stringify(body), headers: JSON_HEADERS },
   problem,
 ];
-const field = (pointer: string, detail: string) => ({ ...INVALID, errors: [{ detail, pointer }] });
+/** A 422: its `detail` is its first violation. */
+const invalid = (...errors: { detail: string; pointer?: string; parameter?: string }[]) => {
+  const [{ detail, pointer = "", parameter } = { detail: "" }] = errors;
+  const place =
+    parameter ?? (decodeURIComponent(pointer.slice(2)).replaceAll("~1", "/").replaceAll("~0", "~") || "body");
+  return { ...INVALID, detail: `${place}: ${detail}`, errors };
+};
+const field = (pointer: string, detail: string) => invalid({ detail, pointer });
 
 const CASES: Case[] = [
   post("broken JSON", '{"order_id":', BAD_JSON),
@@ -71,13 +77,7 @@ const CASES: Case[] = [
   post(
     "nothing in the object",
     {},
-    {
-      ...INVALID,
-      errors: [
-        { detail: "Field required", pointer: "#/order_id" },
-        { detail: "Field required", pointer: "#/amount" },
-      ],
-    },
+    invalid({ detail: "Field required", pointer: "#/order_id" }, { detail: "Field required", pointer: "#/amount" }),
   ),
   post(
     "a field whose name is half of a character",
@@ -87,27 +87,21 @@ const CASES: Case[] = [
   post(
     "everything wrong at once",
     { order_id: -1.5, amount: -3, currency: "usdx", note: "x", "a/b~c d": 2 },
-    {
-      ...INVALID,
-      errors: [
-        { detail: ID_ERROR, pointer: "#/order_id" },
-        { detail: "Must be the ISO 4217 code of a currency in use", pointer: "#/currency" },
-        { detail: "Unknown field", pointer: "#/note" },
-        { detail: "Unknown field", pointer: "#/a~1b~0c%20d" },
-        { detail: "Must be greater than zero", pointer: "#/amount" },
-      ],
-    },
+    invalid(
+      { detail: ID_ERROR, pointer: "#/order_id" },
+      { detail: "Must be the ISO 4217 code of a currency in use", pointer: "#/currency" },
+      { detail: "Unknown field", pointer: "#/note" },
+      { detail: "Unknown field", pointer: "#/a~1b~0c%20d" },
+      { detail: "Must be greater than zero", pointer: "#/amount" },
+    ),
   ),
   post(
     "too precise an amount beside a missing field",
     { amount: 1.999 },
-    {
-      ...INVALID,
-      errors: [
-        { detail: "Field required", pointer: "#/order_id" },
-        { detail: "Must have at most 2 decimal places in this currency", pointer: "#/amount" },
-      ],
-    },
+    invalid(
+      { detail: "Field required", pointer: "#/order_id" },
+      { detail: "Must have at most 2 decimal places in this currency", pointer: "#/amount" },
+    ),
   ),
   post(
     "a field named __proto__",
@@ -181,7 +175,7 @@ const CASES: Case[] = [
       type: "/problems/idempotency-key-invalid",
       title: "Idempotency key invalid",
       status: 400,
-      detail: "The Idempotency-Key header is not valid",
+      detail: `Idempotency-Key: ${detail}`,
       errors: [{ detail, header: "Idempotency-Key" }],
     };
     const headers = { "Idempotency-Key": key };
@@ -192,7 +186,7 @@ const CASES: Case[] = [
   }),
   ...["0", "-1", "1.0", "1e3", "01", "+1", "abc", "%20", "9007199254740992", "9".repeat(400), "null", "1%2F2"].flatMap(
     (id): Case[] => {
-      const problem = { ...INVALID, errors: [{ detail: ID_ERROR, parameter: "payment_id" }] };
+      const problem = invalid({ detail: ID_ERROR, parameter: "payment_id" });
       return [
         [`id ${id.slice(0, 20)}`, "GET", `${PAYMENTS}/${id}`, {}, problem],
         [`id ${id.slice(0, 20)}`, "POST", `${PAYMENTS}/${id}/refund`, {}, problem],
@@ -214,13 +208,7 @@ const CASES: Case[] = [
     "POST",
     `${PAYMENTS}/x/refund`,
     { body: { amount: 5 } },
-    {
-      ...INVALID,
-      errors: [
-        { detail: ID_ERROR, parameter: "payment_id" },
-        { detail: "Unknown field", pointer: "#/amount" },
-      ],
-    },
+    invalid({ detail: ID_ERROR, parameter: "payment_id" }, { detail: "Unknown field", pointer: "#/amount" }),
   ],
   ["an array as an action's body", "POST", `${PAYMENTS}/1/refund`, { body: [] }, field("#", "Must be empty")],
   ["broken JSON on an action", "POST", `${PAYMENTS}/1/refund`, { body: "{", headers: JSON_HEADERS }, BAD_JSON],
@@ -314,6 +302,57 @@ describe("a body that does not say how large it is", () => {
     const { status } = await api.request("POST", PAYMENTS, { body: readable, headers: JSON_HEADERS });
     expect(status).toBe(413);
     await written;
+  });
+});
+
+describe("many violations", () => {
+  const unknown = (count: number) =>
+    JSON.stringify({ ...ORDER, ...Object.fromEntries(Array.from({ length: count }, (_, n) => [`field${n}`, n])) });
+
+  // 100: 64 KB of names were answered with 5.5 MB.
+  it("are listed up to 100, and counted beyond", async () => {
+    const all = await api.request("POST", PAYMENTS, { body: unknown(100), headers: JSON_HEADERS });
+    expect([all.status, all.body.errors?.length]).toEqual([422, 100]);
+    expect(all.body).not.toHaveProperty("error_count");
+    const more = await api.request("POST", PAYMENTS, { body: unknown(3_000), headers: JSON_HEADERS });
+    expect([more.status, more.body.errors?.length]).toEqual([422, 100]);
+    expect(more.body).toMatchObject({ detail: "field0: Unknown field", error_count: 3_000 });
+    expect(JSON.stringify(more.body).length).toBeLessThan(10_000);
+  });
+
+  it("do not repeat a long name in full", async () => {
+    const name = "é".repeat(20_000);
+    const body = await api.request("POST", PAYMENTS, {
+      body: JSON.stringify({ ...ORDER, [name]: 1 }),
+      headers: JSON_HEADERS,
+    });
+    expect(body.body.errors).toEqual([
+      { detail: "Unknown field", pointer: `#/${encodeURIComponent(`${"é".repeat(100)}…`)}` },
+    ]);
+    const query = await api.request("GET", `${PAYMENTS}?${"n".repeat(5_000)}=1`);
+    expect(query.body.errors).toEqual([{ detail: "Unknown parameter", parameter: `${"n".repeat(100)}…` }]);
+  });
+
+  it.each([
+    ["scopes of a key", "/api/v1/api-keys", { name: "x", scopes: Array(101).fill("payments:read") }, "scopes"],
+    [
+      "types of an endpoint",
+      "/api/v1/webhook-endpoints",
+      { url: "https://shop.example.com", types: Array(101).fill("payment.created") },
+      "types",
+    ],
+  ])("of a list: the %s are at most 100", async (_, path, body, name) => {
+    const { status, body: refusal } = await api.request("POST", path, { body });
+    expect([status, refusal.errors]).toEqual([
+      422,
+      [{ detail: "Must have at most 100 entries", pointer: `#/${name}` }],
+    ]);
+  });
+
+  it("of a list in a query: its words are at most 100", async () => {
+    const { body } = await api.request("GET", `${PAYMENTS}?status=${Array(101).fill("pending")}`);
+    expect(body.errors).toEqual([{ detail: "Must have at most 100 entries", parameter: "status" }]);
+    expect((await api.request("GET", `${PAYMENTS}?status=${Array(100).fill("pending")}`)).status).toBe(200);
   });
 });
 

@@ -1078,7 +1078,7 @@ describe("a replay", () => {
     expect([await states(id), told]).toEqual([[], []]);
   });
 
-  const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z";
+  const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
   const INVALID_CURSOR = "Must be a cursor from an earlier answer, as it was";
   const [from, to] = ["2026-01-16T00:00:00Z", "2026-01-17T00:00:00Z"];
   it.each<[what: string, body: unknown, errors: [pointer: string, detail: string][]]>([
@@ -1091,7 +1091,7 @@ describe("a replay", () => {
       ],
     ],
     ["no end", { from }, [["#/to", "Field required"]]],
-    ["a day", { from: "2026-01-16", to }, [["#/from", TIME]]],
+    ["a month", { from: "2026-01", to }, [["#/from", TIME]]],
     ["a day that there is not", { from, to: "2026-02-30T00:00:00Z" }, [["#/to", TIME]]],
     ["a time without an offset", { from: "2026-01-16T00:00:00", to }, [["#/from", TIME]]],
     ["a number", { from: 1_768_521_600_000, to }, [["#/from", TIME]]],
