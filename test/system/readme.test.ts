@@ -43,9 +43,9 @@ let required: Server;
 
 beforeAll(async () => {
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
-  const environment = await writeAdministratorKey("admin.key");
+  const secrets = await writeAdministratorKey("admin.key");
   server = await startServer(path.join(directory, "open"));
-  required = await startServer(path.join(directory, "required"), ["AUTH_MODE:required"], environment);
+  required = await startServer(path.join(directory, "required"), [], secrets);
 }, 240_000);
 
 afterAll(async () => {
@@ -54,13 +54,13 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 }, 30_000);
 
-/** Makes an administrator's key as docs/operations.md does; the words that start a server with it. */
+/** Makes an administrator's key as docs/operations.md does; the words that start a server in required mode with it. */
 async function writeAdministratorKey(name: string): Promise<string[]> {
   const { stdout: key } = await run("npm", ["run", "--silent", "key"], { cwd: PROJECT });
   await writeFile(path.join(directory, name), key);
-  const file = path.join(directory, `env.${name}`);
-  await writeFile(file, `ADMIN_KEY=${key}`);
-  return ["--env-file", file];
+  const file = path.join(directory, `${name}.env`);
+  await writeFile(file, `AUTH_MODE=required\nADMIN_KEY=${key}`);
+  return ["--secrets-file", file];
 }
 
 /** Runs the commands of a document's blocks of a kind, with other origins than the written ones, and compares. */
@@ -123,7 +123,7 @@ test("so does every command of a new operator, from nothing to a revoked key", a
   expect(await list("admin.key")).toBe(200);
   await required.stop();
   const next = await writeAdministratorKey("next.key");
-  required = await startServer(path.join(directory, "required"), ["AUTH_MODE:required"], next);
+  required = await startServer(path.join(directory, "required"), [], next);
   expect(await list("admin.key")).toBe(401);
   expect(await list("next.key")).toBe(200);
 }, 240_000);
