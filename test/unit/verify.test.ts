@@ -1,0 +1,23 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { expect, it } from "vitest";
+
+const read = (file: string) => readFileSync(path.join(import.meta.dirname, "../..", file), "utf8");
+const { scripts } = JSON.parse(read("package.json"));
+
+/** The commands of a shell script: its lines that are neither empty nor comments. */
+const commands = (script: string) => script.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+
+it("`npm run verify` begins with the README's test command, and leaves out no kind of test", () => {
+  expect(read("README.md")).toContain("npm ci && npm test\n");
+  const steps = scripts.verify.split(" && ");
+  expect(steps.slice(0, 2)).toEqual(["npm ci", "npm test"]);
+  const kinds = Object.keys(scripts).filter((name) => name.startsWith("test:"));
+  expect(steps.slice(2).sort()).toEqual(kinds.map((name) => `npm run ${name}`).sort());
+});
+
+it("`.ci/run` ends with it, and the workflow calls nothing but `.ci/run`", () => {
+  expect(commands(read(".ci/run")).at(-1)).toBe("npm run verify");
+  const steps = [...read(".github/workflows/ci.yml").matchAll(/^ *(?:- )?run: (.*)$/gm)].map(([, command]) => command);
+  expect(steps).toEqual([".ci/run"]);
+});
