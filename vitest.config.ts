@@ -1,7 +1,8 @@
 import path from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
-import { makeApiKey } from "./src/auth/api-key.ts";
+import { makeAdministratorKey } from "./src/auth/api-key.ts";
+import { makeSecretsKeys } from "./src/auth/secret-keys.ts";
 
 const migrations = await readD1Migrations(path.join(import.meta.dirname, "migrations"));
 
@@ -19,9 +20,13 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { ADMIN_KEY: makeApiKey().key },
-              // One key makes all the requests of a file.
-              ratelimits: { KEY_RATE: { namespace_id: "1001", simple: { limit: 1_000_000, period: 10 } } },
+              bindings: { ADMIN_KEY: makeAdministratorKey(), SECRETS_KEYS: makeSecretsKeys(new Date()) },
+              // One key of one merchant makes all the requests of a file.
+              ratelimits: {
+                KEY_RATE: { namespace_id: "1001", simple: { limit: 1_000_000, period: 10 } },
+                MERCHANT_RATE: { namespace_id: "1003", simple: { limit: 1_000_000, period: 10 } },
+                COSTLY_RATE: { namespace_id: "1004", simple: { limit: 1_000_000, period: 10 } },
+              },
             },
           }),
         ],

@@ -3,12 +3,15 @@ import { readdirSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { makeApiKey, publicId } from "../src/auth/api-key.ts";
+import { checksumKeys, makeSecretsKeys } from "../src/auth/secret-keys.ts";
 import { SCOPE_NAMES } from "../src/scopes.ts";
 import { sha256 } from "../src/storage/digest.ts";
 import { fingerprint } from "../src/storage/idempotency.ts";
 
-/** The API key that every request brings; a process that this one starts takes it from the environment. */
-process.env.BENCH_API_KEY ??= makeApiKey().key;
+/** The service's keys, and the API key that every request brings; a process that this one starts takes both from the environment. */
+process.env.BENCH_SECRETS_KEYS ??= makeSecretsKeys(new Date());
+export const SECRETS_KEYS = process.env.BENCH_SECRETS_KEYS;
+process.env.BENCH_API_KEY ??= (await makeApiKey(await checksumKeys(SECRETS_KEYS))).key;
 export const API_KEY = process.env.BENCH_API_KEY;
 
 /** What a payment is created with, seeded ones too. */

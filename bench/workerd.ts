@@ -5,13 +5,14 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as miniflareOptions } from "wrangler";
-import { makeApiKey } from "../src/auth/api-key.ts";
+import { makeAdministratorKey } from "../src/auth/api-key.ts";
 import { SCOPE_NAMES } from "../src/scopes.ts";
+import { SECRETS_KEYS } from "./seed.ts";
 
 export const PROJECT = path.join(import.meta.dirname, "..");
 
 /** The administrator's key of every service that is started here; it lasts as long as this process. */
-export const ADMIN_KEY = makeApiKey().key;
+export const ADMIN_KEY = makeAdministratorKey();
 
 /** So many requests that no load is refused. */
 const NO_LIMIT = { limit: 1_000_000_000, period: 10 as const };
@@ -67,10 +68,12 @@ export async function start(
       workers: [
         {
           ...bindings,
-          bindings: Object.assign({}, workerOptions.bindings, { ADMIN_KEY }),
+          bindings: Object.assign({}, workerOptions.bindings, { ADMIN_KEY, SECRETS_KEYS }),
           ratelimits: {
             KEY_RATE: { namespace_id: "1001", simple: NO_LIMIT },
             FAILURE_RATE: { namespace_id: "1002", simple: NO_LIMIT },
+            MERCHANT_RATE: { namespace_id: "1003", simple: NO_LIMIT },
+            COSTLY_RATE: { namespace_id: "1004", simple: NO_LIMIT },
           },
           ...(outbound && { outboundService: outbound }),
           name: "service",
@@ -111,7 +114,7 @@ export async function createApiKey(url: string): Promise<string> {
   const response = await fetch(`${url}/api/v1/api-keys`, {
     method: "POST",
     headers: { Authorization: `Bearer ${ADMIN_KEY}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ name: "load", scopes: SCOPE_NAMES }),
+    body: JSON.stringify({ name: "load", scopes: SCOPE_NAMES, merchant_id: 1 }),
   });
   const { key } = (await response.json()) as { key?: string };
   if (response.status !== 201 || key === undefined) throw new Error(`No key was made: ${response.status}`);

@@ -27,11 +27,14 @@ CREATE TABLE api_keys (
   last_used_at INTEGER CHECK (last_used_at > 0)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX api_keys_by_merchant ON api_keys (merchant_id, created_at);
+-- Those that are active: not revoked, and with an end that is still to come.
+CREATE INDEX api_keys_active ON api_keys (merchant_id, ifnull(expires_at, 9223372036854775807)) WHERE revoked_at IS NULL;
 CREATE INDEX api_keys_by_creator ON api_keys (created_by) WHERE created_by IS NOT NULL;
 
 -- Append-only: every change of a merchant, an API key or a webhook endpoint. `subject` is the id of what changed,
 -- `merchant_id` its owner, `key_id` the key that acted (NULL in open mode). `commit_id` is made by the service for
--- each request, which recognises its own commit by it. `actor_merchant_id` owns the idempotency key.
+-- each request, which recognises its own commit by it. `actor_merchant_id` owns the idempotency key; 0 is the
+-- administrator's secret, which is no merchant's.
 CREATE TABLE account_events (
   id INTEGER PRIMARY KEY,
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),

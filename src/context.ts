@@ -4,8 +4,9 @@ import type { Database } from "./storage/database";
 declare global {
   // What Env extends, here and in cloudflare:workers.
   interface __BaseEnv_Env {
-    /** A secret, and so unknown to wrangler.toml: the first administrator's key. */
+    /** Secrets, and so unknown to wrangler.toml: the first administrator's key; see auth/secret-keys.ts. */
     readonly ADMIN_KEY?: string;
+    readonly SECRETS_KEYS?: string;
   }
 }
 
@@ -20,13 +21,22 @@ export interface App {
     db: Database;
     /** Set once the request's endpoint has let it in. */
     principal: Principal;
+    /** Set once the request's key was looked up, and not only remembered. */
+    keyLookedUp: boolean | undefined;
     /** The path template of the endpoint that answers. */
     route: string;
   };
 }
 
+/**
+ * What stands for a merchant's id where the administrator's secret acts, which is no merchant's: no merchant has it, so
+ * that it owns nothing, and its idempotency keys are its own.
+ */
+export const ADMINISTRATOR_MERCHANT = 0;
+
 /** Who changes something, in which request, and when: what every event keeps of its cause. */
 export interface Origin {
+  /** The merchant of the key that acts, or ADMINISTRATOR_MERCHANT. */
   readonly merchantId: number;
   /** The public id of the key that acts; null where none was asked for. */
   readonly keyId: string | null;

@@ -4,7 +4,8 @@
  */
 import { createRoute as createOpenApiRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { authorize } from "./auth/authorize";
+import { authorize, authorizeAgain } from "./auth/authorize";
+import { refuseBeyond } from "./auth/rate-limits";
 import type { App, Origin } from "./context";
 import { answer } from "./http/answer";
 import { problem } from "./http/problem";
@@ -85,14 +86,21 @@ function documented(scope: Scope, description = "") {
   };
 }
 
+interface RouteOptions<R extends Route> {
+  /** Whether a valid request is costly work, which has a quota of its own for each merchant: always, or some. */
+  readonly isCostly?: boolean | ((input: Input<R>, c: Context<App>) => boolean);
+}
+
 /**
- * Adds a route to the app and to the API document. Every request is let in by the route's scope, then judged
- * by its schemas, before the handler sees it; one that is not valid is answered 400, 408, 413, 415 or 422.
+ * Adds a route to the app and to the API document. Every request is let in by the route's scope, read, let in again,
+ * for its key may have ended while the body was waited for, and judged by its schemas, before the handler sees it; one
+ * that is not valid is answered 400, 408, 413, 415 or 422.
  */
 export function registerRoute<R extends Route>(
   app: OpenAPIHono<App>,
   route: R,
   handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
+  { isCostly = false }: RouteOptions<R> = {},
 ): void {
   const scope = scopeOf(route);
   const responses = {
@@ -110,10 +118,22 @@ export function registerRoute<R extends Route>(
     c.set("route", route.path);
     const refused = scope && (await authorize(c, scope));
     if (refused) return refused;
-    const input = await readRequest(c, schemas);
+    const read = await readRequest(c, schemas);
+    const ended = scope && (await authorizeAgain(c, scope, schemas.body !== undefined));
+    if (ended) return ended;
+    if (read instanceof Response) return read;
     // The schemas are the route's own, so what they make is what its type says.
-    return input instanceof Response ? input : handler(c, input as Input<R>);
+    const input = read as Input<R>;
+    const isWork = typeof isCostly === "function" ? isCostly(input, c) : isCostly;
+    const beyond = isWork && scope && (await refuseCostly(c));
+    return beyond || handler(c, input);
   });
+}
+
+/** Who asks open mode without a key is counted nowhere. */
+async function refuseCostly(c: Context<App>): Promise<Response | null> {
+  const { keyId, merchantId } = c.get("principal");
+  return keyId === null ? null : refuseBeyond(c, "COSTLY_RATE", String(merchantId));
 }
 
 /** Answers OPTIONS, and refuses every other method that a path does not have. Call it after all routes. */

@@ -35,7 +35,13 @@ function counter(): RateLimit {
 console.log = () => {};
 
 // Once: the app remembers keys by the D1 binding of its environment.
-const measured: Env = { ...env, KEY_RATE: counter(), FAILURE_RATE: counter() };
+const measured: Env = {
+  ...env,
+  KEY_RATE: counter(),
+  MERCHANT_RATE: counter(),
+  COSTLY_RATE: counter(),
+  FAILURE_RATE: counter(),
+};
 
 export default {
   fetch: (request, _, context) => app.fetch(request, measured, context),

@@ -1,16 +1,20 @@
 /** Every D1 statement about API keys. */
-import { makeApiKey } from "../auth/api-key";
+import type { IssuedApiKey } from "../auth/api-key";
 import { API_KEY_COLUMNS, type ApiKeyRecord, type ApiKeyRow, findApiKeyById, readRow } from "../auth/api-key-lookup";
-import type { Origin } from "../context";
+import { ADMINISTRATOR_MERCHANT, type Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { Scope } from "../scopes";
 import type { Database } from "../storage/database";
 import { sha256 } from "../storage/digest";
 import type { Idempotency } from "../storage/idempotency";
-import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "./trail";
+import { raw, type Sql, sql } from "../storage/sql";
+import { applyChange, type ChangeResult } from "./trail";
 
 /** Whose keys are meant: one merchant's, or, for an administrator, any merchant's. */
 export type MerchantFilter = number | "any merchant";
+
+/** How many keys of a merchant may be active at once: what a stolen key can mint has an end. */
+export const MAX_ACTIVE_API_KEYS = 100;
 
 /** Reads a key; null when they have none of this id. One round trip. */
 export async function findApiKey(db: Database, whose: MerchantFilter, id: string): Promise<ApiKeyRecord | null> {
@@ -21,12 +25,11 @@ export async function findApiKey(db: Database, whose: MerchantFilter, id: string
 /** A page of a merchant's keys, newest first. One round trip. */
 export async function listApiKeys(db: Database, merchantId: number, window: Window): Promise<Page<ApiKeyRecord>> {
   const { position, backward, limit } = window;
-  const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
-  const where = position ? `AND (created_at, id) ${compare} (?3, ?4)` : "";
-  const sql = `
-  SELECT ${API_KEY_COLUMNS} FROM api_keys WHERE merchant_id = ?1 ${where} ORDER BY created_at ${order}, id ${order} LIMIT ?2`;
-  const place = position ? [position.at, String(position.id)] : [];
-  const found = await db.all<ApiKeyRow>(db.prepare(sql).bind(merchantId, limit + 1, ...place));
+  const [compare, order] = backward ? [raw(">"), raw("ASC")] : [raw("<"), raw("DESC")];
+  const within = position ? sql`AND (created_at, id) ${compare} (${position.at}, ${String(position.id)})` : raw("");
+  const found = await db.all<ApiKeyRow>(sql`
+  SELECT ${API_KEY_COLUMNS} FROM api_keys WHERE merchant_id = ${merchantId} ${within}
+  ORDER BY created_at ${order}, id ${order} LIMIT ${limit + 1}`);
   return pageOf(window, found.map(readRow), ({ id, created_at }) => ({ at: created_at, id }));
 }
 
@@ -40,41 +43,61 @@ export interface NewApiKey {
 
 export type CreatedApiKey =
   /** The key itself is known to this request alone. */
-  { tag: "made"; record: ApiKeyRecord; key: string } | Exclude<ChangeResult, { tag: "changed" }>;
+  | { tag: "made"; record: ApiKeyRecord; key: string }
+  | Exclude<ChangeResult, { tag: "changed" | "unchanged" }>
+  /** The merchant that there is has as many active keys as it may have. */
+  | { tag: "too_many" }
+  /** There is no such merchant, or no such key that is active. */
+  | { tag: "not_found" };
 
 const isKeyRow = (row: object): row is ApiKeyRow => "digest" in row;
 
-/** What a change has made, read again only if its answer was lost. */
-async function toCreatedApiKey(db: Database, changed: ChangeResult, key: string): Promise<CreatedApiKey> {
-  if (changed.tag !== "changed") return changed;
-  const row = changed.rows.find(isKeyRow);
-  const record = row ? readRow(row) : await findApiKeyById(db, changed.subject);
+/** The row that a change has inserted, read again only if its answer was lost. */
+async function insertedRow(db: Database, { rows, subject }: { rows: readonly object[]; subject: string }) {
+  const row = rows.find(isKeyRow);
+  const record = row ? readRow(row) : await findApiKeyById(db, subject);
   if (!record) throw new Error("A key that was made is not there");
-  return { tag: "made", record, key };
+  return record;
 }
 
-const SUBJECT = "SELECT merchant_id, id FROM api_keys WHERE id = ?10";
+const subjectOf = (id: string) => sql`SELECT merchant_id, id FROM api_keys WHERE id = ${id}`;
 
-/** Creates a key; `unchanged` when there is no such merchant. One round trip. */
+const whoseKeys = (whose: MerchantFilter): Sql =>
+  whose === "any merchant" ? raw("true") : sql`merchant_id = ${whose}`;
+
+/** The key that acts, as `created_by` names it: the administrator's secret and nobody in open mode have no row. */
+const creatorOf = ({ keyId, merchantId }: Origin): string | null =>
+  merchantId === ADMINISTRATOR_MERCHANT ? null : keyId;
+
+/** A merchant's keys that are active, as the index `api_keys_active` has them. */
+const countActive = (merchant: Sql, now: number) => sql`(SELECT count(*) FROM api_keys AS active
+    WHERE active.merchant_id = ${merchant} AND active.revoked_at IS NULL
+    AND ifnull(active.expires_at, 9223372036854775807) > ${now})`;
+
+/** Creates a key. One round trip, two when it was refused. */
 export async function createApiKey(
   db: Database,
   origin: Origin,
   idempotency: Idempotency | null,
+  { id, key }: IssuedApiKey,
   { merchantId, name, scopes, expiresAt }: NewApiKey,
 ): Promise<CreatedApiKey> {
-  const { id, key } = makeApiKey();
+  const { now } = origin;
+  const digest = await sha256(key);
   const changed = await applyChange(db, origin, idempotency, {
     type: "api_key.created",
-    first: {
-      sql: `
-  INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at, expires_at)
-  SELECT ?4, id, ?6, ?7, ?8, ?9, ?10 FROM merchants WHERE id = ?5 AND ${NOT_YET_APPLIED} RETURNING ${API_KEY_COLUMNS}`,
-      values: [id, merchantId, name, JSON.stringify(scopes), await sha256(key), origin.now, expiresAt],
-    },
-    subject: { sql: SUBJECT, values: [id] },
+    first: (mayApply) => sql`
+  INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_by, created_at, expires_at)
+  SELECT ${id}, id, ${name}, ${JSON.stringify(scopes)}, ${digest}, ${creatorOf(origin)}, ${now}, ${expiresAt}
+  FROM merchants WHERE id = ${merchantId} AND ${mayApply}
+  AND ${countActive(sql`${merchantId}`, now)} < ${MAX_ACTIVE_API_KEYS} RETURNING ${API_KEY_COLUMNS}`,
+    subject: subjectOf(id),
     data: { name, scopes, expires_at: expiresAt },
   });
-  return toCreatedApiKey(db, changed, key);
+  if (changed.tag === "changed") return { tag: "made", record: await insertedRow(db, changed), key };
+  if (changed.tag !== "unchanged") return changed;
+  const merchants = await db.all(sql`SELECT 1 FROM merchants WHERE id = ${merchantId}`);
+  return { tag: merchants.length > 0 ? "too_many" : "not_found" };
 }
 
 /** Renames a key; `unchanged` when they have none of this id, or that is its name. One round trip. */
@@ -87,71 +110,91 @@ export function renameApiKey(
 ): Promise<ChangeResult> {
   return applyChange(db, origin, null, {
     type: "api_key.renamed",
-    first: {
-      sql: `UPDATE api_keys SET name = ?4 WHERE id = ?5 AND merchant_id = coalesce(?6, merchant_id) AND name <> ?4 AND ${NOT_YET_APPLIED}`,
-      values: [name, id, merchantOf(whose)],
-    },
-    subject: { sql: SUBJECT, values: [id] },
+    first: (mayApply) =>
+      sql`UPDATE api_keys SET name = ${name} WHERE id = ${id} AND ${whoseKeys(whose)} AND name <> ${name} AND ${mayApply}`,
+    subject: subjectOf(id),
     data: { name },
   });
 }
 
-/** Revokes a key for good; `unchanged` when they have none of this id, or it is revoked. One round trip. */
-export function revokeApiKey(
+export type RevokeResult =
+  /** The public ids of the keys that were revoked, its descendants among them; none when the answer was lost. */
+  { tag: "revoked"; ids: string[] } | Exclude<ChangeResult, { tag: "changed" }>;
+
+const isRevoked = (row: object): row is { revoked: string } => "revoked" in row;
+
+/**
+ * Revokes a key for good, and with it every key that it has created, those that these have, and so on; each has its event.
+ * `unchanged` when they have none of this id, or it is revoked. One round trip.
+ */
+export async function revokeApiKey(
   db: Database,
   origin: Origin,
   idempotency: Idempotency | null,
   whose: MerchantFilter,
   id: string,
-): Promise<ChangeResult> {
-  return applyChange(db, origin, idempotency, {
+): Promise<RevokeResult> {
+  const { merchantId, keyId, requestId, commitId, now } = origin;
+  // By way of those that are revoked already, too: they may have left some that are not. UNION ends a circle.
+  const descendants = sql`
+  WITH RECURSIVE descendants (id) AS (
+    SELECT id FROM api_keys WHERE created_by = ${id}
+    UNION SELECT child.id FROM descendants CROSS JOIN api_keys AS child ON child.created_by = descendants.id
+  )`;
+  const changed = await applyChange(db, origin, idempotency, {
     type: "api_key.revoked",
-    first: {
-      sql: `
-  UPDATE api_keys SET revoked_at = ?4
-  WHERE id = ?5 AND merchant_id = coalesce(?6, merchant_id) AND revoked_at IS NULL AND ${NOT_YET_APPLIED}`,
-      values: [origin.now, id, merchantOf(whose)],
-    },
-    subject: { sql: SUBJECT, values: [id] },
+    first: (mayApply) => sql`
+  UPDATE api_keys SET revoked_at = ${now} WHERE id = ${id} AND ${whoseKeys(whose)} AND revoked_at IS NULL AND ${mayApply}`,
+    subject: subjectOf(id),
     data: {},
+    afterwards: (isApplied) => [
+      sql`${descendants}
+  INSERT INTO account_events (commit_id, actor_merchant_id, type, data, key_id, request_id, created_at, merchant_id, subject)
+  SELECT ${commitId} || ' ' || id, ${merchantId}, 'api_key.revoked', ${JSON.stringify({ revoked_with: id })}, ${keyId},
+    ${requestId}, ${now}, merchant_id, id
+  FROM api_keys WHERE id IN (SELECT id FROM descendants) AND revoked_at IS NULL AND ${isApplied}`,
+      sql`${descendants}
+  UPDATE api_keys SET revoked_at = ${now}
+  WHERE id IN (SELECT id FROM descendants) AND revoked_at IS NULL AND ${isApplied} RETURNING id AS revoked`,
+    ],
   });
+  if (changed.tag !== "changed") return changed;
+  return { tag: "revoked", ids: [id, ...changed.others.filter(isRevoked).map(({ revoked }) => revoked)] };
 }
 
 /**
  * Makes a key that takes the place of another, which stays valid for `overlap` more milliseconds, or less
- * if it expires before that. `unchanged` when they have no valid key of this id. One round trip.
+ * if it expires before that. One round trip, two when it was refused.
  */
 export async function rollApiKey(
   db: Database,
   origin: Origin,
   idempotency: Idempotency | null,
   whose: MerchantFilter,
+  made: IssuedApiKey,
   { id, overlap, expiresAt }: { id: string; overlap: number; expiresAt: number | null },
 ): Promise<CreatedApiKey> {
-  const made = makeApiKey();
-  const end = origin.now + overlap;
+  const { now } = origin;
+  const end = now + overlap;
+  const digest = await sha256(made.key);
+  const isActive = sql`id = ${id} AND ${whoseKeys(whose)} AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ${now})`;
+  // Without an overlap the old key makes room for the new one.
+  const room = sql`${MAX_ACTIVE_API_KEYS + (overlap === 0 ? 1 : 0)}`;
   const changed = await applyChange(db, origin, idempotency, {
     type: "api_key.rolled",
-    first: {
-      sql: `
-  INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at, expires_at)
-  SELECT ?4, merchant_id, name, scopes, ?5, ?6, ?7 FROM api_keys
-  WHERE id = ?8 AND merchant_id = coalesce(?9, merchant_id) AND revoked_at IS NULL
-  AND (expires_at IS NULL OR expires_at > ?6) AND ${NOT_YET_APPLIED} RETURNING ${API_KEY_COLUMNS}`,
-      values: [made.id, await sha256(made.key), origin.now, expiresAt, id, merchantOf(whose)],
-    },
+    first: (mayApply) => sql`
+  INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_by, created_at, expires_at)
+  SELECT ${made.id}, merchant_id, name, scopes, ${digest}, ${creatorOf(origin)}, ${now}, ${expiresAt}
+  FROM api_keys AS old WHERE ${isActive} AND ${mayApply} AND ${countActive(raw("old.merchant_id"), now)} < ${room}
+  RETURNING ${API_KEY_COLUMNS}`,
     next: [
-      {
-        sql: "UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?1), ?1) WHERE id = ?2 AND changes() = 1",
-        values: [end, id],
-      },
+      sql`UPDATE api_keys SET expires_at = min(coalesce(expires_at, ${end}), ${end}) WHERE id = ${id} AND changes() = 1`,
     ],
-    subject: { sql: SUBJECT, values: [made.id] },
+    subject: subjectOf(made.id),
     data: { rolled: id, rolled_expires_at: end, expires_at: expiresAt },
   });
-  return toCreatedApiKey(db, changed, made.key);
-}
-
-function merchantOf(whose: MerchantFilter): number | null {
-  return whose === "any merchant" ? null : whose;
+  if (changed.tag === "changed") return { tag: "made", record: await insertedRow(db, changed), key: made.key };
+  if (changed.tag !== "unchanged") return changed;
+  const active = await db.all(sql`SELECT 1 FROM api_keys WHERE ${isActive}`);
+  return { tag: active.length > 0 ? "too_many" : "not_found" };
 }

@@ -5,13 +5,15 @@ import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
-import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "./trail";
+import { columnsOf, raw, type Sql, sql } from "../storage/sql";
+import { applyChange, type ChangeResult } from "./trail";
 
 /** A merchant as its row has it; times in milliseconds. */
 export type Merchant = InferSelectModel<typeof merchants>;
 
-const COLUMNS = "id, name, disabled_at, created_at";
-const SUBJECT = "SELECT id, CAST(id AS TEXT) FROM merchants WHERE id =";
+const COLUMNS = columnsOf<Merchant>({ id: true, name: true, disabled_at: true, created_at: true });
+
+const subjectOf = (id: Sql) => sql`SELECT id, CAST(id AS TEXT) FROM merchants WHERE id = ${id}`;
 
 /** Creates a merchant. One round trip. */
 export function createMerchant(
@@ -22,11 +24,8 @@ export function createMerchant(
 ): Promise<ChangeResult> {
   return applyChange(db, origin, idempotency, {
     type: "merchant.created",
-    first: {
-      sql: `INSERT INTO merchants (name, created_at) SELECT ?4, ?5 WHERE ${NOT_YET_APPLIED}`,
-      values: [name, origin.now],
-    },
-    subject: { sql: `${SUBJECT} last_insert_rowid()`, values: [] },
+    first: (mayApply) => sql`INSERT INTO merchants (name, created_at) SELECT ${name}, ${origin.now} WHERE ${mayApply}`,
+    subject: subjectOf(raw("last_insert_rowid()")),
     data: { name },
   });
 }
@@ -35,27 +34,46 @@ export function createMerchant(
 export function renameMerchant(db: Database, origin: Origin, id: number, name: string): Promise<ChangeResult> {
   return applyChange(db, origin, null, {
     type: "merchant.renamed",
-    first: {
-      sql: `UPDATE merchants SET name = ?4 WHERE id = ?5 AND name <> ?4 AND ${NOT_YET_APPLIED}`,
-      values: [name, id],
-    },
-    subject: { sql: `${SUBJECT} ?10`, values: [id] },
+    first: (mayApply) => sql`UPDATE merchants SET name = ${name} WHERE id = ${id} AND name <> ${name} AND ${mayApply}`,
+    subject: subjectOf(sql`${id}`),
     data: { name },
+  });
+}
+
+/**
+ * Disables a merchant, whose keys are then refused, or enables it again, and its keys with it. `unchanged` when there
+ * is none, or that is how it is. One round trip.
+ */
+export function setMerchantEnabled(
+  db: Database,
+  origin: Origin,
+  idempotency: Idempotency | null,
+  id: number,
+  enabled: boolean,
+): Promise<ChangeResult> {
+  return applyChange(db, origin, idempotency, {
+    type: enabled ? "merchant.enabled" : "merchant.disabled",
+    first: (mayApply) => sql`
+  UPDATE merchants SET disabled_at = ${enabled ? null : origin.now}
+  WHERE id = ${id} AND disabled_at IS ${raw(enabled ? "NOT NULL" : "NULL")} AND ${mayApply}`,
+    subject: subjectOf(sql`${id}`),
+    data: {},
   });
 }
 
 /** Reads a merchant; null when there is none. One round trip. */
 export async function findMerchant(db: Database, id: number): Promise<Merchant | null> {
-  const [merchant] = await db.all<Merchant>(db.prepare(`SELECT ${COLUMNS} FROM merchants WHERE id = ?`).bind(id));
+  const [merchant] = await db.all<Merchant>(sql`SELECT ${COLUMNS} FROM merchants WHERE id = ${id}`);
   return merchant ?? null;
 }
 
 /** A page of merchants, newest first. One round trip. */
 export async function listMerchants(db: Database, window: Window): Promise<Page<Merchant>> {
   const { position, backward, limit } = window;
-  const [compare, order] = backward ? [">", "ASC"] : ["<", "DESC"];
-  const where = position ? `WHERE id ${compare} ?2` : "";
-  const sql = `SELECT ${COLUMNS} FROM merchants ${where} ORDER BY id ${order} LIMIT ?1`;
-  const found = await db.all<Merchant>(db.prepare(sql).bind(limit + 1, ...(position ? [position.id] : [])));
+  const [compare, order] = backward ? [raw(">"), raw("ASC")] : [raw("<"), raw("DESC")];
+  const within = position ? sql`WHERE id ${compare} ${position.id}` : raw("");
+  const found = await db.all<Merchant>(
+    sql`SELECT ${COLUMNS} FROM merchants ${within} ORDER BY id ${order} LIMIT ${limit + 1}`,
+  );
   return pageOf(window, found, ({ id, created_at }) => ({ at: created_at, id }));
 }

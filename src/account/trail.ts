@@ -1,43 +1,48 @@
 /**
  * How merchants, keys and webhook endpoints are changed: each change is one D1 batch with the event that records it, and the
- * event carries the caller's idempotency key. So nothing changes untold, or twice.
+ * event carries the caller's idempotency key. So nothing changes untold, or twice. The batch also holds that the acting
+ * key is still active: who was let in and has been revoked since changes nothing.
  */
-import type { Origin } from "../context";
+import { ADMINISTRATOR_MERCHANT, type Origin } from "../context";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
+import { raw, type Sql, sql } from "../storage/sql";
 
-export interface Statement {
-  readonly sql: string;
-  readonly values: readonly (string | number | null)[];
-}
+/** The types of account events. */
+export const ACCOUNT_EVENT_TYPES = [
+  ...(["merchant.created", "merchant.renamed", "merchant.disabled", "merchant.enabled"] as const),
+  ...(["api_key.created", "api_key.renamed", "api_key.revoked", "api_key.rolled"] as const),
+  ...(["webhook_endpoint.created", "webhook_endpoint.updated", "webhook_endpoint.deleted"] as const),
+  "webhook_endpoint.rolled",
+] as const;
+export type AccountEventType = (typeof ACCOUNT_EVENT_TYPES)[number];
 
 export interface Change {
-  readonly type:
-    | `merchant.${"created" | "renamed"}`
-    | `api_key.${"created" | "renamed" | "revoked" | "rolled"}`
-    | `webhook_endpoint.${"created" | "updated" | "deleted" | "rolled"}`;
-  /** Changes one row, or none. Its WHERE clause has `AND ${NOT_YET_APPLIED}`, whose parameters are ?1 to ?3. */
-  readonly first: Statement;
+  readonly type: AccountEventType;
+  /** Changes one row, or none. Its WHERE clause has the condition that it is given. */
+  readonly first: (mayApply: Sql) => Sql;
   /** Each `WHERE changes() = 1` of the one before. */
-  readonly next?: readonly Statement[];
-  /** The row that the event is about: the query of its merchant and its id, from ?10. */
-  readonly subject: Statement;
+  readonly next?: readonly Sql[];
+  /** The row that the event is about: the query of its merchant and its id. */
+  readonly subject: Sql;
   /** What the event says of the change. */
   readonly data: object;
+  /** What else changes with it, under the condition that it is given: that this request has made the change. */
+  readonly afterwards?: (isApplied: Sql) => readonly Sql[];
 }
 
 export type ChangeResult =
-  /** `rows` are what the first statement returned; none when it was an attempt whose answer was lost. */
-  | { tag: "changed"; subject: string; rows: readonly object[] }
+  /**
+   * `rows` are what the first statement returned, none when it was an attempt whose answer was lost; `others` what those
+   * of `afterwards` returned.
+   */
+  | { tag: "changed"; subject: string; rows: readonly object[]; others: readonly object[] }
   | { tag: "replayed"; subject: string }
   | { tag: "key_reused" }
+  /** The acting key has ended, or its merchant is disabled, since the request was let in. */
+  | { tag: "unauthorized" }
   /** There was nothing to change, or nothing to change any more. */
   | { tag: "unchanged" };
-
-const APPLIED = "FROM account_events WHERE commit_id = ?1 OR (actor_merchant_id = ?2 AND idempotency_key = ?3)";
-
-/** The condition of a change: neither this request nor another with its idempotency key has made it. */
-export const NOT_YET_APPLIED = `NOT EXISTS (SELECT 1 ${APPLIED})`;
 
 interface AppliedChange {
   subject: string;
@@ -46,44 +51,51 @@ interface AppliedChange {
 }
 
 const isAppliedChange = (row: object): row is AppliedChange => "commit_id" in row;
+const isActor = (row: object): row is { active: number } => "active" in row;
+
+/** Whether the acting key is valid, as a condition. The administrator's secret, and nobody in open mode, has no row. */
+function actorIsActive({ merchantId, keyId, now }: Origin): Sql {
+  if (keyId === null || merchantId === ADMINISTRATOR_MERCHANT) return raw("true");
+  return sql`EXISTS (SELECT 1 FROM api_keys AS actor JOIN merchants AS own ON own.id = actor.merchant_id
+    WHERE actor.id = ${keyId} AND actor.revoked_at IS NULL AND own.disabled_at IS NULL
+    AND (actor.expires_at IS NULL OR actor.expires_at > ${now}))`;
+}
 
 /** Makes a change and records it, or finds what its idempotency key has led to. One round trip. */
 export async function applyChange(
   db: Database,
-  { merchantId, keyId, requestId, commitId, now }: Origin,
+  origin: Origin,
   idempotency: Idempotency | null,
-  { type, first, next = [], subject, data }: Change,
+  { type, first, next = [], subject, data, afterwards = () => [] }: Change,
 ): Promise<ChangeResult> {
-  const mark = [commitId, merchantId, idempotency?.key ?? null];
-  const bind = ({ sql, values }: Statement, ...before: Statement["values"]) =>
-    db.prepare(sql).bind(...before, ...values);
-  const record = `
+  const { merchantId, keyId, requestId, commitId, now } = origin;
+  const { key = null, fingerprint = null } = idempotency ?? {};
+  const applied = sql`
+  FROM account_events WHERE commit_id = ${commitId} OR (actor_merchant_id = ${merchantId} AND idempotency_key = ${key})`;
+  const isActive = actorIsActive(origin);
+  const record = sql`
   INSERT INTO account_events
     (commit_id, actor_merchant_id, idempotency_key, fingerprint, type, data, key_id, request_id, created_at, merchant_id, subject)
-  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, subject.* FROM (${subject.sql}) AS subject WHERE changes() = 1
+  SELECT ${commitId}, ${merchantId}, ${key}, ${fingerprint}, ${type}, ${JSON.stringify(data)}, ${keyId}, ${requestId}, ${now},
+    subject.* FROM (${subject}) AS subject WHERE changes() = 1
   RETURNING subject, fingerprint, commit_id`;
+  const isApplied = sql`EXISTS (SELECT 1 FROM account_events WHERE commit_id = ${commitId})`;
+  const others = afterwards(isApplied);
   const { rows } = await db.batch<object>([
-    db.prepare(`SELECT subject, fingerprint, commit_id ${APPLIED}`).bind(...mark),
-    bind(first, ...mark),
-    ...next.map((statement) => bind(statement)),
-    db
-      .prepare(record)
-      .bind(
-        ...mark,
-        idempotency?.fingerprint ?? null,
-        type,
-        JSON.stringify(data),
-        keyId,
-        requestId,
-        now,
-        ...subject.values,
-      ),
+    sql`SELECT subject, fingerprint, commit_id ${applied}`,
+    sql`SELECT ${isActive} AS active`,
+    first(sql`NOT EXISTS (SELECT 1 ${applied}) AND ${isActive}`),
+    ...next,
+    record,
+    ...others,
   ]);
-  const [applied] = [...(rows.at(-1) ?? []), ...(rows[0] ?? [])].filter(isAppliedChange);
-  if (!applied) return { tag: "unchanged" };
-  // Made now, or in an attempt of this request whose answer was lost.
-  if (applied.commit_id === commitId) return { tag: "changed", subject: applied.subject, rows: rows[1] ?? [] };
-  return applied.fingerprint === idempotency?.fingerprint
-    ? { tag: "replayed", subject: applied.subject }
-    : { tag: "key_reused" };
+  const recorded = rows[3 + next.length] ?? [];
+  const [found] = [...recorded, ...(rows[0] ?? [])].filter(isAppliedChange);
+  // Made now, or in an attempt of this request whose answer was lost: a key that has revoked itself is active no more.
+  if (found?.commit_id === commitId) {
+    return { tag: "changed", subject: found.subject, rows: rows[2] ?? [], others: rows.slice(4 + next.length).flat() };
+  }
+  if ((rows[1] ?? []).some((row) => isActor(row) && row.active === 0)) return { tag: "unauthorized" };
+  if (!found) return { tag: "unchanged" };
+  return found.fingerprint === fingerprint ? { tag: "replayed", subject: found.subject } : { tag: "key_reused" };
 }

@@ -1,30 +1,27 @@
 /**
  * Who asks, and whether they may. A key is looked up once and then remembered in the isolate for
- * KEY_CACHE_TTL_MS, so a warm request pays no round trip, and a revocation takes effect within that time. Only
- * who manages keys and merchants is looked up each time.
+ * KEY_CACHE_TTL_MS, so a warm request pays no round trip, and a revocation takes effect within that time. Who manages keys
+ * and merchants is looked up each time, once the whole request is there. What is refused costs no round trip that a
+ * caller could repeat.
  */
 import type { Context } from "hono";
-import type { App } from "../context";
+import { ADMINISTRATOR_MERCHANT, type App } from "../context";
 import { problem } from "../http/problem";
 import { type Principal, SCOPE_NAMES, type Scope } from "../scopes";
 import { sha256 } from "../storage/digest";
 import { logError } from "../storage/log";
-import { publicId } from "./api-key";
-import { type ApiKeyRecord, findApiKeyById, recordApiKeyUse } from "./api-key-lookup";
-import { address, isWithin, rateLimited, readLimit } from "./rate-limits";
+import { administratorId, isIssued, publicId } from "./api-key";
+import { type ApiKeyRecord, findActingApiKey, recordApiKeyUse } from "./api-key-lookup";
+import { KEY_CACHE_TTL_MS, memoryOf, remember } from "./key-cache";
+import { address, refuseBeyond } from "./rate-limits";
+import { checksumKeys, secretsKeys } from "./secret-keys";
 
-/** In milliseconds. */
-export const KEY_CACHE_TTL_MS = 30_000;
 /** `last_used_at` is written at most so often, in milliseconds. */
 const USE_RECORDED_EVERY_MS = 3_600_000;
-/** What an isolate remembers of keys and of addresses, at most; the oldest go first. */
-const KEY_CACHE_SIZE = 1_000;
 
-const DEFAULT_MERCHANT = 1;
-
-/** Whoever asks without a key where no key is asked for. */
+/** Whoever asks without a key where no key is asked for: the default merchant. */
 const ANONYMOUS_PRINCIPAL: Principal = {
-  merchantId: DEFAULT_MERCHANT,
+  merchantId: 1,
   keyId: null,
   scopes: new Set(SCOPE_NAMES),
   expiresAt: null,
@@ -39,57 +36,54 @@ const MANAGEMENT_SCOPES: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
 
 const CHALLENGE = 'Bearer realm="payments"';
 
-/** Why the service may not answer as it is configured, or null. */
-export function misconfiguration({ AUTH_MODE, ADMIN_KEY }: Env): string | null {
-  if (AUTH_MODE === "open") return null;
-  if (AUTH_MODE !== "required") return "Set AUTH_MODE to required (or, on your own machine only, to open)";
-  if (!ADMIN_KEY) return "Set the secret ADMIN_KEY to a key that `npm run key` makes";
-  return administratorId(ADMIN_KEY) === null
-    ? "The secret ADMIN_KEY is not a key; set one that `npm run key` makes"
-    : null;
-}
-
-/** The administrator's key that was read last, of which a deployment has one, and its public id. */
-let administrator: { readonly key: string; readonly id: string | null } = { key: "", id: null };
-
-function administratorId(key: string): string | null {
-  if (administrator.key !== key) administrator = { key, id: publicId(key) };
-  return administrator.id;
-}
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
 /**
- * Whether a request comes from this machine to this machine, and so may be answered without access control:
- * a page of another site may be shown on this machine too, and its browser says whose it is.
- */
-export function isLocal(request: Request): boolean {
-  const { headers, url } = request;
-  const pages = [headers.get("Origin"), headers.get("Referer")].filter((page) => page !== null);
-  return headers.get("Sec-Fetch-Site") !== "cross-site" && [url, ...pages].every(isLoopback);
-}
-
-function isLoopback(url: string): boolean {
-  return URL.canParse(url) && LOOPBACK.test(new URL(url).hostname);
-}
-
-/**
- * Lets the request in, as the principal that it sets in the context, or says why not: 401, 403 or 429.
+ * Lets the request in before its body is read, as the principal that it sets in the context, or says why not: 401, 403
+ * or 429. Counts the request.
  *
- * @param scope what the endpoint demands
+ * @param scope what the route demands
  */
 export async function authorize(c: Context<App>, scope: Scope): Promise<Response | null> {
   const header = c.req.header("Authorization");
-  const principal = header === undefined ? anonymous(c.env) : await identify(c, header, !MANAGEMENT_SCOPES.has(scope));
+  if (header === undefined) {
+    if (c.env.AUTH_MODE !== "open") {
+      return problem(c, "credentials_missing", { headers: { "WWW-Authenticate": CHALLENGE } });
+    }
+    c.set("principal", ANONYMOUS_PRINCIPAL);
+    return null;
+  }
+  const presented = presentedIn(header);
+  const id = await recognize(c, presented);
+  if (id === null) return invalidToken(c);
+  const beyondKey = await refuseBeyond(c, "KEY_RATE", id);
+  if (beyondKey) return beyondKey;
+  const principal = isAdministrator(c.env, presented) ? administrator(id) : await identify(c, presented, id);
   if (principal instanceof Response) return principal;
-  if (principal === null) {
-    return problem(c, "credentials_missing", { headers: { "WWW-Authenticate": CHALLENGE } });
-  }
   c.set("principal", principal);
-  if (principal.keyId !== null && !(await isWithin(c.env.KEY_RATE, principal.keyId))) {
-    return rateLimited(c, "key", c.env.KEY_RATE_LIMIT);
-  }
+  const { merchantId } = principal;
+  const beyondMerchant =
+    merchantId !== ADMINISTRATOR_MERCHANT && (await refuseBeyond(c, "MERCHANT_RATE", String(merchantId)));
+  if (beyondMerchant) return beyondMerchant;
   return principal.scopes.has(scope) ? null : scopeMissing(c, [scope]);
+}
+
+/**
+ * Lets the request in again, once its body is there: a client takes its time to send that, and its key may have ended
+ * meanwhile. What is remembered of the key will do, but for those who manage keys and merchants.
+ *
+ * @param hadBody whether a body was waited for
+ */
+export async function authorizeAgain(c: Context<App>, scope: Scope, hadBody: boolean): Promise<Response | null> {
+  const { keyId, merchantId } = c.get("principal");
+  // Whom no row stands for: their end comes with another configuration.
+  if (keyId === null || merchantId === ADMINISTRATOR_MERCHANT) return null;
+  const isManagement = MANAGEMENT_SCOPES.has(scope);
+  if (!hadBody && (!isManagement || c.get("keyLookedUp"))) return null;
+  const presented = presentedIn(c.req.header("Authorization") ?? "");
+  const principal = isManagement ? await lookUp(c, presented, keyId) : await identify(c, presented, keyId);
+  if (principal instanceof Response) return principal;
+  c.set("principal", principal);
+  // No key's scopes ever change.
+  return null;
 }
 
 /** The refusal of a principal that lacks scopes. */
@@ -101,87 +95,89 @@ export function scopeMissing(c: Context<App>, scopes: readonly Scope[]): Respons
   });
 }
 
-/** Forgets a key in this isolate, so that its revocation takes effect here at once. */
-export function forget(env: Env, keyId: string): void {
-  memoryOf(env).keys.delete(keyId);
+/** The refusal of credentials, the same whatever is wrong with them. */
+export function invalidToken(c: Context<App>): Response {
+  return problem(c, "invalid_token", { headers: { "WWW-Authenticate": `${CHALLENGE}, error="invalid_token"` } });
 }
 
-function anonymous({ AUTH_MODE }: Env): Principal | null {
-  return AUTH_MODE === "open" ? ANONYMOUS_PRINCIPAL : null;
-}
+const BEARER = /^Bearer +(\S+)$/i;
 
-interface Remembered {
-  /** The whole key, in memory only: comparing it spares a warm request the digest. */
-  readonly key: Uint8Array;
-  readonly principal: Principal;
-  readonly until: number;
-}
-
-interface Memory {
-  readonly keys: Map<string, Remembered>;
-  /** Addresses with too many failures, and until when they are refused a look-up. */
-  readonly refused: Map<string, number>;
-}
-
-/** One per D1 binding, of which an isolate has one. */
-const memories = new WeakMap<D1Database, Memory>();
-
-function memoryOf({ DB }: Env): Memory {
-  const memory = memories.get(DB) ?? { keys: new Map(), refused: new Map() };
-  memories.set(DB, memory);
-  return memory;
-}
-
-function remember<V>(map: Map<string, V>, key: string, value: V): void {
-  map.delete(key);
-  map.set(key, value);
-  const [oldest] = map.keys();
-  if (map.size > KEY_CACHE_SIZE && oldest !== undefined) map.delete(oldest);
+function presentedIn(header: string): string {
+  return BEARER.exec(header)?.[1] ?? "";
 }
 
 const UTF8 = new TextEncoder();
-const BEARER = /^Bearer +(\S+)$/i;
 
-/** The principal of the credentials; else a 401, the same whatever is wrong with them, or a 429. */
-async function identify(c: Context<App>, header: string, mayRemember: boolean): Promise<Principal | Response> {
-  const presented = BEARER.exec(header)?.[1] ?? "";
-  const memory = memoryOf(c.env);
-  const now = Date.now();
-  // A remembered key is found by its public id, and a wrong secret for that is known to be wrong.
-  const remembered = memory.keys.get(presented.slice(4, 16));
-  if (mayRemember && remembered && now < remembered.until) {
-    const isIt = equal(UTF8.encode(presented), remembered.key) && !hasExpired(remembered.principal.expiresAt, now);
-    return isIt ? remembered.principal : refuse(c, memory);
-  }
+function equal(one: Uint8Array, other: Uint8Array): boolean {
+  return one.byteLength === other.byteLength && crypto.subtle.timingSafeEqual(one, other);
+}
+
+/** The public id of what is presented, if it was issued or is the administrator's: known without D1. */
+async function recognize(c: Context<App>, presented: string): Promise<string | null> {
   const id = publicId(presented);
-  if (id === null) return refuse(c, memory);
+  if (id === null || isAdministrator(c.env, presented)) return id;
+  const { valid, refused } = memoryOf(c.env);
+  const known = valid.get(id) ?? refused.get(id);
+  if (known && equal(UTF8.encode(presented), known.key)) return id;
+  return (await isIssued(presented, await checksumKeys(secretsKeys(c.env)))) ? id : null;
+}
 
-  if (c.env.ADMIN_KEY && id === administratorId(c.env.ADMIN_KEY)) {
-    if (!equal(UTF8.encode(presented), UTF8.encode(c.env.ADMIN_KEY))) return refuse(c, memory);
-    return { merchantId: DEFAULT_MERCHANT, keyId: id, scopes: MANAGEMENT_SCOPES, expiresAt: null };
+function isAdministrator({ ADMIN_KEY }: Env, presented: string): boolean {
+  if (!ADMIN_KEY || administratorId(ADMIN_KEY) === null) return false;
+  return equal(UTF8.encode(presented), UTF8.encode(ADMIN_KEY));
+}
+
+function administrator(keyId: string): Principal {
+  return { merchantId: ADMINISTRATOR_MERCHANT, keyId, scopes: MANAGEMENT_SCOPES, expiresAt: null };
+}
+
+/** The principal of a key that was issued, from memory where that will do; or its refusal. */
+async function identify(c: Context<App>, presented: string, id: string): Promise<Principal | Response> {
+  const { valid, refused } = memoryOf(c.env);
+  const now = Date.now();
+  const key = UTF8.encode(presented);
+  const remembered = valid.get(id);
+  if (remembered && now < remembered.until && equal(key, remembered.key)) {
+    const { principal } = remembered;
+    return hasExpired(principal.expiresAt, now) ? refuse(c, id) : principal;
   }
-  // Unjudged: a 401 might be said of a valid key. One that has been valid is looked up, whoever else fails there.
-  if (!remembered && (memory.refused.get(address(c)) ?? 0) > now)
-    return rateLimited(c, "address", c.env.FAILURE_RATE_LIMIT);
-  const [record, digest] = await Promise.all([findApiKeyById(c.get("db"), id), sha256(presented)]);
-  const isIt = equal(UTF8.encode(digest), UTF8.encode(record?.digest ?? NO_DIGEST));
-  if (!record || !isIt || record.revoked_at !== null || hasExpired(record.expires_at, now)) return refuse(c, memory);
+  const ended = refused.get(id);
+  if (ended && now < ended.until && equal(key, ended.key)) {
+    return ended.isDisabled ? problem(c, "merchant_disabled") : refuse(c, id);
+  }
+  return lookUp(c, presented, id);
+}
 
+/** Looks a key up. One round trip. */
+async function lookUp(c: Context<App>, presented: string, id: string): Promise<Principal | Response> {
+  c.set("keyLookedUp", true);
+  const { valid, refused } = memoryOf(c.env);
+  const now = Date.now();
+  const [record, digest] = await Promise.all([findActingApiKey(c.get("db"), id), sha256(presented)]);
+  const isIt = equal(UTF8.encode(digest), UTF8.encode(record?.digest ?? NO_DIGEST));
+  const found = { key: UTF8.encode(presented), until: now + KEY_CACHE_TTL_MS };
+  const hasEnded = !record || !isIt || record.revoked_at !== null || hasExpired(record.expires_at, now);
+  if (hasEnded || record.merchant_disabled_at !== null) {
+    if (isIt) valid.delete(id);
+    remember(refused, id, { ...found, isDisabled: !hasEnded });
+    return hasEnded ? refuse(c, id) : problem(c, "merchant_disabled");
+  }
   const { merchant_id: merchantId, expires_at: expiresAt } = record;
   const principal = { merchantId, keyId: id, scopes: new Set(record.scopes), expiresAt };
-  remember(memory.keys, id, { key: UTF8.encode(presented), principal, until: now + KEY_CACHE_TTL_MS });
+  remember(valid, id, { ...found, principal });
   recordApiKeyUseLater(c, record, now);
   return principal;
 }
 
 const NO_DIGEST = "0".repeat(64);
 
-function equal(one: Uint8Array, other: Uint8Array): boolean {
-  return one.byteLength === other.byteLength && crypto.subtle.timingSafeEqual(one, other);
-}
-
 function hasExpired(expiresAt: number | null, now: number): boolean {
   return expiresAt !== null && expiresAt <= now;
+}
+
+/** Refuses a key that was issued and has ended. It alone is counted, and where it comes from: nobody else is held up. */
+async function refuse(c: Context<App>, id: string): Promise<Response> {
+  return (await refuseBeyond(c, "FAILURE_RATE", `${address(c)} ${id}`)) ?? invalidToken(c);
 }
 
 /** Coarsely, and after the answer: nobody waits for it, and it is lost without harm. */
@@ -192,14 +188,4 @@ function recordApiKeyUseLater(c: Context<App>, { id, last_used_at }: ApiKeyRecor
       logError({ message: "use of a key not noted", key_id: id, cause: String(error) });
     }),
   );
-}
-
-async function refuse(c: Context<App>, { refused }: Memory): Promise<Response> {
-  const from = address(c);
-  if (await isWithin(c.env.FAILURE_RATE, from)) {
-    return problem(c, "invalid_token", { headers: { "WWW-Authenticate": `${CHALLENGE}, error="invalid_token"` } });
-  }
-  const { seconds } = readLimit(c.env.FAILURE_RATE_LIMIT);
-  remember(refused, from, Date.now() + seconds * 1000);
-  return rateLimited(c, "address", c.env.FAILURE_RATE_LIMIT);
 }

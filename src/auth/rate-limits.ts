@@ -1,8 +1,23 @@
-/** The quotas of keys and addresses. */
+/** The quotas of keys, merchants and addresses. */
 import type { Context } from "hono";
 import type { App } from "../context";
 import { problem } from "../http/problem";
 import { logError } from "../storage/log";
+
+/**
+ * The bindings that count: requests of a key, of a merchant, costly ones of a merchant, and failures of an address with
+ * a key that has ended. Each has its quota in the variable of its name with `_LIMIT`.
+ */
+export const RATE_LIMITS = ["KEY_RATE", "MERCHANT_RATE", "COSTLY_RATE", "FAILURE_RATE"] as const;
+type RateLimitName = (typeof RATE_LIMITS)[number];
+
+/** What each counts by, as a refusal calls it. */
+const POLICIES: Readonly<Record<RateLimitName, string>> = {
+  KEY_RATE: "key",
+  MERCHANT_RATE: "merchant",
+  COSTLY_RATE: "costly",
+  FAILURE_RATE: "address",
+};
 
 /**
  * Who fails: an IPv4 address, or the /64 of an IPv6 address, for whoever has one of these has all of it.
@@ -16,30 +31,29 @@ export function address(c: Context<App>): string {
   return [...(head ?? []), ...zeros, ...(tail ?? [])].slice(0, 4).join(":");
 }
 
-/** Whether there is room in a quota. Who cannot be counted is let on: a quota protects, it does not let in. */
-export async function isWithin(limit: RateLimit, key: string): Promise<boolean> {
+/**
+ * Counts a request, and refuses it when the quota is used up. The binding tells no more than that; it is renewed within a
+ * period. Who cannot be counted is let on: a quota protects, it does not let in.
+ */
+export async function refuseBeyond(c: Context<App>, name: RateLimitName, key: string): Promise<Response | null> {
   try {
-    return (await limit.limit({ key })).success;
+    if ((await c.env[name].limit({ key })).success) return null;
   } catch (error) {
-    logError({ message: "quota not counted", cause: String(error) });
-    return true;
+    logError({ message: "quota not counted", limit: name, cause: String(error) });
+    return null;
   }
-}
-
-/** The binding tells no more than that the quota is used up; it is renewed within a period. */
-export function rateLimited(c: Context<App>, policy: string, limit: string): Response {
-  const { quota, seconds } = readLimit(limit);
+  const { quota, seconds } = readLimit(c.env[`${name}_LIMIT`]) ?? { quota: 0, seconds: 60 };
   return problem(c, "rate_limited", {
     headers: {
       "Retry-After": String(seconds),
-      "RateLimit-Policy": `"${policy}";q=${quota};w=${seconds}`,
-      RateLimit: `"${policy}";r=0;t=${seconds}`,
+      "RateLimit-Policy": `"${POLICIES[name]}";q=${quota};w=${seconds}`,
+      RateLimit: `"${POLICIES[name]}";r=0;t=${seconds}`,
     },
   });
 }
 
-/** Reads `1000/10`: a quota of requests, and the seconds it is for. */
-export function readLimit(limit: string): { quota: number; seconds: number } {
-  const [quota = Number.NaN, seconds = Number.NaN] = limit.split("/").map(Number);
-  return { quota, seconds };
+/** Reads `1000/10`: a quota of requests, and the seconds it is for; null when it is none. */
+export function readLimit(limit: string | undefined): { quota: number; seconds: number } | null {
+  const [, quota, seconds] = /^([1-9]\d{0,8})\/([1-9]\d{0,4})$/.exec(limit ?? "") ?? [];
+  return quota === undefined ? null : { quota: Number(quota), seconds: Number(seconds) };
 }

@@ -57,6 +57,13 @@ export const KINDS = {
     detail: "The API key lacks a scope that this request needs",
     remedy: "Use a key with the scope that detail and the WWW-Authenticate header name.",
   },
+  merchant_disabled: {
+    status: 403,
+    title: "Merchant disabled",
+    detail: "The merchant of this API key is disabled",
+    remedy:
+      "Ask whoever operates the service to enable the merchant: until then its keys are refused. Nothing was changed.",
+  },
   host_not_allowed: {
     status: 403,
     title: "Host not allowed",
@@ -134,6 +141,12 @@ export const KINDS = {
     title: "API key not active",
     detail: "The API key is revoked or expired",
     remedy: "Create a new key: one that is revoked or expired cannot be rolled. Nothing was changed.",
+  },
+  too_many_api_keys: {
+    status: 409,
+    title: "Too many API keys",
+    detail: "The merchant has 100 active API keys, as many as it may have",
+    remedy: "Revoke keys that are not needed, or roll one without an overlap. Nothing was changed.",
   },
   too_many_webhook_endpoints: {
     status: 409,
@@ -244,6 +257,7 @@ export const SCOPED_PROBLEMS = [
   "credentials_missing",
   "invalid_token",
   "insufficient_scope",
+  "merchant_disabled",
   "host_not_allowed",
   "body_too_large",
   "rate_limited",

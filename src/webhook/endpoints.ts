@@ -1,6 +1,6 @@
 /** Every D1 statement about webhook endpoints. */
 import type { InferSelectModel } from "drizzle-orm";
-import { applyChange, type ChangeResult, NOT_YET_APPLIED } from "../account/trail";
+import { applyChange, type ChangeResult } from "../account/trail";
 import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { webhookEndpoints } from "../outbox/tables";
@@ -84,10 +84,11 @@ export async function listWebhookEndpoints(
   return pageOf(window, found.map(readRow), ({ id, created_at }) => ({ at: created_at, id }));
 }
 
-const SUBJECT = "SELECT merchant_id, CAST(id AS TEXT) FROM webhook_endpoints WHERE id =";
+const subjectOf = (id: Sql) => sql`SELECT merchant_id, CAST(id AS TEXT) FROM webhook_endpoints WHERE id = ${id}`;
 
 /** An endpoint's own condition: the merchant's, and there. */
-const OWNED_ENDPOINT = (id: string) => `id = ${id} AND merchant_id = ?2 AND deleted_at IS NULL`;
+const ownedEndpoint = (id: number, { merchantId }: Origin) =>
+  sql`id = ${id} AND merchant_id = ${merchantId} AND deleted_at IS NULL`;
 
 export type CreatedSecret =
   /** The secret itself is known to this request alone. */
@@ -110,17 +111,15 @@ export async function createWebhookEndpoint(
   idempotency: Idempotency | null,
   { url, types }: NewWebhookEndpoint,
 ): Promise<CreatedSecret> {
+  const { merchantId, now } = origin;
   const secret = makeSecret();
   const changed = await applyChange(db, origin, idempotency, {
     type: "webhook_endpoint.created",
-    first: {
-      sql: `
+    first: (mayApply) => sql`
   INSERT INTO webhook_endpoints (merchant_id, url, types, secret, created_at, updated_at)
-  SELECT ?2, ?4, ?5, ?6, ?7, ?7 WHERE ${NOT_YET_APPLIED}
-  AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ?2 AND deleted_at IS NULL) < ${MAX_ENDPOINTS}`,
-      values: [url, types && JSON.stringify(types), secret, origin.now],
-    },
-    subject: { sql: `${SUBJECT} last_insert_rowid()`, values: [] },
+  SELECT ${merchantId}, ${url}, ${types && JSON.stringify(types)}, ${secret}, ${now}, ${now} WHERE ${mayApply}
+  AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ${merchantId} AND deleted_at IS NULL) < ${MAX_ENDPOINTS}`,
+    subject: subjectOf(raw("last_insert_rowid()")),
     data: { url, types },
   });
   return toCreatedSecret(changed, secret);
@@ -139,27 +138,23 @@ export function updateWebhookEndpoint(
   id: number,
   { url, types, enabled }: WebhookEndpointChange,
 ): Promise<ChangeResult> {
+  const { now } = origin;
+  const wantedUrl = sql`coalesce(${url ?? null}, url)`;
+  const isRetyped = sql`(${Number(types !== undefined)} AND types IS NOT ${types ? JSON.stringify(types) : null})`;
+  const isEnabled = sql`${enabled === undefined ? null : Number(enabled)}`;
   return applyChange(db, origin, null, {
     type: "webhook_endpoint.updated",
-    first: {
-      sql: `
-  UPDATE webhook_endpoints SET url = coalesce(?5, url), updated_at = max(updated_at, ?8), types = iif(?9, ?6, types),
-    types_changed_at = iif(?9 AND types IS NOT ?6, max(coalesce(types_changed_at, 0) + 1, ?8), types_changed_at),
-    disabled_at = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, ?8) ELSE disabled_at END,
-    disabled_reason = CASE ?7 WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_reason, 'requested') ELSE disabled_reason END,
-    failing_since = iif((?7 = 1 AND disabled_at IS NOT NULL) OR url <> coalesce(?5, url), NULL, failing_since)
-  WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}
-  AND (url IS NOT coalesce(?5, url) OR (?9 AND types IS NOT ?6) OR (disabled_at IS NULL) IS NOT coalesce(?7, disabled_at IS NULL))`,
-      values: [
-        id,
-        url ?? null,
-        types ? JSON.stringify(types) : null,
-        enabled === undefined ? null : Number(enabled),
-        origin.now,
-        Number(types !== undefined),
-      ],
-    },
-    subject: { sql: `${SUBJECT} ?10`, values: [id] },
+    first: (mayApply) => sql`
+  UPDATE webhook_endpoints SET url = ${wantedUrl}, updated_at = max(updated_at, ${now}),
+    types = iif(${isRetyped}, ${types ? JSON.stringify(types) : null}, types),
+    types_changed_at = iif(${isRetyped}, max(coalesce(types_changed_at, 0) + 1, ${now}), types_changed_at),
+    disabled_at = CASE ${isEnabled} WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, ${now}) ELSE disabled_at END,
+    disabled_reason =
+      CASE ${isEnabled} WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_reason, 'requested') ELSE disabled_reason END,
+    failing_since = iif((${isEnabled} = 1 AND disabled_at IS NOT NULL) OR url <> ${wantedUrl}, NULL, failing_since)
+  WHERE ${ownedEndpoint(id, origin)} AND ${mayApply}
+  AND (url IS NOT ${wantedUrl} OR ${isRetyped} OR (disabled_at IS NULL) IS NOT coalesce(${isEnabled}, disabled_at IS NULL))`,
+    subject: subjectOf(sql`${id}`),
     data: { url, types, enabled },
   });
 }
@@ -168,14 +163,11 @@ export function updateWebhookEndpoint(
 export function deleteWebhookEndpoint(db: Database, origin: Origin, id: number): Promise<ChangeResult> {
   return applyChange(db, origin, null, {
     type: "webhook_endpoint.deleted",
-    first: {
-      sql: `
-  UPDATE webhook_endpoints SET deleted_at = ?5, updated_at = max(updated_at, ?5),
+    first: (mayApply) => sql`
+  UPDATE webhook_endpoints SET deleted_at = ${origin.now}, updated_at = max(updated_at, ${origin.now}),
     secret = NULL, previous_secret = NULL, previous_secret_ends_at = NULL
-  WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}`,
-      values: [id, origin.now],
-    },
-    subject: { sql: `${SUBJECT} ?10`, values: [id] },
+  WHERE ${ownedEndpoint(id, origin)} AND ${mayApply}`,
+    subject: subjectOf(sql`${id}`),
     data: {},
   });
 }
@@ -194,14 +186,11 @@ export async function rollSecret(
   const end = origin.now + overlap;
   const changed = await applyChange(db, origin, idempotency, {
     type: "webhook_endpoint.rolled",
-    first: {
-      sql: `
-  UPDATE webhook_endpoints SET secret = ?5, previous_secret = iif(?6 > ?7, secret, NULL),
-    previous_secret_ends_at = iif(?6 > ?7, ?6, NULL), updated_at = max(updated_at, ?7)
-  WHERE ${OWNED_ENDPOINT("?4")} AND ${NOT_YET_APPLIED}`,
-      values: [id, secret, end, origin.now],
-    },
-    subject: { sql: `${SUBJECT} ?10`, values: [id] },
+    first: (mayApply) => sql`
+  UPDATE webhook_endpoints SET secret = ${secret}, previous_secret = iif(${end} > ${origin.now}, secret, NULL),
+    previous_secret_ends_at = iif(${end} > ${origin.now}, ${end}, NULL), updated_at = max(updated_at, ${origin.now})
+  WHERE ${ownedEndpoint(id, origin)} AND ${mayApply}`,
+    subject: subjectOf(sql`${id}`),
     data: { previous_secret_ends_at: end },
   });
   return toCreatedSecret(changed, secret);

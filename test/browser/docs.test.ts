@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { makeApiKey } from "../../src/auth/api-key.ts";
+import { makeAdministratorKey } from "../../src/auth/api-key.ts";
+import { makeSecretsKeys } from "../../src/auth/secret-keys.ts";
 import { PROJECT, type Server, startServer } from "../system/server";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -38,9 +39,11 @@ beforeAll(async () => {
     );
   });
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
-  const admin = makeApiKey().key;
+  const admin = makeAdministratorKey();
   const secrets = path.join(directory, "secrets.env");
-  await writeFile(secrets, `AUTH_MODE=required\nADMIN_KEY=${admin}\n`, { mode: 0o600 });
+  await writeFile(secrets, `AUTH_MODE=required\nADMIN_KEY=${admin}\nSECRETS_KEYS=${makeSecretsKeys(new Date())}\n`, {
+    mode: 0o600,
+  });
   server = await startServer(path.join(directory, "state"), [], ["--secrets-file", secrets]);
   const made = await fetch(`${server.url}/api/v1/api-keys`, {
     method: "POST",

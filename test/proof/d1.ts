@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { makeApiKey } from "../../src/auth/api-key";
+import { checksumKeys, makeSecretsKeys } from "../../src/auth/secret-keys";
 import { SCOPE_NAMES } from "../../src/scopes";
 
 const MIGRATIONS = path.join(import.meta.dirname, "../../migrations");
@@ -14,6 +15,10 @@ const NO_COST = { rows_read: 0, rows_written: 0 };
 export type Deliver = <T>(execute: () => T, writesPayment: boolean) => Promise<T>;
 
 const WRITES_PAYMENT = /^\s*(INSERT INTO|UPDATE) payments\b/;
+
+/** The keys of the simulated service, and an API key that every simulated database holds. */
+export const SECRETS_KEYS = makeSecretsKeys(new Date());
+const API_KEY = await makeApiKey(await checksumKeys(SECRETS_KEYS));
 
 /**
  * D1 for the simulated platform: the real SQL and migrations on Node's SQLite, and `deliver` for the
@@ -30,7 +35,7 @@ export class SimulatedD1 {
     for (const file of readdirSync(MIGRATIONS).sort()) {
       this.#database.exec(readFileSync(path.join(MIGRATIONS, file), "utf8"));
     }
-    const { id, key } = makeApiKey();
+    const { id, key } = API_KEY;
     this.key = key;
     this.#prepare(
       "INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at) VALUES (?, 1, 'clients', ?, ?, 1)",

@@ -1,7 +1,7 @@
 import { app } from "../../src/app";
-import { makeApiKey } from "../../src/auth/api-key";
+import { makeAdministratorKey } from "../../src/auth/api-key";
 import { PaymentObject, type Reply } from "../../src/payment/object";
-import type { SimulatedD1 } from "./d1";
+import { SECRETS_KEYS, type SimulatedD1 } from "./d1";
 import type { Service } from "./history";
 import type { World } from "./world";
 
@@ -32,12 +32,17 @@ const D1_FAULTS = FAULTS.filter((fault) => !fault.startsWith("object"));
 /** The configuration of a deployment, with quotas that are never used up. */
 const CONFIGURATION = {
   AUTH_MODE: "required",
-  ADMIN_KEY: makeApiKey().key,
+  ADMIN_KEY: makeAdministratorKey(),
+  SECRETS_KEYS,
   KEY_RATE_LIMIT: "1000/10",
+  MERCHANT_RATE_LIMIT: "2000/10",
+  COSTLY_RATE_LIMIT: "100/10",
   FAILURE_RATE_LIMIT: "20/60",
   IDEMPOTENCY_RETENTION_DAYS: "30",
   LOG_PATHS: "no",
   KEY_RATE: { limit: async () => ({ success: true }) },
+  MERCHANT_RATE: { limit: async () => ({ success: true }) },
+  COSTLY_RATE: { limit: async () => ({ success: true }) },
   FAILURE_RATE: { limit: async () => ({ success: true }) },
 };
 

@@ -263,12 +263,15 @@ class WebhookPlatform {
 
 /** The world's chance in place of the runtime's secrets, and a digest that takes no time. */
 function takeCrypto(world: World): void {
+  const { sign } = crypto.subtle;
   const subtle = {
     ...crypto.subtle,
     digest: crypto.subtle.digest,
     timingSafeEqual: crypto.subtle.timingSafeEqual,
     importKey: async (_: string, raw: Uint8Array) => raw,
-    sign: async (_: string, key: Uint8Array, data: Uint8Array) => createHmac("sha256", key).update(data).digest(),
+    // A webhook's secret, or a key of the service's own.
+    sign: async (name: string, key: Uint8Array | CryptoKey, data: Uint8Array<ArrayBuffer>) =>
+      key instanceof Uint8Array ? createHmac("sha256", key).update(data).digest() : sign(name, key, data),
   };
   const getRandomValues = (bytes: Uint8Array) => {
     for (let n = 0; n < bytes.length; n++) bytes[n] = world.below(256);

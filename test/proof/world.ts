@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, KeyObject, timingSafeEqual } from "node:crypto";
 
 /** A seed for one of the uses of a seed: two that drew the same numbers would not be independent. */
 export function derived(seed: number, use: string): number {
@@ -103,6 +103,8 @@ export class World {
         randomUUID: () => `00000000-0000-4000-8000-${(++this.#made).toString(16).padStart(12, "0")}`,
         subtle: {
           digest: async (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
+          sign: async (_: string, key: Parameters<typeof KeyObject.from>[0], data: Uint8Array) =>
+            new Uint8Array(createHmac("sha256", KeyObject.from(key)).update(data).digest()).buffer,
           timingSafeEqual,
         },
       },

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { makeApiKey } from "../../src/auth/api-key";
+import { makeAdministratorKey } from "../../src/auth/api-key";
+import { makeSecretsKeys } from "../../src/auth/secret-keys";
 import { complaint, type } from "./command";
 import { PROJECT, type Server, startServer } from "./server";
 
@@ -110,14 +111,16 @@ describe("a command line that cannot be followed", () => {
 });
 
 describe("a server", () => {
-  const key = makeApiKey().key;
+  const key = makeAdministratorKey();
   let state: string;
   let server: Server;
 
   beforeAll(async () => {
     state = path.join(directory, "state");
     const secrets = path.join(directory, "secrets.env");
-    await writeFile(secrets, `AUTH_MODE=required\nADMIN_KEY=${key}\n`, { mode: 0o600 });
+    await writeFile(secrets, `AUTH_MODE=required\nADMIN_KEY=${key}\nSECRETS_KEYS=${makeSecretsKeys(new Date())}\n`, {
+      mode: 0o600,
+    });
     server = await startServer(state, [], ["--secrets-file", secrets]);
   }, 120_000);
   afterAll(() => server?.stop(), 30_000);

@@ -59,7 +59,8 @@ async function writeAdministratorKey(name: string): Promise<string[]> {
   const { stdout: key } = await run("npm", ["run", "--silent", "key"], { cwd: PROJECT });
   await writeFile(path.join(directory, name), key);
   const file = path.join(directory, `${name}.env`);
-  await writeFile(file, `AUTH_MODE=required\nADMIN_KEY=${key}`);
+  const { stdout: secrets } = await run("npm", ["run", "--silent", "secrets-key"], { cwd: PROJECT });
+  await writeFile(file, `AUTH_MODE=required\nADMIN_KEY=${key}SECRETS_KEYS=${secrets}`);
   return ["--secrets-file", file];
 }
 

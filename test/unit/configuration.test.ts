@@ -17,10 +17,13 @@ describe("wrangler.toml", () => {
 
   it("holds no secret", () => {
     expect(config.vars).not.toHaveProperty("ADMIN_KEY");
+    expect(config.vars).not.toHaveProperty("SECRETS_KEYS");
   });
 
   it.each([
     ["KEY_RATE", "KEY_RATE_LIMIT"],
+    ["MERCHANT_RATE", "MERCHANT_RATE_LIMIT"],
+    ["COSTLY_RATE", "COSTLY_RATE_LIMIT"],
     ["FAILURE_RATE", "FAILURE_RATE_LIMIT"],
   ])("says the quota of %s in %s as the binding has it", (binding, variable) => {
     const { simple } = config.ratelimits.find(({ name }) => name === binding) ?? {};

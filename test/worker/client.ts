@@ -2,6 +2,8 @@ import { createExecutionContext } from "cloudflare:test";
 import { env as bindings, exports } from "cloudflare:workers";
 import { expect } from "vitest";
 import { app } from "../../src/app";
+import { makeApiKey, withChecksum } from "../../src/auth/api-key";
+import { checksumKeys } from "../../src/auth/secret-keys";
 import type { Action, Status } from "../../src/payment/lifecycle";
 import { SCOPE_NAMES, type Scope } from "../../src/scopes";
 import { expectDocumented } from "./contract";
@@ -60,7 +62,21 @@ export async function newKey(scopes: readonly Scope[] = SCOPE_NAMES, merchant_id
   return key;
 }
 
-/** A well-formed key with this public id, whose secret is not the one that was handed out. */
+const issuedKeys = () => checksumKeys(bindings.SECRETS_KEYS ?? "");
+
+/** A key that the service could have issued, and that is in no database. */
+export async function unknownKey(): Promise<string> {
+  return (await makeApiKey(await issuedKeys())).key;
+}
+
+/** A key with this public id whose checksum is right, and whose secret is not the one that was handed out. */
+export async function wrongSecret(id: string): Promise<string> {
+  const [secret] = await issuedKeys();
+  if (secret === undefined) throw new Error("There are no SECRETS_KEYS");
+  return withChecksum(`pay_${id}_${"f0rged".padEnd(32, "0")}`, secret);
+}
+
+/** A well-formed key with this public id as whoever has read the source can make it: with a CRC-32 at its end. */
 export function forgeKey(id: string): string {
   const body = `pay_${id}_${"f0rged".padEnd(32, "0")}`;
   let crc = 0xffffffff;

@@ -23,6 +23,7 @@ const KEY_EXAMPLE = {
   name: "Order service",
   scopes: ["payments:read" as const, "payments:write" as const],
   status: "active" as const,
+  created_by: null,
   created_at: "2026-01-16T16:57:41.614Z",
   expires_at: null,
   revoked_at: null,
@@ -36,6 +37,10 @@ export const ApiKeySchema = z
     name: z.string().openapi({ description: "The key's name" }),
     scopes: z.array(z.enum(SCOPE_NAMES)).openapi({ description: "What the key may do" }),
     status: z.enum(["active", "expired", "revoked"]).openapi({ description: "Only an active key is let in" }),
+    created_by: z.string().nullable().openapi({
+      description:
+        "The public id of the key that created this one, and whose revocation revokes it; null for the administrator's key",
+    }),
     created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
     expires_at: Time.openapi({ description: "When the key ends; null for never" }),
     revoked_at: Time.openapi({ description: "When the key was revoked; null if it was not" }),
@@ -65,6 +70,7 @@ export function toApiKeyResponse(key: ApiKeyRecord, now: number): z.output<typeo
     name: key.name,
     scopes: [...key.scopes],
     status: key.revoked_at !== null ? "revoked" : isExpired ? "expired" : "active",
+    created_by: key.created_by,
     created_at: new Date(key.created_at).toISOString(),
     expires_at: time(key.expires_at),
     revoked_at: time(key.revoked_at),
@@ -109,7 +115,8 @@ export const ApiKeyToCreate = z
         }),
       expires_at: ExpiresAt,
       merchant_id: MerchantId.optional().openapi({
-        description: "Whose key it will be: your own merchant's, unless your key has the scope `admin`",
+        description:
+          "Whose key it will be: your own merchant's, unless your key has the scope `admin`. Required with the administrator's key",
       }),
     },
     NOT_AN_OBJECT_MESSAGE,

@@ -1,7 +1,8 @@
 /** The API of API keys: each route with its handler. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { forget, scopeMissing } from "../../auth/authorize";
+import { invalidToken, scopeMissing } from "../../auth/authorize";
+import { forgetKeys } from "../../auth/key-cache";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { OVERLAP_MESSAGE } from "../../http/fields";
@@ -16,13 +17,11 @@ import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { created, ok, page, replayed } from "../../http/responses";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
-import type { Scope } from "../../scopes";
 import {
   type CreatedApiKey,
   createApiKey,
   findApiKey,
   listApiKeys,
-  type MerchantFilter,
   renameApiKey,
   revokeApiKey,
   rollApiKey,
@@ -37,6 +36,7 @@ import {
   SCOPES_MESSAGE,
   toApiKeyResponse,
 } from "./api-key-schemas";
+import { issueKey, merchantFilter, refuseOutliving, requestedMerchant, ungranted } from "./grants";
 import { MerchantParameter, Renaming } from "./merchant-schemas";
 
 export const apiKeys = newApp();
@@ -63,7 +63,7 @@ const create = createRoute({
       description: "The idempotency key has created this API key before; here is what is known of it",
     }),
   },
-  problems: ["idempotency_key_invalid", "idempotency_key_reused"],
+  problems: ["idempotency_key_invalid", "idempotency_key_reused", "too_many_api_keys"],
   problemExamples: {
     ...INVALID_IDEMPOTENCY_KEY,
     validation_failed: { errors: [{ detail: SCOPES_MESSAGE, pointer: "#/scopes" }] },
@@ -74,7 +74,7 @@ registerRoute(apiKeys, create, async (c, { body }) => {
   const { name, scopes, expires_at = null } = body;
   const missing = ungranted(c, scopes);
   if (missing.length > 0) return scopeMissing(c, missing);
-  const merchantId = requestedMerchant(c, body.merchant_id);
+  const merchantId = requestedMerchant(c, body.merchant_id, { pointer: "#/merchant_id" });
   if (merchantId instanceof Response) return merchantId;
   const outlives = refuseOutliving(c, expires_at);
   if (outlives) return outlives;
@@ -85,13 +85,9 @@ registerRoute(apiKeys, create, async (c, { body }) => {
     merchant_id: merchantId,
   });
   if (idempotency instanceof Response) return idempotency;
-  const made = await createApiKey(c.get("db"), originOf(c), idempotency, {
-    merchantId,
-    name,
-    scopes,
-    expiresAt: expires_at,
-  });
-  if (made.tag === "unchanged") {
+  const asked = { merchantId, name, scopes, expiresAt: expires_at };
+  const made = await createApiKey(c.get("db"), originOf(c), idempotency, await issueKey(c), asked);
+  if (made.tag === "not_found") {
     return problem(c, "validation_failed", {
       errors: [{ detail: "There is no such merchant", pointer: "#/merchant_id" }],
     });
@@ -114,7 +110,7 @@ const list = createRoute({
 });
 
 registerRoute(apiKeys, list, async (c, { query }) => {
-  const merchantId = requestedMerchant(c, query.merchant_id);
+  const merchantId = requestedMerchant(c, query.merchant_id, { parameter: "merchant_id" });
   if (merchantId instanceof Response) return merchantId;
   const found = await listApiKeys(c.get("db"), merchantId, windowOf(query));
   const now = Date.now();
@@ -155,7 +151,8 @@ const rename = createRoute({
 });
 
 registerRoute(apiKeys, rename, async (c, { params, body }) => {
-  await renameApiKey(c.get("db"), originOf(c), merchantFilter(c), params.key_id, body.name);
+  const renamed = await renameApiKey(c.get("db"), originOf(c), merchantFilter(c), params.key_id, body.name);
+  if (renamed.tag === "unauthorized") return invalidToken(c);
   return answerApiKey(c, params.key_id);
 });
 
@@ -165,8 +162,8 @@ const revoke = createRoute({
   operationId: "revokeApiKey",
   summary: "Revoke an API key",
   description:
-    "Ends a key, for good; within 30 seconds it is refused everywhere. Takes no body. Asked again, it answers 200 and " +
-    "changes nothing.",
+    "Ends a key, for good, and with it every key that it has created, and that these have; within 30 seconds they are " +
+    "refused everywhere. Takes no body. Asked again, it answers 200 and changes nothing.",
   ...TAGS,
   request: {
     params: ApiKeyPath,
@@ -184,7 +181,8 @@ registerRoute(apiKeys, revoke, async (c, { params }) => {
   if (idempotency instanceof Response) return idempotency;
   const revoked = await revokeApiKey(c.get("db"), originOf(c), idempotency, merchantFilter(c), params.key_id);
   if (revoked.tag === "key_reused") return problem(c, "idempotency_key_reused");
-  if (revoked.tag === "changed") forget(c.env, params.key_id);
+  if (revoked.tag === "unauthorized") return invalidToken(c);
+  if (revoked.tag === "revoked") forgetKeys(c.env, revoked.ids);
   return answerApiKey(c, params.key_id, revoked.tag === "replayed" ? REPLAY : {});
 });
 
@@ -208,7 +206,13 @@ const roll = createRoute({
       description: "The idempotency key has made this API key before; here is what is known of it",
     }),
   },
-  problems: ["idempotency_key_invalid", "idempotency_key_reused", "api_key_not_found", "api_key_not_active"],
+  problems: [
+    "idempotency_key_invalid",
+    "idempotency_key_reused",
+    "api_key_not_found",
+    "api_key_not_active",
+    "too_many_api_keys",
+  ],
   problemExamples: {
     ...INVALID_IDEMPOTENCY_KEY,
     validation_failed: { errors: [{ detail: OVERLAP_MESSAGE, pointer: "#/overlap_seconds" }] },
@@ -227,39 +231,12 @@ registerRoute(apiKeys, roll, async (c, { params, body }) => {
   const idempotency = await readIdempotency(c, "roll_api_key", old.id, body);
   if (idempotency instanceof Response) return idempotency;
   const rolling = { id: old.id, overlap: overlap_seconds * 1000, expiresAt: expires_at };
-  const made = await rollApiKey(c.get("db"), originOf(c), idempotency, merchantFilter(c), rolling);
-  if (made.tag === "unchanged") return problem(c, "api_key_not_active");
-  if (made.tag === "made") forget(c.env, old.id);
+  const issued = await issueKey(c);
+  const made = await rollApiKey(c.get("db"), originOf(c), idempotency, merchantFilter(c), issued, rolling);
+  if (made.tag === "not_found") return problem(c, "api_key_not_active");
+  if (made.tag === "made") forgetKeys(c.env, [old.id]);
   return answerCreated(c, made);
 });
-
-/** Whose keys the request may be about. */
-function merchantFilter(c: Context<App>): MerchantFilter {
-  const { scopes, merchantId } = c.get("principal");
-  return scopes.has("admin") ? "any merchant" : merchantId;
-}
-
-/** The merchant that is named, or else the caller's own; only an administrator may name another. */
-function requestedMerchant(c: Context<App>, named: number | undefined): number | Response {
-  const { scopes, merchantId } = c.get("principal");
-  return named === undefined || named === merchantId || scopes.has("admin")
-    ? (named ?? merchantId)
-    : scopeMissing(c, ["admin"]);
-}
-
-/** The scopes that the caller may not hand on: a key is never given more than who gives it has. */
-function ungranted(c: Context<App>, scopes: readonly Scope[]): Scope[] {
-  const own = c.get("principal").scopes;
-  return own.has("admin") ? [] : scopes.filter((scope) => !own.has(scope));
-}
-
-/** Refuses a key that would outlive the one that makes it: an end would be no end. */
-function refuseOutliving(c: Context<App>, expiresAt: number | null): Response | null {
-  const { scopes, expiresAt: own } = c.get("principal");
-  if (own === null || scopes.has("admin") || (expiresAt !== null && expiresAt <= own)) return null;
-  const detail = `Must be no later than ${new Date(own).toISOString()}, when the key that asks ends`;
-  return problem(c, "validation_failed", { errors: [{ detail, pointer: "#/expires_at" }] });
-}
 
 async function answerApiKey(c: Context<App>, id: string, headers = {}): Promise<Response> {
   const key = await findApiKey(c.get("db"), merchantFilter(c), id);
@@ -267,8 +244,12 @@ async function answerApiKey(c: Context<App>, id: string, headers = {}): Promise<
 }
 
 /** The key that was made: with the key itself when this request made it. */
-async function answerCreated(c: Context<App>, made: Exclude<CreatedApiKey, { tag: "unchanged" }>): Promise<Response> {
+async function answerCreated(c: Context<App>, made: Exclude<CreatedApiKey, { tag: "not_found" }>): Promise<Response> {
   switch (made.tag) {
+    case "unauthorized":
+      return invalidToken(c);
+    case "too_many":
+      return problem(c, "too_many_api_keys");
     case "key_reused":
       return problem(c, "idempotency_key_reused");
     case "made":

@@ -12,7 +12,7 @@ export const MerchantPath = z.object({
 export const MerchantParameter = integerParameter(
   "merchant_id",
   "query",
-  "The merchant whose keys are meant: your own, unless your key has the scope `admin`",
+  "The merchant whose keys are meant: your own, unless your key has the scope `admin`. Required with the administrator's key",
 );
 
 /** A merchant's id in a body. */
@@ -22,13 +22,28 @@ export const MerchantSchema = z
   .object({
     id: z.int().openapi({ description: "The merchant's id" }),
     name: z.string().openapi({ description: "The merchant's name" }),
+    status: z.enum(["active", "disabled"]).openapi({ description: "The keys of a disabled merchant are refused" }),
     created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
+    disabled_at: z.iso.datetime().nullable().openapi({ description: "Since when it is disabled; null if it is not" }),
   })
   .openapi("Merchant", {
     description: "An account that owns payments and API keys",
-    example: { id: 2, name: "Shop", created_at: "2026-01-16T16:57:41.614Z" },
+    example: {
+      id: 2,
+      name: "Shop",
+      status: "active" as const,
+      created_at: "2026-01-16T16:57:41.614Z",
+      disabled_at: null,
+    },
   });
 
-export function toMerchantResponse({ id, name, created_at }: Merchant): z.output<typeof MerchantSchema> {
-  return { id, name, created_at: new Date(created_at).toISOString() };
+export function toMerchantResponse(merchant: Merchant): z.output<typeof MerchantSchema> {
+  const { id, name, created_at, disabled_at } = merchant;
+  return {
+    id,
+    name,
+    status: disabled_at === null ? "active" : "disabled",
+    created_at: new Date(created_at).toISOString(),
+    disabled_at: disabled_at === null ? null : new Date(disabled_at).toISOString(),
+  };
 }

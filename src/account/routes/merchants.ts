@@ -1,15 +1,24 @@
 /** The merchants API: each route with its handler. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { invalidToken } from "../../auth/authorize";
+import { forgetMerchant } from "../../auth/key-cache";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { POSITIVE_INTEGER_MESSAGE } from "../../http/fields";
-import { INVALID_IDEMPOTENCY_KEY, idempotencyKeyHeader, REPLAY, readIdempotency } from "../../http/idempotency-header";
+import {
+  INVALID_IDEMPOTENCY_KEY,
+  idempotencyKeyHeader,
+  REPLAY,
+  REPLAYED,
+  readIdempotency,
+} from "../../http/idempotency-header";
 import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
+import type { ProblemKind } from "../../http/problem-kinds";
 import { created, ok, page, replayed } from "../../http/responses";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
-import { createMerchant, findMerchant, listMerchants, renameMerchant } from "../merchants";
+import { createMerchant, findMerchant, listMerchants, renameMerchant, setMerchantEnabled } from "../merchants";
 import { MerchantPath, MerchantSchema, Renaming, toMerchantResponse } from "./merchant-schemas";
 
 export const merchants = newApp();
@@ -48,6 +57,7 @@ registerRoute(merchants, create, async (c, { body }) => {
   if (idempotency instanceof Response) return idempotency;
   const result = await createMerchant(c.get("db"), originOf(c), idempotency, body.name);
   if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  if (result.tag === "unauthorized") return invalidToken(c);
   if (result.tag === "unchanged") throw new Error("A merchant was neither created nor found");
   const headers = { Location: `/api/v1/merchants/${result.subject}` };
   return result.tag === "changed"
@@ -111,9 +121,62 @@ const rename = createRoute({
 });
 
 registerRoute(merchants, rename, async (c, { params, body }) => {
-  await renameMerchant(c.get("db"), originOf(c), params.merchant_id, body.name);
+  const renamed = await renameMerchant(c.get("db"), originOf(c), params.merchant_id, body.name);
+  if (renamed.tag === "unauthorized") return invalidToken(c);
   return answerMerchant(c, params.merchant_id, 200);
 });
+
+const SWITCH = {
+  ...TAGS,
+  request: {
+    params: MerchantPath,
+    headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
+  },
+  problems: ["idempotency_key_invalid", "idempotency_key_reused", "merchant_not_found"] satisfies ProblemKind[],
+  problemExamples: { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_ID },
+};
+const disable = createRoute({
+  method: "post",
+  path: "/api/v1/merchants/{merchant_id}/disable",
+  operationId: "disableMerchant",
+  summary: "Disable a merchant",
+  description:
+    "Stops a merchant: within 30 seconds all of its API keys are refused everywhere, with a problem that says why. " +
+    "Nothing of it is lost. Takes no body. Asked again, it answers 200 and changes nothing.",
+  ...SWITCH,
+  responses: {
+    200: ok(MerchantSchema, { description: "The merchant, which is disabled", headers: REPLAYED }),
+  },
+});
+
+registerRoute(merchants, disable, (c, { params }) => switchMerchant(c, params.merchant_id, false));
+
+const enable = createRoute({
+  method: "post",
+  path: "/api/v1/merchants/{merchant_id}/enable",
+  operationId: "enableMerchant",
+  summary: "Enable a merchant",
+  description:
+    "Ends what disabling began: within 30 seconds the merchant's API keys are let in again, those that have neither been " +
+    "revoked nor expired meanwhile. Takes no body. Asked again, it answers 200 and changes nothing.",
+  ...SWITCH,
+  responses: {
+    200: ok(MerchantSchema, { description: "The merchant, which is enabled", headers: REPLAYED }),
+  },
+});
+
+registerRoute(merchants, enable, (c, { params }) => switchMerchant(c, params.merchant_id, true));
+
+async function switchMerchant(c: Context<App>, id: number, enabled: boolean): Promise<Response> {
+  const operation = enabled ? "enable_merchant" : "disable_merchant";
+  const idempotency = await readIdempotency(c, operation, id, {});
+  if (idempotency instanceof Response) return idempotency;
+  const changed = await setMerchantEnabled(c.get("db"), originOf(c), idempotency, id, enabled);
+  if (changed.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  if (changed.tag === "unauthorized") return invalidToken(c);
+  forgetMerchant(c.env, id);
+  return answerMerchant(c, id, 200, changed.tag === "replayed" ? REPLAY : {});
+}
 
 /** The merchant as it is now, or that there is none. */
 async function answerMerchant(c: Context<App>, id: number, status: number, headers = {}): Promise<Response> {

@@ -1,6 +1,7 @@
 /** The API of webhook endpoints: each route with its handler. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { invalidToken } from "../../auth/authorize";
 import type { App } from "../../context";
 import { answer, json } from "../../http/answer";
 import { NOT_AN_OBJECT_MESSAGE, OVERLAP_MESSAGE, Overlap } from "../../http/fields";
@@ -153,11 +154,12 @@ registerRoute(webhookEndpoints, update, async (c, { params: { endpoint_id: id },
       return problem(c, "webhook_endpoint_busy", { headers: { "Retry-After": "10" } });
     }
   }
-  await updateWebhookEndpoint(c.get("db"), originOf(c), id, {
+  const result = await updateWebhookEndpoint(c.get("db"), originOf(c), id, {
     url,
     types: chosenTypes(body),
     enabled: body.enabled,
   });
+  if (result.tag === "unauthorized") return invalidToken(c);
   const updated = await findWebhookEndpoint(c.get("db"), merchantId, id);
   if (!updated) return problem(c, "webhook_endpoint_not_found");
   await cancelFirstStep(c, updated);
@@ -199,6 +201,7 @@ const remove = createRoute({
 
 registerRoute(webhookEndpoints, remove, async (c, { params: { endpoint_id: id } }) => {
   const { tag } = await deleteWebhookEndpoint(c.get("db"), originOf(c), id);
+  if (tag === "unauthorized") return invalidToken(c);
   if (tag === "unchanged") return problem(c, "webhook_endpoint_not_found");
   const deleted = await findWebhookEndpoint(c.get("db"), c.get("principal").merchantId, id, { deleted: true });
   if (deleted) await cancelFirstStep(c, deleted);
@@ -261,6 +264,7 @@ async function answerWebhookEndpoint(c: Context<App>, id: number, headers = {}):
 
 /** The endpoint whose secret was made: with the secret itself when this request made it. */
 async function answerCreated(c: Context<App>, made: Exclude<CreatedSecret, { tag: "unchanged" }>): Promise<Response> {
+  if (made.tag === "unauthorized") return invalidToken(c);
   if (made.tag === "key_reused") return problem(c, "idempotency_key_reused");
   const id = made.tag === "made" ? made.id : Number(made.subject);
   const location = { Location: `/api/v1/webhook-endpoints/${id}` };

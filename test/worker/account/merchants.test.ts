@@ -8,7 +8,9 @@ import { envWithD1 } from "../objects";
 interface Merchant {
   id: number;
   name: string;
+  status: "active" | "disabled";
   created_at: string;
+  disabled_at: string | null;
 }
 
 interface List {
@@ -45,7 +47,8 @@ describe("create", () => {
   it("answers 201 with the merchant and its Location", async () => {
     const { status, headers, body } = await create("Shop");
     expect(status).toBe(201);
-    expect(body).toEqual({ id: body.id, name: "Shop", created_at: body.created_at });
+    const { id, created_at } = body;
+    expect(body).toEqual({ id, name: "Shop", status: "active", created_at, disabled_at: null });
     expect(headers.get("Location")).toBe(`${MERCHANTS}/${body.id}`);
     expect((await admin.request("GET", `${MERCHANTS}/${body.id}`)).body).toEqual(body);
     expect(body.created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -204,7 +207,8 @@ describe("bad input is refused, and says where it is:", () => {
 
   it("a cursor of another list", async () => {
     await newKey();
-    const { previous_cursor: cursor } = (await admin.request<List>("GET", "/api/v1/api-keys?limit=1")).body;
+    const { previous_cursor: cursor } = (await admin.request<List>("GET", "/api/v1/api-keys?limit=1&merchant_id=1"))
+      .body;
     const { status, body } = await admin.request("GET", `${MERCHANTS}?cursor=${cursor}`);
     expect([status, body.errors?.[0]?.parameter]).toEqual([422, "cursor"]);
   });
@@ -249,7 +253,7 @@ it("records who made and renamed a merchant, in which request", async () => {
     {
       type: "merchant.renamed",
       data: '{"name":"Traced again"}',
-      actor_merchant_id: 1,
+      actor_merchant_id: 0,
       key_id: publicId(env.ADMIN_KEY ?? ""),
       request_id: "who-renamed-it",
     },

@@ -1,8 +1,8 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { app } from "../../../src/app";
-import { makeApiKey, publicId } from "../../../src/auth/api-key";
+import { makeAdministratorKey, publicId } from "../../../src/auth/api-key";
 import type { Action } from "../../../src/payment/lifecycle";
 import { createRoute, newApp, registerRoute } from "../../../src/route";
 import { isScope, SCOPE_NAMES, type Scope } from "../../../src/scopes";
@@ -16,8 +16,11 @@ import {
   newMerchant,
   ORDER,
   paymentIn,
+  unknownKey,
+  wrongSecret,
 } from "../client";
 import { apiDocument, type Operation } from "../contract";
+import { meterD1 } from "../d1";
 
 interface Route {
   method: string;
@@ -147,19 +150,28 @@ beforeAll(async () => {
   await expire.bind(Date.now() - 1, publicId(keys.expired)).run();
 });
 
+// One of its own for each test: a merchant has only so many keys.
+beforeEach(async () => {
+  merchant = await newMerchant();
+});
+
 /** Credentials that are there and not good. */
 const INVALID: Record<string, () => Promise<string> | string> = {
   "a malformed key": () => "Bearer secret",
   "a key with a typing error": async () =>
-    `Bearer ${(await newKey()).replace(/.$/, (last) => (last === "0" ? "1" : "0"))}`,
-  "an unknown key": () => `Bearer ${makeApiKey().key}`,
-  "a wrong secret for a key that there is": async () => `Bearer ${forgeKey(publicId(await newKey()) ?? "")}`,
+    `Bearer ${(await newKey(SCOPE_NAMES, merchant)).replace(/.$/, (last) => (last === "0" ? "1" : "0"))}`,
+  "an unknown key": async () => `Bearer ${await unknownKey()}`,
+  "a key of another service": () => `Bearer ${makeAdministratorKey()}`,
+  "a wrong secret for a key that there is": async () =>
+    `Bearer ${await wrongSecret(publicId(await newKey(SCOPE_NAMES, merchant)) ?? "")}`,
+  "a forged checksum": async () => `Bearer ${forgeKey(publicId(await newKey(SCOPE_NAMES, merchant)) ?? "")}`,
   "a wrong secret for the administrator's key": () => `Bearer ${forgeKey(publicId(env.ADMIN_KEY ?? "") ?? "")}`,
   "a revoked key": () => `Bearer ${keys.revoked}`,
   "an expired key": () => `Bearer ${keys.expired}`,
-  "a key in the Basic scheme": async () => `Basic ${btoa(`${await newKey()}:`)}`,
-  "a key without a scheme": () => newKey(),
-  "two keys": async () => `Bearer ${await newKey()}, Bearer ${await newKey()}`,
+  "a key in the Basic scheme": async () => `Basic ${btoa(`${await newKey(SCOPE_NAMES, merchant)}:`)}`,
+  "a key without a scheme": () => newKey(SCOPE_NAMES, merchant),
+  "two keys": async () =>
+    `Bearer ${await newKey(SCOPE_NAMES, merchant)}, Bearer ${await newKey(SCOPE_NAMES, merchant)}`,
 };
 
 const UNAUTHORISED = {
@@ -170,7 +182,7 @@ const UNAUTHORISED = {
 };
 
 it("knows every route, and every scope that a route has", () => {
-  expect(SCOPED_PROBLEMS.map(({ operation }) => operation.operationId)).toHaveLength(29);
+  expect(SCOPED_PROBLEMS.map(({ operation }) => operation.operationId)).toHaveLength(31);
   expect(new Set(SCOPED_PROBLEMS.map(({ scope }) => scope))).toEqual(new Set(SCOPE_NAMES));
 });
 
@@ -367,12 +379,16 @@ async function askAt(bindings: Env, path: string, host = "localhost", init: Requ
 }
 
 /** The bindings with some of them gone or changed. */
-const envWith = (changes: { AUTH_MODE?: string | undefined; ADMIN_KEY?: string | undefined }): Env =>
-  Object.assign({ ...env }, changes as object);
+const envWith = (changes: Partial<Record<keyof Env, unknown>>): Env => Object.assign({ ...env }, changes);
 
 const SET_MODE = "Set AUTH_MODE to required (or, on your own machine only, to open)";
 const SET_KEY = "Set the secret ADMIN_KEY to a key that `npm run key` makes";
-const INVALID_IDEMPOTENCY_KEY = "The secret ADMIN_KEY is not a key; set one that `npm run key` makes";
+const WRONG_KEY = "The secret ADMIN_KEY is not a key; set one that `npm run key` makes";
+const SET_SECRETS = "Set the secret SECRETS_KEYS to what `npm run secrets-key` makes";
+const WRONG_SECRETS = "The secret SECRETS_KEYS holds something else than keys; set what `npm run secrets-key` makes";
+const bind = (name: string) => `Bind the rate limit ${name}, as wrangler.toml does under [[ratelimits]]`;
+const quota = (name: string) =>
+  `Set the variable ${name}_LIMIT to the quota of the rate limit ${name}, as requests/seconds`;
 
 describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: string]>([
   ["AUTH_MODE is not set", { AUTH_MODE: undefined }, SET_MODE],
@@ -380,7 +396,18 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
   ["AUTH_MODE is unknown", { AUTH_MODE: "Open" }, SET_MODE],
   ["ADMIN_KEY is not set", { ADMIN_KEY: undefined }, SET_KEY],
   ["ADMIN_KEY is empty", { ADMIN_KEY: "" }, SET_KEY],
-  ["ADMIN_KEY is not a key", { ADMIN_KEY: "secret" }, INVALID_IDEMPOTENCY_KEY],
+  ["ADMIN_KEY is not a key", { ADMIN_KEY: "secret" }, WRONG_KEY],
+  ["SECRETS_KEYS is not set", { SECRETS_KEYS: undefined }, SET_SECRETS],
+  ["SECRETS_KEYS is empty", { SECRETS_KEYS: "" }, SET_SECRETS],
+  ["SECRETS_KEYS holds no keys", { SECRETS_KEYS: "secret" }, WRONG_SECRETS],
+  ["SECRETS_KEYS holds a key that is too short", { SECRETS_KEYS: `${env.SECRETS_KEYS},old:AAAA` }, WRONG_SECRETS],
+  ["SECRETS_KEYS names two keys alike", { SECRETS_KEYS: `${env.SECRETS_KEYS},${env.SECRETS_KEYS}` }, WRONG_SECRETS],
+  ["KEY_RATE is not bound", { KEY_RATE: undefined }, bind("KEY_RATE")],
+  ["MERCHANT_RATE is not bound", { MERCHANT_RATE: undefined }, bind("MERCHANT_RATE")],
+  ["COSTLY_RATE is not bound", { COSTLY_RATE: undefined }, bind("COSTLY_RATE")],
+  ["FAILURE_RATE is not bound", { FAILURE_RATE: undefined }, bind("FAILURE_RATE")],
+  ["MERCHANT_RATE has no quota to show", { MERCHANT_RATE_LIMIT: undefined }, quota("MERCHANT_RATE")],
+  ["KEY_RATE has a quota that is none", { KEY_RATE_LIMIT: "many" }, quota("KEY_RATE")],
 ])("while %s", (_, changes, detail) => {
   const wrong = envWith(changes);
 
@@ -408,7 +435,7 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
 });
 
 describe("in open mode", () => {
-  const open = envWith({ AUTH_MODE: "open", ADMIN_KEY: undefined });
+  const open = envWith({ AUTH_MODE: "open", ADMIN_KEY: undefined, SECRETS_KEYS: undefined });
 
   it.each([
     "localhost",
@@ -430,6 +457,13 @@ describe("in open mode", () => {
     { Origin: "http://localhost.evil.example" },
     { Referer: "https://evil.example/page" },
     { "Sec-Fetch-Site": "cross-site" },
+    // Another port of this machine is another origin, of whatever the user runs there.
+    { "Sec-Fetch-Site": "same-site" },
+    { Origin: "http://localhost:3000" },
+    { Referer: "http://localhost:3000/page" },
+    { Origin: "http://127.0.0.1" },
+    { Origin: "http://127.999.1.1" },
+    { Origin: "https://localhost:1" },
   ])("a page with %j is refused, though it is shown on this machine", async (headers) => {
     const { status, body } = await askAt(open, "/api/v1/payments/1/confirm", "localhost", { method: "POST", headers });
     expect([status, body?.type]).toEqual([403, "/problems/host-not-allowed"]);
@@ -437,9 +471,10 @@ describe("in open mode", () => {
 
   it.each<Record<string, string>>([
     { Origin: "http://localhost:8000", Referer: "http://localhost:8000/docs", "Sec-Fetch-Site": "same-origin" },
-    { Origin: "http://127.0.0.1:3000" },
-  ])("a page of this machine with %j is answered", async (headers) => {
-    expect((await askAt(open, "/api/v1/payments", "localhost", { headers })).status).toBe(200);
+    { Referer: "http://localhost:8000/docs" },
+    { "Sec-Fetch-Site": "none" },
+  ])("a page of its own with %j is answered", async (headers) => {
+    expect((await askAt(open, "/api/v1/payments", "localhost:8000", { headers })).status).toBe(200);
   });
 
   it.each([
@@ -454,7 +489,7 @@ describe("in open mode", () => {
     ],
     ...["127.0.0.1.example.com", "localhost@example.com", "xlocalhost", "10.0.0.1:8000"],
   ])("%s is refused, whatever is asked", async (host) => {
-    const key = await newKey();
+    const key = await newKey(SCOPE_NAMES, merchant);
     for (const path of ["/health", "/docs", "/openapi.json", "/nothing", "/api/v1/payments"]) {
       for (const headers of [{}, bearer(key)]) {
         const { status, body } = await askAt(open, path, host, { headers });
@@ -473,6 +508,20 @@ describe("in open mode", () => {
       const { status } = await anybody.request(route.method, path, { body: exampleBody(route), headers });
       expect(status, route.operation.operationId).toBeOneOf([200, 201, 204]);
     }
+  });
+
+  it("keys are made and let in without anything being set, and hold in open mode alone", async () => {
+    const made = await askAt(open, "/api/v1/api-keys", "localhost", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name: "x", scopes: ["payments:read"] }),
+    });
+    const { key } = made.body as unknown as { key: string };
+    expect((await askAt(open, "/api/v1/payments", "localhost", { headers: bearer(key) })).status).toBe(200);
+    expect((await askAt(open, "/api/v1/merchants", "localhost", { headers: bearer(key) })).status).toBe(403);
+    // In an isolate of its own: this one remembers the key.
+    const required = { ...env, DB: meterD1(env.DB).db };
+    expect((await askAt(required, "/api/v1/payments", "localhost", { headers: bearer(key) })).status).toBe(401);
   });
 
   it("a key is judged as the key that it is", async () => {

@@ -1,7 +1,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { makeApiKey } from "../../../src/auth/api-key";
-import { client, newKey, ORDER } from "../client";
+import { makeAdministratorKey, publicId } from "../../../src/auth/api-key";
+import { remember } from "../../../src/auth/key-cache";
+import { SCOPE_NAMES, type Scope } from "../../../src/scopes";
+import { administrator, client, forgeKey, newKey, newMerchant, ORDER, unknownKey, wrongSecret } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 
@@ -61,81 +63,184 @@ describe("requests of a key beyond its quota", () => {
   });
 });
 
-describe("an address that tries keys", () => {
-  /** An isolate of its own, whose D1 is metered, and what it answers to a key from an address. */
-  function isolate(changes: Partial<Env> = {}) {
-    const meter = meterD1(env.DB);
-    const api = client({ ...envWithD1(meter.db), ...changes }, { key: null });
-    const ask = (key: string, from: string) =>
-      api.request("GET", PAYMENTS, { headers: { Authorization: `Bearer ${key}`, "CF-Connecting-IP": from } });
-    return { meter, ask };
-  }
-
-  it("is refused after 20 a minute, and no other is", async () => {
-    const { meter, ask } = isolate();
-    const from = "192.0.2.1";
+describe("the quotas of a merchant", () => {
+  it("are shared by its keys, and by no other merchant's", async () => {
+    const [one, other] = [await newMerchant(), await newMerchant()];
+    const { asked, binding } = allows(2);
+    const as = async (merchant: number) =>
+      client({ ...env, MERCHANT_RATE: binding }, { key: await newKey(["payments:read"], merchant) });
     const statuses: number[] = [];
-    // The limit's minutes are the clock's, so a run may see the end of one and all of the next.
-    while (!statuses.includes(429) && statuses.length < 41) statuses.push((await ask(makeApiKey().key, from)).status);
-    expect(statuses.at(-1)).toBe(429);
-    expect(statuses.length).toBeGreaterThan(20);
-    expect(statuses.slice(0, -1).every((status) => status === 401)).toBe(true);
-
-    const { headers } = await ask("pay_mistyped", from);
-    expect(headers.get("Retry-After")).toBe("60");
-    expect(headers.get("RateLimit-Policy")).toBe('"address";q=20;w=60');
-    expect(headers.get("RateLimit")).toBe('"address";r=0;t=60');
-
-    const { trips } = meter;
-    expect((await ask(makeApiKey().key, from)).status).toBe(429);
-    expect(meter.trips).toBe(trips);
-    expect((await ask(makeApiKey().key, "192.0.2.2")).status).toBe(401);
-    expect(meter.trips).toBe(trips + 1);
+    for (const api of [await as(one), await as(one), await as(one), await as(other)]) {
+      const { status, headers } = await api.request("GET", PAYMENTS);
+      statuses.push(status);
+      if (status === 429) expect(headers.get("RateLimit-Policy")).toBe('"merchant";q=2000;w=10');
+    }
+    // The binding of this test counts all together.
+    expect(statuses).toEqual([200, 200, 429, 429]);
+    expect(asked).toEqual([one, one, one, other].map(String));
   });
 
-  it("is not counted for keys that are valid, or for none", async () => {
-    const { asked, binding } = allows(0);
-    const { ask } = isolate({ FAILURE_RATE: binding });
-    const key = await newKey();
-    for (let n = 0; n < 3; n++) expect((await ask(key, "192.0.2.3")).status).toBe(200);
-    const anonymous = client({ ...env, FAILURE_RATE: binding }, { key: null });
-    expect((await anonymous.request("GET", PAYMENTS)).status).toBe(401);
+  it("of requests that are beyond the key's are left alone", async () => {
+    const { asked, binding } = allows(10);
+    const api = client({ ...env, KEY_RATE: refuses(), MERCHANT_RATE: binding }, { key: await newKey() });
+    expect((await api.request("GET", PAYMENTS)).status).toBe(429);
     expect(asked).toEqual([]);
   });
+});
 
-  it("is let in with a key that is remembered, for many may share an address", async () => {
-    const { ask } = isolate({ FAILURE_RATE: refuses() });
-    const [key, from] = [await newKey(), "192.0.2.4"];
-    expect((await ask(key, from)).status).toBe(200);
-    expect((await ask(makeApiKey().key, from)).status).toBe(429);
-    expect((await ask(key, from)).status).toBe(200);
-    expect((await ask(env.ADMIN_KEY ?? "", from)).status).toBe(403);
+describe("a refusal costs D1 nothing:", () => {
+  /** An isolate that remembers the key, with other quotas from then on. */
+  async function warm(scopes: readonly Scope[], changes: Partial<Env> = {}) {
+    const meter = meterD1(env.DB);
+    const inside = envWithD1(meter.db);
+    const key = await newKey(scopes);
+    await client(inside, { key }).request("GET", "/api/v1/payments/1");
+    const { trips } = meter;
+    return { api: client({ ...inside, ...changes }, { key }), trips: () => meter.trips - trips };
+  }
+  const ROUTES = [
+    ["GET", PAYMENTS, undefined],
+    ["POST", PAYMENTS, ORDER],
+    ["GET", "/api/v1/api-keys", undefined],
+    ["POST", "/api/v1/api-keys", { name: "x", scopes: ["payments:read"] }],
+    ["POST", "/api/v1/merchants", { name: "x" }],
+    ["PATCH", "/api/v1/merchants/1", { name: "x" }],
+  ] as const;
+
+  it.each(["KEY_RATE", "MERCHANT_RATE"] as const)("a 429 of %s", async (limit) => {
+    const { api, trips } = await warm(SCOPE_NAMES, { [limit]: refuses() });
+    for (const [method, path, body] of ROUTES) expect((await api.request(method, path, { body })).status).toBe(429);
+    expect(trips()).toBe(0);
   });
 
-  it("does not keep out a key that was valid there, once it is looked up anew", async () => {
+  it("a 429 of KEY_RATE for a key that is new to the isolate", async () => {
+    const meter = meterD1(env.DB);
+    const api = client({ ...envWithD1(meter.db), KEY_RATE: refuses() }, { key: await newKey() });
+    for (const [method, path, body] of ROUTES) expect((await api.request(method, path, { body })).status).toBe(429);
+    expect(meter.trips).toBe(0);
+  });
+
+  it("a 403", async () => {
+    const { api, trips } = await warm(["events:read"]);
+    for (const [method, path, body] of ROUTES) expect((await api.request(method, path, { body })).status).toBe(403);
+    expect(trips()).toBe(0);
+  });
+
+  it("a 401 of what was never issued", async () => {
+    const meter = meterD1(env.DB);
+    const id = publicId(await newKey()) ?? "";
+    for (const key of ["secret", forgeKey(id), makeAdministratorKey(), `${await newKey()}0`]) {
+      const api = client(envWithD1(meter.db), { key });
+      for (const [method, path, body] of ROUTES) expect((await api.request(method, path, { body })).status).toBe(401);
+    }
+    expect(meter.trips).toBe(0);
+  });
+});
+
+describe("keys that were never issued", () => {
+  it("lock nobody out, however many come from an address, and are not counted", async () => {
+    const { asked, binding } = allows(0);
+    const api = client({ ...env, FAILURE_RATE: binding }, { key: null });
+    const from = (key: string) => ({ Authorization: `Bearer ${key}`, "CF-Connecting-IP": "192.0.2.1" });
+    for (let n = 0; n < 60; n++) {
+      expect((await api.request("GET", PAYMENTS, { headers: from(makeAdministratorKey()) })).status).toBe(401);
+    }
+    // New to the isolate.
+    expect((await api.request("GET", PAYMENTS, { headers: from(await newKey()) })).status).toBe(200);
+    expect((await api.request("GET", PAYMENTS, { headers: from(env.ADMIN_KEY ?? "") })).status).toBe(403);
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("a key that has ended", () => {
+  /** A key that is revoked, and an isolate of its own, whose D1 is metered. */
+  async function ended(changes: Partial<Env> = {}) {
+    const key = await newKey(["payments:read"]);
+    await administrator().request("POST", `/api/v1/api-keys/${publicId(key)}/revoke`);
+    const meter = meterD1(env.DB);
+    const api = client({ ...envWithD1(meter.db), ...changes }, { key: null });
+    const ask = (from: string, presented = key) =>
+      api.request("GET", PAYMENTS, { headers: { Authorization: `Bearer ${presented}`, "CF-Connecting-IP": from } });
+    return { key, meter, ask };
+  }
+
+  it("is looked up once in 30 seconds, however often it is tried", async () => {
     const now = Date.now();
     vi.setSystemTime(now);
-    const { ask } = isolate({ FAILURE_RATE: refuses() });
-    const [key, from] = [await newKey(), "192.0.2.7"];
-    expect((await ask(key, from)).status).toBe(200);
-    expect((await ask(makeApiKey().key, from)).status).toBe(429);
-    // A key is remembered for 30 s, within which a revocation elsewhere is felt.
-    vi.setSystemTime(now + 30_001);
-    expect((await ask(makeApiKey().key, from)).status).toBe(429);
-    expect((await ask(key, from)).status).toBe(200);
+    const { meter, ask } = await ended({ FAILURE_RATE: allows(1_000).binding });
+    for (let n = 0; n < 50; n++) expect((await ask("192.0.2.1")).status).toBe(401);
+    expect(meter.trips).toBe(1);
+    vi.setSystemTime(now + 30_000);
+    expect((await ask("192.0.2.1")).status).toBe(401);
+    expect(meter.trips).toBe(2);
     vi.useRealTimers();
   });
 
-  it("is never told that a good key is wrong: only to come back", async () => {
-    const from = "192.0.2.5";
-    let refusals = 1;
-    const once: RateLimit = { limit: async () => ({ success: refusals-- <= 0 }) };
-    const { ask } = isolate({ FAILURE_RATE: once });
-    const key = await newKey();
-    expect((await ask(makeApiKey().key, from)).status).toBe(429);
-    // The limit counts anew by now, and the address is still refused a look-up.
-    expect((await ask(key, from)).status).toBe(429);
-    expect((await ask(key, "192.0.2.6")).status).toBe(200);
+  it("is told to come back after 20 tries a minute from an address: in 60 seconds", async () => {
+    const { ask } = await ended();
+    const statuses: number[] = [];
+    // The limit's minutes are the clock's, so a run may see the end of one and all of the next.
+    while (!statuses.includes(429) && statuses.length < 41) statuses.push((await ask("192.0.2.1")).status);
+    expect(statuses.at(-1)).toBe(429);
+    expect(statuses.length).toBeGreaterThan(20);
+    const { headers } = await ask("192.0.2.1");
+    expect(headers.get("Retry-After")).toBe("60");
+    expect(headers.get("RateLimit-Policy")).toBe('"address";q=20;w=60');
+    expect(headers.get("RateLimit")).toBe('"address";r=0;t=60');
+    // Of another address, and another key of this one.
+    expect((await ask("192.0.2.2")).status).toBe(401);
+    expect((await ask("192.0.2.1", await newKey())).status).toBe(200);
+  });
+
+  it("with a secret that is wrong keeps nobody from the right one", async () => {
+    const { ask } = await ended({ FAILURE_RATE: refuses() });
+    const key = await newKey(["payments:read"]);
+    const wrong = await wrongSecret(publicId(key) ?? "");
+    for (let n = 0; n < 3; n++) {
+      expect((await ask("192.0.2.1", wrong)).status).toBe(429);
+      expect((await ask("192.0.2.1", key)).status).toBe(200);
+    }
+  });
+
+  it.each<[what: string, from: string, counted: string]>([
+    ["an IPv4 address", "192.0.2.9", "192.0.2.9"],
+    ["an IPv6 address by its /64", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2"],
+    ["a short IPv6 address", "2001:db8::1", "2001:db8:0:0"],
+    ["the end of an IPv6 address", "::1", "0:0:0:0"],
+    ["a whole /64", "2001:db8:1:2::", "2001:db8:1:2"],
+    ["an IPv4 address in IPv6", "::ffff:192.0.2.9", "::ffff:192.0.2.9"],
+  ])("is counted by %s and its public id", async (_, from, counted) => {
+    const { asked, binding } = allows(10);
+    const { key, ask } = await ended({ FAILURE_RATE: binding });
+    expect((await ask(from)).status).toBe(401);
+    expect(asked).toEqual([`${counted} ${publicId(key)}`]);
+  });
+});
+
+it.each(["KEY_RATE", "MERCHANT_RATE", "FAILURE_RATE"] as const)(
+  "%s that fails lets on, and says so in the log",
+  async (limit) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const broken: RateLimit = { limit: () => Promise.reject(new Error("no counter")) };
+    const wrong = await wrongSecret(publicId(await newKey()) ?? "");
+    const key = limit === "FAILURE_RATE" ? wrong : await newKey();
+    const { status } = await client({ ...env, [limit]: broken }, { key }).request("GET", PAYMENTS);
+    expect(status).toBe(limit === "FAILURE_RATE" ? 401 : 200);
+    const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)));
+    expect(lines).toContainEqual({ message: "quota not counted", limit, cause: "Error: no counter" });
+    logged.mockRestore();
+  },
+);
+
+describe("what an isolate remembers", () => {
+  it("is a thousand keys, of which the oldest goes first", async () => {
+    const cache = new Map<string, number>();
+    // More than the thousand would be memory without a bound; fewer would look warm keys up again.
+    for (let n = 0; n < 1_001; n++) remember(cache, String(n), n);
+    expect([cache.size, cache.has("0"), cache.has("1"), cache.has("1000")]).toEqual([1_000, false, true, true]);
+    remember(cache, "1", 1);
+    remember(cache, "new", 1);
+    expect([cache.size, cache.has("1"), cache.has("2")]).toEqual([1_000, true, false]);
   });
 });
 
@@ -182,7 +287,7 @@ describe("what is too large is refused before anything is done:", () => {
   it("a body of more than 64 KiB, whoever sends it", async () => {
     const body = "x".repeat(64 * 1024 + 1);
     const headers = { "Content-Length": String(body.length), "Content-Type": "application/json" };
-    for (const key of [null, makeApiKey().key, await newKey()]) {
+    for (const key of [null, await unknownKey(), await newKey()]) {
       for (const path of [PAYMENTS, `${PAYMENTS}/1/confirm`, "/api/v1/api-keys", "/api/v1/merchants"]) {
         const { status, body: problem, trips } = await measured(key, "POST", path, { body, headers });
         expect([status, problem.type, trips]).toEqual([413, "/problems/body-too-large", 0]);

@@ -2,9 +2,9 @@ import { createExecutionContext } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from "vitest";
 import { app } from "../../../src/app";
-import { makeApiKey, publicId } from "../../../src/auth/api-key";
+import { publicId } from "../../../src/auth/api-key";
 import { SCOPE_NAMES } from "../../../src/scopes";
-import { administrator, client, forgeKey, newKey, newMerchant, ORDER, paymentIn } from "../client";
+import { administrator, client, newKey, newMerchant, ORDER, paymentIn, unknownKey, wrongSecret } from "../client";
 import { apiDocument, resolve } from "../contract";
 import { instrumentD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -87,7 +87,7 @@ describe("each request leaves one line", () => {
   it.each<[what: string, expected: Partial<Line>, run: () => Promise<unknown>]>([
     [
       "a key that lacks the scope",
-      { status: 403, route: PAYMENTS, merchant_id: 1, key_id: publicId(env.ADMIN_KEY ?? "") ?? "", d1_trips: 0 },
+      { status: 403, route: PAYMENTS, merchant_id: 0, key_id: publicId(env.ADMIN_KEY ?? "") ?? "", d1_trips: 0 },
       () => administrator().create(ORDER),
     ],
     [
@@ -98,7 +98,7 @@ describe("each request leaves one line", () => {
     [
       "an unknown key",
       { status: 401, route: PAYMENTS, d1_trips: 1, d1_rows_written: 0 },
-      () => client(undefined, { key: makeApiKey().key }).request("GET", PAYMENTS),
+      async () => client(undefined, { key: await unknownKey() }).request("GET", PAYMENTS),
     ],
     [
       "a path that there is not",
@@ -175,7 +175,7 @@ describe("no line holds a secret:", () => {
     const merchant = await newMerchant();
     const key = await newKey(SCOPE_NAMES, merchant);
     const { id } = await paymentIn("pending", client(undefined, { key }));
-    const wrong = forgeKey(publicId(key) ?? "");
+    const wrong = await wrongSecret(publicId(key) ?? "");
     const statuses = [
       ...(await ask(client(undefined, { key }), id)),
       ...(await ask(client(undefined, { key: wrong }), id)),

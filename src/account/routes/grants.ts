@@ -1,0 +1,52 @@
+/** What whoever asks may do to keys: whose they may be about, and what a new one may be given. */
+import type { Context } from "hono";
+import { type IssuedApiKey, makeApiKey } from "../../auth/api-key";
+import { scopeMissing } from "../../auth/authorize";
+import { checksumKeys, secretsKeys } from "../../auth/secret-keys";
+import { ADMINISTRATOR_MERCHANT, type App } from "../../context";
+import { problem } from "../../http/problem";
+import type { Scope } from "../../scopes";
+import type { MerchantFilter } from "../api-keys";
+
+/** Whose keys the request may be about. */
+export function merchantFilter(c: Context<App>): MerchantFilter {
+  const { scopes, merchantId } = c.get("principal");
+  return scopes.has("admin") ? "any merchant" : merchantId;
+}
+
+export async function issueKey(c: Context<App>): Promise<IssuedApiKey> {
+  return makeApiKey(await checksumKeys(secretsKeys(c.env)));
+}
+
+/**
+ * The merchant that is named, or else the caller's own; only an administrator may name another, and the administrator's
+ * secret, which is no merchant's, has to.
+ */
+export function requestedMerchant(
+  c: Context<App>,
+  named: number | undefined,
+  place: { pointer: string } | { parameter: string },
+): number | Response {
+  const { scopes, merchantId } = c.get("principal");
+  if (named === undefined && merchantId === ADMINISTRATOR_MERCHANT) {
+    const detail = "Required with the administrator's key: it is no merchant's";
+    return problem(c, "validation_failed", { errors: [{ detail, ...place }] });
+  }
+  return named === undefined || named === merchantId || scopes.has("admin")
+    ? (named ?? merchantId)
+    : scopeMissing(c, ["admin"]);
+}
+
+/** The scopes that the caller may not hand on: a key is never given more than who gives it has. */
+export function ungranted(c: Context<App>, scopes: readonly Scope[]): Scope[] {
+  const own = c.get("principal").scopes;
+  return own.has("admin") ? [] : scopes.filter((scope) => !own.has(scope));
+}
+
+/** Refuses a key that would outlive the one that makes it: an end would be no end. */
+export function refuseOutliving(c: Context<App>, expiresAt: number | null): Response | null {
+  const { scopes, expiresAt: own } = c.get("principal");
+  if (own === null || scopes.has("admin") || (expiresAt !== null && expiresAt <= own)) return null;
+  const detail = `Must be no later than ${new Date(own).toISOString()}, when the key that asks ends`;
+  return problem(c, "validation_failed", { errors: [{ detail, pointer: "#/expires_at" }] });
+}

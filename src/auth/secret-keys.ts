@@ -1,0 +1,72 @@
+/**
+ * The Worker's secret keys: the secret SECRETS_KEYS maps ids to keys, `id:key,id:key`, the newest first, each key 32 bytes
+ * in base64url. What is made is made under the newest; what an older one has made holds while that is listed. From
+ * each, a key is derived for one purpose alone, so that no two purposes share one.
+ */
+
+/** A tenth key would be a rotation that never ended. */
+const MAX_KEYS = 10;
+const KEY_BYTES = 32;
+const PAIR = /^([0-9A-Za-z_-]{1,32}):([0-9A-Za-z_-]{43})$/;
+
+/** Open mode needs nothing set, and hides nothing: what is made under this key holds in open mode alone. */
+const OPEN_MODE_KEYS = `open:${"A".repeat(43)}`;
+
+/** The text of SECRETS_KEYS that counts; empty when it is not set and must be. */
+export function secretsKeys({ AUTH_MODE, SECRETS_KEYS }: { AUTH_MODE: string; SECRETS_KEYS?: string }): string {
+  return SECRETS_KEYS || (AUTH_MODE === "open" ? OPEN_MODE_KEYS : "");
+}
+
+/** Reads a value of SECRETS_KEYS, newest key first; null when it is none. */
+export function readSecretsKeys(text: string): { id: string; key: Uint8Array<ArrayBuffer> }[] | null {
+  const keys = text.split(",").map((pair) => {
+    const [, id, key] = PAIR.exec(pair.trim()) ?? [];
+    return id === undefined || key === undefined ? null : { id, key: decode(key) };
+  });
+  const complete = keys.filter((key) => key !== null);
+  const ids = new Set(complete.map(({ id }) => id));
+  return complete.length < keys.length || ids.size < keys.length || keys.length > MAX_KEYS ? null : complete;
+}
+
+/** A value for SECRETS_KEYS with one new key, whose id says the day. */
+export function makeSecretsKeys(now: Date): string {
+  const [day] = now.toISOString().split("T");
+  const bytes = crypto.getRandomValues(new Uint8Array(KEY_BYTES + 3));
+  return `${day}-${encode(bytes.subarray(KEY_BYTES))}:${encode(bytes.subarray(0, KEY_BYTES))}`;
+}
+
+/** A key for MACs, as the runtime holds it. */
+export type MacKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
+/** What was derived last, of which an isolate has one. */
+let derived: { readonly text: string; readonly keys: Promise<MacKey[]> } | undefined;
+
+/** The keys that the checksums of API keys are made with, newest first. */
+export function checksumKeys(text: string): Promise<readonly MacKey[]> {
+  if (derived?.text !== text) derived = { text, keys: derive(text, "payment-service api-key checksum") };
+  return derived.keys;
+}
+
+async function derive(text: string, purpose: string): Promise<MacKey[]> {
+  const keys = readSecretsKeys(text);
+  if (keys === null) throw new Error("SECRETS_KEYS is not what the configuration was checked for");
+  const info = new TextEncoder().encode(purpose);
+  return Promise.all(
+    keys.map(async ({ key }) => {
+      const secret = await crypto.subtle.importKey("raw", key, "HKDF", false, ["deriveKey"]);
+      const hkdf = { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info };
+      return crypto.subtle.deriveKey(hkdf, secret, { name: "HMAC", hash: "SHA-256", length: 256 }, false, ["sign"]);
+    }),
+  );
+}
+
+function encode(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
+}
+
+function decode(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
+}
