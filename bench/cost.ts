@@ -40,7 +40,7 @@ export const cost: Part = {
     const flows = [bill(costs.create, costs.confirm), bill(costs.create, costs.confirm, costs.refund)] as const;
     const lines = flows[0].map(([what, dollars], n) => [what, dollars.toFixed(2), flows[1][n]?.[1].toFixed(2) ?? ""]);
     return `Per operation, with an idempotency key wherever one can be sent, and an API key that the isolate remembers. An API
-key that it does not, or no longer, is looked up first: ${lookUp.trips} more D1 round trip, ${lookUp.read} more row read. ${RATE_LIMITS}
+key that it does not, or no longer, is looked up first: ${lookUp.trips} more D1 round trip, ${lookUp.read} more rows read. ${RATE_LIMITS}
 Rows as the runtime's own \`meta\` counts them; of a replay's first statements, which fail and are rolled back, it tells
 none. CPU is all the processor time of workerd, D1 and the HTTP server included, so it is more than what would be
 billed. An object's time is from call to answer, with D1 in the same process; every millisecond that D1 is further away
