@@ -161,6 +161,16 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, next_attempt_at)
   WHERE next_attempt_at IS NOT NULL;
 
+-- The replays of a merchant that are under way: a row for each of its slots. `holder` is the commit id of the
+-- request that has it, until `ends_at`, which it moves on while it works.
+CREATE TABLE leases (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  slot INTEGER NOT NULL CHECK (slot > 0),
+  holder TEXT NOT NULL CHECK (holder <> ''),
+  ends_at INTEGER NOT NULL CHECK (ends_at > 0),
+  PRIMARY KEY (merchant_id, slot)
+) STRICT, WITHOUT ROWID;
+
 -- How far a job that takes several runs has come.
 CREATE TABLE job_positions (
   job TEXT PRIMARY KEY CHECK (job <> ''),

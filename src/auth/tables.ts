@@ -1,5 +1,5 @@
 /** The tables of merchants and API keys, mirrored for TypeScript; test/worker/storage/schema.test.ts compares them with the migrations. */
-import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 export const merchants = sqliteTable("merchants", {
   id: integer().primaryKey(),
@@ -22,3 +22,16 @@ export const apiKeys = sqliteTable("api_keys", {
   revoked_at: integer(),
   last_used_at: integer(),
 });
+
+export const leases = sqliteTable(
+  "leases",
+  {
+    merchant_id: integer()
+      .notNull()
+      .references(() => merchants.id),
+    slot: integer().notNull(),
+    holder: text().notNull(),
+    ends_at: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.merchant_id, table.slot] })],
+);

@@ -202,6 +202,13 @@ export const KINDS = {
     detail: "Too many requests",
     remedy: "Wait for Retry-After seconds, then repeat the request, and ask less often. Nothing was changed.",
   },
+  too_many_at_once: {
+    status: 429,
+    title: "Too many at once",
+    detail: "The merchant has two replays under way, as many as it may have at once",
+    remedy:
+      "Wait until one of them is complete, or for Retry-After seconds, then repeat the request. Nothing was changed.",
+  },
   headers_too_large: {
     status: 431,
     title: "Headers too large",

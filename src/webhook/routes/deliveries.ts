@@ -1,6 +1,7 @@
 /** The API of deliveries: their log, and sending again. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { withLease } from "../../auth/leases";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
@@ -63,19 +64,24 @@ const list = createRoute({
   },
 });
 
-registerRoute(webhookDeliveries, list, async (c, { params, query }) => {
-  const { merchantId } = c.get("principal");
-  const found = await findWebhookEndpoint(c.get("db"), merchantId, params.endpoint_id, { deleted: true });
-  if (!found) return problem(c, "webhook_endpoint_not_found");
-  const { limit = DEFAULT_LIMIT, cursor = null, status: states, type: types, payment_id: paymentId } = query;
-  const question = { before: cursor, limit, states, types, paymentId };
-  const { deliveries, end } = await listDeliveries(c.get("db"), merchantId, found.id, question);
-  return json(c, 200, {
-    data: deliveries.map(toDeliveryResponse),
-    has_more: end !== null,
-    next_cursor: end === null ? null : writeCursor(["before", end]),
-  });
-});
+registerRoute(
+  webhookDeliveries,
+  list,
+  async (c, { params, query }) => {
+    const { merchantId } = c.get("principal");
+    const found = await findWebhookEndpoint(c.get("db"), merchantId, params.endpoint_id, { deleted: true });
+    if (!found) return problem(c, "webhook_endpoint_not_found");
+    const { limit = DEFAULT_LIMIT, cursor = null, status: states, type: types, payment_id: paymentId } = query;
+    const question = { before: cursor, limit, states, types, paymentId };
+    const { deliveries, end } = await listDeliveries(c.get("db"), merchantId, found.id, question);
+    return json(c, 200, {
+      data: deliveries.map(toDeliveryResponse),
+      has_more: end !== null,
+      next_cursor: end === null ? null : writeCursor(["before", end]),
+    });
+  },
+  { isCostly: true },
+);
 
 const retry = createRoute({
   method: "post",
@@ -165,22 +171,29 @@ const replay = createRoute({
   responses: {
     200: ok(ReplaySchema, { description: "The events are due" }),
   },
-  problems: ["webhook_endpoint_not_found", "webhook_endpoint_disabled"],
+  problems: ["webhook_endpoint_not_found", "webhook_endpoint_disabled", "too_many_at_once"],
   problemExamples: INVALID_ENDPOINT_ID,
 });
 
-registerRoute(webhookDeliveries, replay, async (c, { params, body: { from, to, cursor: after = 0 } }) => {
-  const target = await findEnabledEndpoint(c, params.endpoint_id);
-  if (target instanceof Response) return target;
-  const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
-  const { replayed, end } = await replayRange(c.get("db"), endpoint, { from, to, after }, Date.now());
-  enqueueDeliveries(c, replayed);
-  return json(c, 200, {
-    delivery_count: replayed.length,
-    has_more: end !== null,
-    next_cursor: end === null ? null : writeCursor(["replayed", end]),
-  });
-});
+registerRoute(
+  webhookDeliveries,
+  replay,
+  async (c, { params, body: { from, to, cursor: after = 0 } }) => {
+    const target = await findEnabledEndpoint(c, params.endpoint_id);
+    if (target instanceof Response) return target;
+    const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
+    return withLease(c, async () => {
+      const { replayed, end } = await replayRange(c.get("db"), endpoint, { from, to, after }, Date.now());
+      enqueueDeliveries(c, replayed);
+      return json(c, 200, {
+        delivery_count: replayed.length,
+        has_more: end !== null,
+        next_cursor: end === null ? null : writeCursor(["replayed", end]),
+      });
+    });
+  },
+  { isCostly: true },
+);
 
 /** An endpoint that may be sent to, or the refusal. */
 async function findEnabledEndpoint(c: Context<App>, id: number): Promise<WebhookEndpoint | Response> {

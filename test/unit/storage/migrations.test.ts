@@ -27,6 +27,7 @@ const FILLED = `
     NULL, NULL, NULL, 1000, 1000);
   INSERT INTO webhook_deliveries VALUES (1, 1, 'succeeded', NULL, 1, 0, '[]', 1000);
   INSERT INTO webhook_deliveries VALUES (1, 2, 'pending', 2000, 0, 0, '[]', 2000);
+  INSERT INTO leases VALUES (1, 1, 'commit', 1000);
   INSERT INTO job_positions VALUES ('idempotency_keys', '[0,""]', 1000);`;
 
 function filledBase(): DatabaseSync {
