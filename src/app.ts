@@ -26,6 +26,7 @@ import { webhookDeliveries } from "./webhook/routes/deliveries";
 import { webhookEndpoints } from "./webhook/routes/endpoints";
 import { describeWebhooks } from "./webhook/routes/messages";
 import { webhookTestEvents } from "./webhook/routes/test-event";
+import { loopbackMisconfiguration } from "./webhook/url";
 
 export const app = newApp();
 
@@ -54,7 +55,7 @@ const MAX_HEADER_LENGTH = 8 * 1024;
 /** What can be told from a configuration, an address and a size, before anything else is done. */
 function refuse(c: Context<App>): Response | null {
   if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");
-  const missing = misconfiguration(c.env);
+  const missing = misconfiguration(c.env) ?? loopbackMisconfiguration(c.env, c.req.url);
   if (missing !== null && !/^\/(health|docs(\/.*)?|openapi\.json)\/?$/.test(c.req.path)) {
     return problem(c, "not_configured", { detail: missing });
   }

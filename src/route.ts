@@ -56,33 +56,33 @@ export function originOf(c: Context<App>): Origin {
 /** How the API document calls what a request is authorised by. */
 export const SECURITY_SCHEME = "apiKey";
 
-/** The security of a route in the API document, and what its requests are let in by. */
-export function requiresScope(scope: Scope): { security: { [SECURITY_SCHEME]: Scope[] }[] } {
-  return { security: [{ [SECURITY_SCHEME]: [scope] }] };
+/** The security of a route in the API document, and what its requests are let in by: a key that has all of the scopes. */
+export function requiresScope(...scopes: [Scope, ...Scope[]]): { security: { [SECURITY_SCHEME]: Scope[] }[] } {
+  return { security: [{ [SECURITY_SCHEME]: scopes }] };
 }
 
 /** The security of a route that anybody may ask. */
 export const PUBLIC = { security: [] };
 
-/** The scope that a route demands, null when it is public; it says one of the two. */
-function scopeOf({ method, path, security }: Route): Scope | null {
+/** The scopes that a route demands, null when it is public; it says one of the two. */
+function scopesOf({ method, path, security }: Route): readonly Scope[] | null {
   const [requirement] = security ?? [];
   if (security?.length === 0) return null;
-  const [scope, ...others] = requirement?.[SECURITY_SCHEME] ?? [];
-  if (scope === undefined || others.length > 0 || !isScope(scope))
-    throw new Error(`${method} ${path} demands no scope`);
-  return scope;
+  const names = requirement?.[SECURITY_SCHEME] ?? [];
+  const scopes = names.filter(isScope);
+  if (scopes.length === 0 || scopes.length < names.length) throw new Error(`${method} ${path} demands no scope`);
+  return scopes;
 }
 
 /**
- * A scope in the API document. OpenAPI 3.1 would allow it beside the scheme's name; linters do not, so it is in
- * a field of its own, and in words.
+ * Scopes in the API document. OpenAPI 3.1 would allow them beside the scheme's name; linters do not, so they are in
+ * a field of its own, with spaces between as in OAuth, and in words.
  */
-function documented(scope: Scope, description = "") {
+function documented(scopes: readonly Scope[], description = "") {
   return {
     security: [{ [SECURITY_SCHEME]: [] }],
-    "x-required-scope": scope,
-    description: `${description}\n\nNeeds the scope \`${scope}\`.`,
+    "x-required-scope": scopes.join(" "),
+    description: `${description}\n\nNeeds the ${scopes.length > 1 ? "scopes" : "scope"} \`${scopes.join("` and `")}\`.`,
   };
 }
 
@@ -102,13 +102,13 @@ export function registerRoute<R extends Route>(
   handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
   { isCostly = false }: RouteOptions<R> = {},
 ): void {
-  const scope = scopeOf(route);
+  const scopes = scopesOf(route);
   const responses = {
     ...withRequestId(route.responses),
-    ...problemResponses(app, problemsOf(route, scope), route.problemExamples),
+    ...problemResponses(app, problemsOf(route, scopes), route.problemExamples),
   };
   const { problems, problemExamples, ...described } = route;
-  app.openAPIRegistry.registerPath({ ...described, responses, ...(scope && documented(scope, route.description)) });
+  app.openAPIRegistry.registerPath({ ...described, responses, ...(scopes && documented(scopes, route.description)) });
   const schemas: Schemas = {
     query: route.request?.query instanceof z.ZodType ? route.request.query : undefined,
     params: route.request?.params instanceof z.ZodType ? route.request.params : undefined,
@@ -116,16 +116,16 @@ export function registerRoute<R extends Route>(
   };
   app.on(route.method.toUpperCase(), route.getRoutingPath(), async (c) => {
     c.set("route", route.path);
-    const refused = scope && (await authorize(c, scope));
+    const refused = scopes && (await authorize(c, scopes));
     if (refused) return refused;
     const read = await readRequest(c, schemas);
-    const ended = scope && (await authorizeAgain(c, scope, schemas.body !== undefined));
+    const ended = scopes && (await authorizeAgain(c, scopes, schemas.body !== undefined));
     if (ended) return ended;
     if (read instanceof Response) return read;
     // The schemas are the route's own, so what they make is what its type says.
     const input = read as Input<R>;
     const isWork = typeof isCostly === "function" ? isCostly(input, c) : isCostly;
-    const beyond = isWork && scope && (await refuseCostly(c));
+    const beyond = isWork && scopes && (await refuseCostly(c));
     return beyond || handler(c, input);
   });
 }
@@ -163,12 +163,12 @@ function withRequestId(responses: Route["responses"]): Route["responses"] {
 }
 
 /** All problems that a route may answer: its own, and those of how it is authorised and what it reads. */
-function problemsOf({ method, request, problems }: Route, scope: Scope | null): ProblemKind[] {
+function problemsOf({ method, request, problems }: Route, scopes: readonly Scope[] | null): ProblemKind[] {
   return [
     ...(method === "get" ? [] : BODY_PROBLEMS),
     ...(request?.params || request?.query ? PARAMETER_PROBLEMS : []),
     ...problems,
-    ...(scope === null ? PUBLIC_PROBLEMS : SCOPED_PROBLEMS),
+    ...(scopes === null ? PUBLIC_PROBLEMS : SCOPED_PROBLEMS),
   ];
 }
 

@@ -40,9 +40,9 @@ const CHALLENGE = 'Bearer realm="payments"';
  * Lets the request in before its body is read, as the principal that it sets in the context, or says why not: 401, 403
  * or 429. Counts the request.
  *
- * @param scope what the route demands
+ * @param scopes what the route demands, all of them
  */
-export async function authorize(c: Context<App>, scope: Scope): Promise<Response | null> {
+export async function authorize(c: Context<App>, scopes: readonly Scope[]): Promise<Response | null> {
   const header = c.req.header("Authorization");
   if (header === undefined) {
     if (c.env.AUTH_MODE !== "open") {
@@ -63,7 +63,8 @@ export async function authorize(c: Context<App>, scope: Scope): Promise<Response
   const beyondMerchant =
     merchantId !== ADMINISTRATOR_MERCHANT && (await refuseBeyond(c, "MERCHANT_RATE", String(merchantId)));
   if (beyondMerchant) return beyondMerchant;
-  return principal.scopes.has(scope) ? null : scopeMissing(c, [scope]);
+  const missing = scopes.filter((scope) => !principal.scopes.has(scope));
+  return missing.length === 0 ? null : scopeMissing(c, missing);
 }
 
 /**
@@ -72,11 +73,15 @@ export async function authorize(c: Context<App>, scope: Scope): Promise<Response
  *
  * @param hadBody whether a body was waited for
  */
-export async function authorizeAgain(c: Context<App>, scope: Scope, hadBody: boolean): Promise<Response | null> {
+export async function authorizeAgain(
+  c: Context<App>,
+  scopes: readonly Scope[],
+  hadBody: boolean,
+): Promise<Response | null> {
   const { keyId, merchantId } = c.get("principal");
   // Whom no row stands for: their end comes with another configuration.
   if (keyId === null || merchantId === ADMINISTRATOR_MERCHANT) return null;
-  const isManagement = MANAGEMENT_SCOPES.has(scope);
+  const isManagement = scopes.some((scope) => MANAGEMENT_SCOPES.has(scope));
   if (!hadBody && (!isManagement || c.get("keyLookedUp"))) return null;
   const presented = presentedIn(c.req.header("Authorization") ?? "");
   const principal = isManagement ? await lookUp(c, presented, keyId) : await identify(c, presented, keyId);

@@ -5,10 +5,13 @@ import { problem } from "../http/problem";
 import { logError } from "../storage/log";
 
 /**
- * The bindings that count: requests of a key, of a merchant, costly ones of a merchant, and failures of an address with
- * a key that has ended. Each has its quota in the variable of its name with `_LIMIT`.
+ * The bindings that count: requests of a key, of a merchant, costly ones of a merchant, failures of an address with a key
+ * that has ended, and tests and retries of a merchant's webhooks. Each has its quota in the variable of its name with `_LIMIT`.
  */
-export const RATE_LIMITS = ["KEY_RATE", "MERCHANT_RATE", "COSTLY_RATE", "FAILURE_RATE"] as const;
+export const RATE_LIMITS = [
+  ...(["KEY_RATE", "MERCHANT_RATE", "COSTLY_RATE", "FAILURE_RATE"] as const),
+  ...(["WEBHOOK_TEST_RATE", "WEBHOOK_RETRY_RATE"] as const),
+] as const;
 type RateLimitName = (typeof RATE_LIMITS)[number];
 
 /** What each counts by, as a refusal calls it. */
@@ -17,6 +20,8 @@ const POLICIES: Readonly<Record<RateLimitName, string>> = {
   MERCHANT_RATE: "merchant",
   COSTLY_RATE: "costly",
   FAILURE_RATE: "address",
+  WEBHOOK_TEST_RATE: "webhook_test",
+  WEBHOOK_RETRY_RATE: "webhook_retry",
 };
 
 /**

@@ -4,6 +4,9 @@ import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries } from "../outbox/tables";
 import type { EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
+import { join, raw, type Sql, sql } from "../storage/sql";
+import type { EndpointId } from "./object-name";
+import { firstFrom } from "./redelivery";
 import type { Attempt } from "./send";
 
 type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;
@@ -17,10 +20,14 @@ export interface Delivery extends Omit<DeliveryRow, "attempts" | "endpoint_id" |
   readonly attempts: readonly Attempt[];
 }
 
-const DELIVERY = `
-  delivery.position, delivery.state, delivery.next_attempt_at, delivery.attempted, delivery.attempts, delivery.created_at,
-  event.payment_id, event.sequence, event.type`;
-const JOIN_EVENT = "events AS event ON event.merchant_id = ?1 AND event.position = delivery.position";
+/** How many attempts of a delivery a page of the log has, the newest. */
+export const MAX_ATTEMPTS_IN_PAGE = 10;
+
+const DELIVERY = raw(`
+  delivery.position, delivery.state, delivery.next_attempt_at, delivery.attempted, delivery.created_at,
+  event.payment_id, event.sequence, event.type`);
+const NEWEST_ATTEMPTS = raw(`(SELECT json_group_array(json(value)) FROM json_each(delivery.attempts)
+    WHERE key >= json_array_length(delivery.attempts) - ${MAX_ATTEMPTS_IN_PAGE}) AS attempts`);
 
 type FoundDelivery = Omit<Delivery, "attempts"> & { attempts: string };
 
@@ -35,70 +42,64 @@ export interface DeliveryQuery {
   readonly states?: readonly DeliveryState[] | undefined;
   readonly types?: readonly EventType[] | undefined;
   readonly paymentId?: number | undefined;
+  /** Only deliveries of events from this time on, in milliseconds. */
+  readonly from?: number | undefined;
+  /** Only deliveries of events up to this time, in milliseconds. */
+  readonly to?: number | undefined;
 }
 
 /** How many deliveries, for each one asked for, are looked at where a filter is given. */
 export const MAX_DELIVERIES_SCANNED_PER_RESULT = 10;
 
 /**
- * The deliveries of an endpoint, newest event first, and the position to go on before; null at the end. Where a
- * filter is given there may be fewer than asked for, and more to come. One round trip.
+ * The deliveries of an endpoint, newest event first, each with its newest attempts, and the position to go on before;
+ * null at the end. Where a filter is given there may be fewer than asked for, and more to come; a range of time is
+ * none, for its ends are positions. One round trip.
  */
 export async function listDeliveries(
   db: Database,
-  merchantId: number,
-  endpointId: number,
-  { before, limit, states, types, paymentId }: DeliveryQuery,
+  { merchantId, endpointId }: EndpointId,
+  { before, limit, states, types, paymentId, from, to }: DeliveryQuery,
 ): Promise<{ deliveries: Delivery[]; end: number | null }> {
-  const filters = [
-    ...(states ? ["delivery.state IN (SELECT value FROM json_each(?5))"] : []),
-    ...(types ? ["event.type IN (SELECT value FROM json_each(?6))"] : []),
-    ...(paymentId === undefined ? [] : ["event.payment_id = ?7"]),
-  ];
-  const looked = filters.length > 0 ? limit * MAX_DELIVERIES_SCANNED_PER_RESULT : limit;
-  const seen = `
-    SELECT * FROM webhook_deliveries WHERE endpoint_id = ?2 AND position < ?3 ORDER BY position DESC LIMIT ${looked}`;
-  const found = `
-  SELECT ${DELIVERY} FROM (${seen}) AS delivery CROSS JOIN ${JOIN_EVENT}
-  ${filters.length > 0 ? `WHERE ${filters.join(" AND ")}` : ""} ORDER BY delivery.position DESC LIMIT ?4`;
-  const last = `
-  SELECT min(position) AS last, (SELECT min(position) FROM webhook_deliveries WHERE endpoint_id = ?1) AS oldest
-  FROM (SELECT position FROM webhook_deliveries WHERE endpoint_id = ?1 AND position < ?2 ORDER BY position DESC LIMIT ${looked})`;
-  const from = before ?? Number.MAX_SAFE_INTEGER;
-  const values = [
-    merchantId,
-    endpointId,
-    from,
-    limit,
-    JSON.stringify(states ?? []),
-    JSON.stringify(types ?? []),
-    paymentId ?? 0,
-  ];
-  const used = paymentId !== undefined ? 7 : types ? 6 : states ? 5 : 4;
+  const filters: Sql[] = [];
+  if (states) filters.push(sql`delivery.state IN (SELECT value FROM json_each(${JSON.stringify(states)}))`);
+  if (types) filters.push(sql`event.type IN (SELECT value FROM json_each(${JSON.stringify(types)}))`);
+  if (paymentId !== undefined) filters.push(sql`event.payment_id = ${paymentId}`);
+  const scanned = filters.length > 0 ? limit * MAX_DELIVERIES_SCANNED_PER_RESULT : limit;
+  const range: Sql[] = [sql`endpoint_id = ${endpointId}`];
+  if (from !== undefined) range.push(sql`position >= ${firstFrom(merchantId, from)}`);
+  const inRange = join(range, " AND ");
+  const end = [sql`position < ${before ?? Number.MAX_SAFE_INTEGER}`];
+  if (to !== undefined) end.push(sql`position < ${firstFrom(merchantId, to + 1)}`);
+  const seen = sql`
+    SELECT * FROM webhook_deliveries WHERE ${inRange} AND ${join(end, " AND ")} ORDER BY position DESC LIMIT ${scanned}`;
   const { rows } = await db.batch<FoundDelivery | { last: number | null; oldest: number | null }>([
-    db.prepare(found).bind(...values.slice(0, used)),
-    db.prepare(last).bind(endpointId, from),
+    sql`
+  SELECT ${DELIVERY}, ${NEWEST_ATTEMPTS} FROM (${seen}) AS delivery
+  CROSS JOIN events AS event ON event.merchant_id = ${merchantId} AND event.position = delivery.position
+  ${filters.length > 0 ? sql`WHERE ${join(filters, " AND ")}` : raw("")}
+  ORDER BY delivery.position DESC LIMIT ${limit}`,
+    sql`
+  SELECT min(position) AS last, (SELECT min(position) FROM webhook_deliveries WHERE ${inRange}) AS oldest
+  FROM (${seen})`,
   ]);
   const deliveries = (rows[0] ?? []).filter((row) => "state" in row).map(readDelivery);
   const walked = rows[1]?.find((row) => "oldest" in row);
-  const end = deliveries.length === limit ? (deliveries.at(-1)?.position ?? null) : (walked?.last ?? null);
-  return { deliveries, end: end !== null && end !== walked?.oldest ? end : null };
+  const last = deliveries.length === limit ? (deliveries.at(-1)?.position ?? null) : (walked?.last ?? null);
+  return { deliveries, end: last !== null && last !== walked?.oldest ? last : null };
 }
 
-/** The delivery of an event to an endpoint; null when there is none. One round trip. */
+/** The delivery of an event to an endpoint, with all attempts that are kept; null when there is none. One round trip. */
 export async function findDelivery(
   db: Database,
-  merchantId: number,
-  endpointId: number,
+  { merchantId, endpointId }: EndpointId,
   { paymentId, sequence }: { paymentId: number; sequence: number },
 ): Promise<Delivery | null> {
-  const sql = `
-  SELECT ${DELIVERY} FROM payments
+  const [row] = await db.all<FoundDelivery>(sql`
+  SELECT ${DELIVERY}, delivery.attempts FROM payments
   JOIN webhook_deliveries AS delivery
-    ON delivery.endpoint_id = ?2 AND delivery.position = event_positions ->> ?4
-  JOIN ${JOIN_EVENT} WHERE payments.id = ?3 AND payments.merchant_id = ?1`;
-  const [row] = await db.all<FoundDelivery>(
-    db.prepare(sql).bind(merchantId, endpointId, paymentId, `$[${sequence - 1}]`),
-  );
+    ON delivery.endpoint_id = ${endpointId} AND delivery.position = event_positions ->> ${`$[${sequence - 1}]`}
+  JOIN events AS event ON event.merchant_id = payments.merchant_id AND event.position = delivery.position
+  WHERE payments.id = ${paymentId} AND payments.merchant_id = ${merchantId}`);
   return row ? readDelivery(row) : null;
 }

@@ -9,7 +9,7 @@ import { secretsOf } from "./endpoints";
 import { type EndpointId, readObjectName } from "./object-name";
 import { send } from "./send";
 import { Signal } from "./signal";
-import { allowsLoopback } from "./url";
+import { urlRules } from "./url";
 
 /**
  * Deliveries of one endpoint on their way at once. Of one invocation, the runtime lets six connections wait for an
@@ -153,7 +153,7 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     const target = {
       url: due.url,
       secrets: secretsOf(due, Date.now()),
-      allowLoopback: allowsLoopback(this.env),
+      rules: urlRules(this.env),
     };
     const sent = await send(target, { id, body });
     const commit = { now: Date.now(), random: Math.random(), commitId: crypto.randomUUID() };

@@ -6,7 +6,8 @@ const HOUR = 60 * MINUTE;
 
 /** The pause after the first failure, the second, and so on; after the last, a delivery is given up. */
 export const RETRY_PAUSES_MS: readonly number[] = [
-  ...[5 * SECOND, 5 * MINUTE, 30 * MINUTE],
+  ...[5 * SECOND, 30 * SECOND],
+  ...[2, 5, 15, 30].map((minutes) => minutes * MINUTE),
   ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR),
 ];
 

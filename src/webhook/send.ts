@@ -1,12 +1,12 @@
-/** One attempt to tell an endpoint of something. */
+/** One attempt to send a message to an endpoint. */
 import { readRetryAfter } from "./schedule";
 import { signedHeaders } from "./signature";
-import { readUrl } from "./url";
+import { readUrl, type UrlRules } from "./url";
 
 /** In milliseconds, for the whole answer. */
 export const TIMEOUT_MS = 15_000;
 /** In bytes: what is kept of an answer. */
-export const MAX_RESPONSE_BYTES_KEPT = 2_048;
+export const MAX_RESPONSE_BYTES_KEPT = 512;
 
 export interface Message {
   /** The same on every attempt. */
@@ -18,8 +18,8 @@ export interface Target {
   readonly url: string;
   /** All that are valid. */
   readonly secrets: readonly string[];
-  /** Whether a server on this machine may be told: on one's own machine only. */
-  readonly allowLoopback: boolean;
+  /** As they are now; when the URL was set they may have been others. */
+  readonly rules: UrlRules;
 }
 
 /** What came of an attempt, as it is kept. */
@@ -31,7 +31,7 @@ export interface Attempt {
   readonly status: number | null;
   /** Why there was none. */
   readonly error: string | null;
-  /** The beginning of the answer's body. */
+  /** The beginning of the answer's body, without control characters. */
   readonly answer: string;
 }
 
@@ -43,15 +43,14 @@ export interface AttemptResult {
 }
 
 /** Sends a message once. Never throws: whatever goes wrong is what came of it. */
-export async function send({ url, secrets, allowLoopback }: Target, { id, body }: Message): Promise<AttemptResult> {
+export async function send({ url, secrets, rules }: Target, { id, body }: Message): Promise<AttemptResult> {
   const at = Date.now();
   const sent = (status: number | null, error: string | null, answer: string, retryAfter: number | null = null) => ({
     attempt: { at, duration_ms: Math.max(Date.now() - at, 0), status, error, answer },
     succeeded: status !== null && status >= 200 && status < 300,
     retryAfter,
   });
-  // It was judged when it was set; the rules may be stricter where it is used.
-  const judged = readUrl(url, { allowLoopback });
+  const judged = readUrl(url, rules);
   if (!judged.ok) return sent(null, `The URL is not allowed: ${judged.detail}`, "");
   try {
     const response = await fetch(judged.url, {
@@ -68,11 +67,14 @@ export async function send({ url, secrets, allowLoopback }: Target, { id, body }
     });
     const retryAfter = readRetryAfter(response.headers.get("Retry-After"), at);
     return sent(response.status, null, await beginningOf(response), retryAfter);
-  } catch (error) {
-    const isTimeout = error instanceof Error && error.name === "TimeoutError";
-    return sent(null, isTimeout ? `No answer within ${TIMEOUT_MS / 1000} seconds` : "No connection", "");
+  } catch {
+    // What went wrong below HTTP would tell a merchant what is where in a network.
+    return sent(null, "No connection", "");
   }
 }
+
+/** Control characters, and those that turn the direction of text: a log is to show what it holds. */
+const CONTROLS = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /** The beginning of a body; what breaks off later than the status has arrived does not matter. */
 async function beginningOf({ body }: Response): Promise<string> {
@@ -88,5 +90,8 @@ async function beginningOf({ body }: Response): Promise<string> {
   } catch {
     // What has come is kept.
   }
-  return new TextDecoder().decode(await new Blob(chunks).arrayBuffer());
+  return new TextDecoder()
+    .decode(await new Blob(chunks).arrayBuffer())
+    .replaceAll(/[\t\n\r]/g, " ")
+    .replaceAll(CONTROLS, "\ufffd");
 }

@@ -4,10 +4,19 @@ export const MAX_URL_LENGTH = 2_048;
 
 export type ReadUrl = { ok: true; url: string } | { ok: false; detail: string };
 
-/** Names that no public server has, with all that is below them. */
+/** Names that no public server has, with all that is below them: reserved ones, and those of clusters and networks. */
 const PRIVATE_DOMAINS = [
-  ...["localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan"],
-  ...["home.arpa", "test", "invalid", "onion"],
+  ...["localhost", "local", "localdomain", "localnet", "internal", "intranet", "intra", "private", "priv", "corp"],
+  ...["home", "lan", "router", "gateway", "vpn", "domain", "workgroup", "home.arpa", "arpa", "test", "invalid"],
+  ...["onion", "alt", "svc", "pod", "default", "cluster", "k8s", "kube", "kubernetes", "consul", "nomad", "docker"],
+];
+
+/** Public domains below which every name leads to the address that it spells, or to this machine. */
+const ADDRESS_DOMAINS = [
+  ...["nip.io", "sslip.io", "xip.io", "xip.name", "ip6.name", "nip.direct", "traefik.me", "backname.io", "ipq.co"],
+  ...["localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localhost.direct", "fuf.me", "fbi.com"],
+  ...["yoogle.com", "smackaho.st", "42foo.com", "beweb.com", "ulh.us", "lndo.site", "ddev.site", "lcl.host"],
+  ...["1u.ms", "rbndr.us", "rebind.network", "local-ip.co", "local-ip.sh", "my.local-ip.co", "plex.direct"],
 ];
 
 /** Two labels or more, none of them empty: `localhost..` is not to hide what it names. */
@@ -15,25 +24,51 @@ const PUBLIC_NAME = /^([a-z\d_-]{1,63}\.)+[a-z\d_-]{1,63}$/;
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
+/** The ports of HTTPS that public servers have; others may be of something else. The first is the default. */
+const PORTS = ["", "443", "8443"];
+
 export interface UrlRules {
-  /** Whether a server on this machine may be told, also without TLS: on one's own machine only. */
+  /** Whether events may be sent to this machine, to any port and also without TLS: on one's own machine only. */
   readonly allowLoopback: boolean;
-  /** The host of the service itself, as far as it is known. */
-  readonly ownHost?: string | undefined;
+  /** The domains of the service's operator, all of which are refused. */
+  readonly ownDomains: readonly string[];
 }
 
-/** Open mode answers this machine alone, and may send to it; no deployment that others reach can. */
-export function allowsLoopback({ AUTH_MODE }: { readonly AUTH_MODE: string }): boolean {
-  return AUTH_MODE === "open";
+/** What wrangler.toml says of the URLs of webhook endpoints. */
+interface UrlVariables {
+  readonly AUTH_MODE: string;
+  readonly ALLOW_LOOPBACK_WEBHOOKS: string;
+  readonly OWN_DOMAINS: string;
+}
+
+/**
+ * The rules of a configuration. Open mode answers this machine alone, and may send to it; so may whoever tries
+ * webhooks with keys on their own machine.
+ */
+export function urlRules({ AUTH_MODE, ALLOW_LOOPBACK_WEBHOOKS, OWN_DOMAINS }: UrlVariables): UrlRules {
+  return {
+    allowLoopback: AUTH_MODE === "open" || ALLOW_LOOPBACK_WEBHOOKS === "yes",
+    ownDomains: OWN_DOMAINS.toLowerCase()
+      .split(/[\s,]+/)
+      .map((domain) => domain.replace(/^(\*?\.)+|\.$/g, ""))
+      .filter((domain) => domain !== ""),
+  };
+}
+
+/** Why a service that is reached by this URL may not answer: it would let events be sent to its own machine. */
+export function loopbackMisconfiguration({ ALLOW_LOOPBACK_WEBHOOKS }: UrlVariables, requestUrl: string): string | null {
+  const isSafe = ALLOW_LOOPBACK_WEBHOOKS !== "yes" || LOOPBACK.test(new URL(requestUrl).hostname);
+  return isSafe ? null : "ALLOW_LOOPBACK_WEBHOOKS is for one's own machine: set it to no in a deployment";
 }
 
 /**
  * Reads the URL of a webhook endpoint, and judges it as a browser would understand it: so decimal and octal
  * addresses, full-width digits and upper case are what they mean.
  *
+ * @param ownHost the host of the service itself, as far as it is known
  * @returns the URL in its one normal spelling, or what is wrong with it
  */
-export function readUrl(text: string, { allowLoopback, ownHost }: UrlRules): ReadUrl {
+export function readUrl(text: string, { allowLoopback, ownDomains }: UrlRules, ownHost?: string): ReadUrl {
   const refuse = (detail: string): ReadUrl => ({ ok: false, detail });
   if (text.length > MAX_URL_LENGTH) return refuse(`Must be at most ${MAX_URL_LENGTH} characters long`);
   if (!URL.canParse(text)) return refuse("Must be an absolute URL, such as https://shop.example.com/webhooks");
@@ -50,7 +85,70 @@ export function readUrl(text: string, { allowLoopback, ownHost }: UrlRules): Rea
   if (isLoopback) return { ok: true, url: url.href };
   if (host.startsWith("[") || /^[\d.]+$/.test(host)) return refuse("Must name its host, not an address");
   const isWithin = (domain: string) => host === domain || host.endsWith(`.${domain}`);
-  if (!PUBLIC_NAME.test(host) || PRIVATE_DOMAINS.some(isWithin)) return refuse("Must name a public host");
+  if (
+    !PUBLIC_NAME.test(host) ||
+    [...PRIVATE_DOMAINS, ...ADDRESS_DOMAINS].some(isWithin) ||
+    spellsPrivateAddress(host)
+  ) {
+    return refuse("Must name a public host");
+  }
   if (ownHost !== undefined && host === ownHost.replace(/\.$/, "")) return refuse("Must not name this service itself");
+  if (ownDomains.some(isWithin)) return refuse("Must not name a host of this service's operator");
+  if (!PORTS.includes(url.port)) return refuse("Must have the port 443 or 8443");
   return { ok: true, url: url.href };
+}
+
+/** Addresses that mean something inside a network only (RFC 6890). */
+const PRIVATE_IPV4 = [
+  /^0\.0\.0\.0$/,
+  /^10\./,
+  /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./,
+  /^127\./,
+  /^169\.254\./,
+  /^172\.(1[6-9]|2\d|3[01])\./,
+  /^192\.168\./,
+  /^192\.0\.0\./,
+  /^198\.1[89]\./,
+];
+const PRIVATE_IPV6 = /^\[(::|::1|::ffff:.*|64:ff9b:.*|f[cd].*|fe[89ab].*)\]$/;
+
+/** What a URL's host becomes when it is an address, else null. */
+function addressOf(host: string): string | null {
+  const canonical = URL.canParse(`http://${host}/`) ? new URL(`http://${host}/`).hostname : "";
+  return /^(\d+\.){3}\d+$|^\[/.test(canonical) ? canonical : null;
+}
+
+const isPrivate = (address: string | null) =>
+  address !== null && (PRIVATE_IPV6.test(address) || PRIVATE_IPV4.some((range) => range.test(address)));
+
+const NUMBER = /^(\d{1,4}|0x[\da-f]{1,2})$/;
+
+/**
+ * Whether a name spells a private address, as services that answer with it have them: in four numbers with dots or
+ * hyphens between them anywhere in the name; or in one label as one number in decimal or hex, or as IPv6 with hyphens
+ * for colons.
+ */
+function spellsPrivateAddress(host: string): boolean {
+  const parts = host.split(/[._-]/);
+  const inFour = parts.some((_, n) => {
+    const four = parts.slice(n, n + 4);
+    if (four.length < 4 || !four.every((part) => NUMBER.test(part))) return false;
+    const decimal = four.map((part) => part.replace(/^0+(?=\d)/, ""));
+    return isPrivate(addressOf(four.join("."))) || isPrivate(addressOf(decimal.join(".")));
+  });
+  const labels = host.split(".");
+  const inOne = labels.some((label) => /^([1-9]\d{7,9}|0x[\da-f]{8})$/.test(label) && isPrivate(addressOf(label)));
+  const inHex = labels.some((label) => /^[\da-f]{8}$/.test(label) && isMeant(addressOf(`0x${label}`)));
+  const inIpv6 = labels.some(
+    (label) => /^[\da-f]*(-[\da-f]*){2,7}$/.test(label) && isPrivate(addressOf(`[${label.replaceAll("-", ":")}]`)),
+  );
+  return inFour || inOne || inHex || inIpv6;
+}
+
+/**
+ * Whether eight hex digits mean a private address. They may as well be the beginning of some digest, as previews of
+ * deployments are named, and one in a hundred of those is in the largest ranges: there, only what is common counts.
+ */
+function isMeant(address: string | null): boolean {
+  return isPrivate(address) && (!/^(10|100|127|198)\./.test(address ?? "") || /^(10|127)\.0\./.test(address ?? ""));
 }

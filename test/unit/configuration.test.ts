@@ -15,6 +15,11 @@ describe("wrangler.toml", () => {
     expect(config.vars.LOG_PATHS).toBe("no");
   });
 
+  it("sends webhooks as from outside, and to no server on its own machine", () => {
+    expect(config.compatibility_flags).toContain("global_fetch_strictly_public");
+    expect(config.vars.ALLOW_LOOPBACK_WEBHOOKS).toBe("no");
+  });
+
   it("holds no secret", () => {
     expect(config.vars).not.toHaveProperty("ADMIN_KEY");
     expect(config.vars).not.toHaveProperty("SECRETS_KEYS");
@@ -25,6 +30,8 @@ describe("wrangler.toml", () => {
     ["MERCHANT_RATE", "MERCHANT_RATE_LIMIT"],
     ["COSTLY_RATE", "COSTLY_RATE_LIMIT"],
     ["FAILURE_RATE", "FAILURE_RATE_LIMIT"],
+    ["WEBHOOK_TEST_RATE", "WEBHOOK_TEST_RATE_LIMIT"],
+    ["WEBHOOK_RETRY_RATE", "WEBHOOK_RETRY_RATE_LIMIT"],
   ])("says the quota of %s in %s as the binding has it", (binding, variable) => {
     const { simple } = config.ratelimits.find(({ name }) => name === binding) ?? {};
     expect(simple).toBeDefined();

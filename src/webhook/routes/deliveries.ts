@@ -2,10 +2,19 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { withLease } from "../../auth/leases";
+import { refuseBeyond } from "../../auth/rate-limits";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
-import { choiceOf, isTime, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
+import {
+  choiceOf,
+  isTime,
+  NOT_AN_OBJECT_MESSAGE,
+  oneOrSeveralOf,
+  single,
+  TIME_MESSAGE,
+  timeParameter,
+} from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
@@ -13,7 +22,8 @@ import { enqueueDeliveries, enqueueEndpoints } from "../../outbox/outbox";
 import { DELIVERY_STATE_NAMES } from "../../outbox/states";
 import { EVENT_ID_MESSAGE, EventFilters, EventPath } from "../../payment/routes/event-schemas";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
-import { findDelivery, listDeliveries, MAX_DELIVERIES_SCANNED_PER_RESULT } from "../delivery-log";
+import { MAX_ATTEMPTS_KEPT } from "../deliveries";
+import { findDelivery, listDeliveries, MAX_ATTEMPTS_IN_PAGE, MAX_DELIVERIES_SCANNED_PER_RESULT } from "../delivery-log";
 import { findWebhookEndpoint, type WebhookEndpoint } from "../endpoints";
 import { MAX_EVENTS_PER_REPLAY, replayRange, retryDelivery } from "../redelivery";
 import { DeliverySchema, INVALID_ENDPOINT_ID, toDeliveryResponse, WebhookEndpointPath } from "./schemas";
@@ -21,6 +31,8 @@ import { DeliverySchema, INVALID_ENDPOINT_ID, toDeliveryResponse, WebhookEndpoin
 export const webhookDeliveries = newApp();
 
 const TAGS = { tags: ["Webhooks"], ...requiresScope("webhooks:manage") };
+/** Whoever has events sent to a URL of their choice reads them. */
+const SENDING = { tags: ["Webhooks"], ...requiresScope("webhooks:manage", "events:read") };
 
 const DeliveryPage = z
   .object({
@@ -38,7 +50,8 @@ const list = createRoute({
   description:
     "The deliveries of events to an endpoint, newest event first, with their attempts; also those of an endpoint that is " +
     `deleted. Where a filter is given, at most ${MAX_DELIVERIES_SCANNED_PER_RESULT} deliveries for each one that \`limit\` allows ` +
-    "are looked at: a page may then hold fewer, even none, while `has_more` is true.",
+    "are looked at: a page may then hold fewer, even none, while `has_more` is true. A page has the newest " +
+    `${MAX_ATTEMPTS_IN_PAGE} attempts of each delivery, and ends at 1 MB.`,
   ...TAGS,
   request: {
     params: WebhookEndpointPath,
@@ -53,6 +66,8 @@ const list = createRoute({
         }),
       status: choiceOf("status", DELIVERY_STATE_NAMES).optional(),
       ...EventFilters,
+      created_from: timeParameter("created_from", "from", "Only deliveries of events from this time on").optional(),
+      created_to: timeParameter("created_to", "to", "Only deliveries of events up to this time").optional(),
     }),
   },
   responses: {
@@ -72,16 +87,58 @@ registerRoute(
     const found = await findWebhookEndpoint(c.get("db"), merchantId, params.endpoint_id, { deleted: true });
     if (!found) return problem(c, "webhook_endpoint_not_found");
     const { limit = DEFAULT_LIMIT, cursor = null, status: states, type: types, payment_id: paymentId } = query;
-    const question = { before: cursor, limit, states, types, paymentId };
-    const { deliveries, end } = await listDeliveries(c.get("db"), merchantId, found.id, question);
+    const { created_from: from, created_to: to } = query;
+    const question = { before: cursor, limit, states, types, paymentId, from, to };
+    const listed = await listDeliveries(c.get("db"), { merchantId, endpointId: found.id }, question);
+    const deliveries = withinBytes(
+      listed.deliveries.map((delivery) => ({ delivery, shown: toDeliveryResponse(delivery) })),
+    );
+    const isCut = deliveries.length < listed.deliveries.length;
+    const end = isCut ? (deliveries.at(-1)?.delivery.position ?? null) : listed.end;
     return json(c, 200, {
-      data: deliveries.map(toDeliveryResponse),
+      data: deliveries.map(({ shown }) => shown),
       has_more: end !== null,
       next_cursor: end === null ? null : writeCursor(["before", end]),
     });
   },
   { isCostly: true },
 );
+
+/** In bytes: where a page of the log ends. It is filled up to here, and has one delivery at least. */
+const MAX_PAGE_BYTES = 1_000_000;
+
+/** What fits into a page, from the beginning. */
+function withinBytes<Item extends { readonly shown: object }>(items: readonly Item[]): Item[] {
+  let bytes = 0;
+  const fitting = items.findIndex(({ shown }, n) => {
+    bytes += UTF8.encode(JSON.stringify(shown)).byteLength + 1;
+    return n > 0 && bytes > MAX_PAGE_BYTES;
+  });
+  return items.slice(0, fitting === -1 ? undefined : fitting);
+}
+
+const UTF8 = new TextEncoder();
+
+const get = createRoute({
+  method: "get",
+  path: "/api/v1/webhook-endpoints/{endpoint_id}/deliveries/{event_id}",
+  operationId: "getWebhookDelivery",
+  summary: "Get the delivery of an event",
+  description: `Reads a delivery with the newest ${MAX_ATTEMPTS_KEPT} of its attempts; also of an endpoint that is deleted.`,
+  ...TAGS,
+  request: { params: z.object({ ...WebhookEndpointPath.shape, ...EventPath.shape }) },
+  responses: { 200: ok(DeliverySchema, { description: "The delivery" }) },
+  problems: ["webhook_endpoint_not_found", "webhook_delivery_not_found"],
+  problemExamples: { validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] } },
+});
+
+registerRoute(webhookDeliveries, get, async (c, { params: { endpoint_id, event_id } }) => {
+  const { merchantId } = c.get("principal");
+  const found = await findWebhookEndpoint(c.get("db"), merchantId, endpoint_id, { deleted: true });
+  if (!found) return problem(c, "webhook_endpoint_not_found");
+  const delivery = await findDelivery(c.get("db"), { merchantId, endpointId: found.id }, event_id);
+  return delivery ? json(c, 200, toDeliveryResponse(delivery)) : problem(c, "webhook_delivery_not_found");
+});
 
 const retry = createRoute({
   method: "post",
@@ -90,8 +147,9 @@ const retry = createRoute({
   summary: "Send an event again",
   description:
     "Makes a delivery due now, whatever has come of it so far, and with all its tries before it. It takes no body, and is " +
-    "refused while an earlier event of its payment is still to be taken, or while the endpoint is disabled.",
-  ...TAGS,
+    "refused while an earlier event of its payment is still to be taken, or while the endpoint is disabled. A merchant has " +
+    "ten retries a minute; replay a time range for more.",
+  ...SENDING,
   request: { params: z.object({ ...WebhookEndpointPath.shape, ...EventPath.shape }) },
   responses: {
     200: ok(DeliverySchema, { description: "The delivery, which is due" }),
@@ -108,11 +166,13 @@ const retry = createRoute({
 registerRoute(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id } }) => {
   const target = await findEnabledEndpoint(c, endpoint_id);
   if (target instanceof Response) return target;
-  const read = () => findDelivery(c.get("db"), target.merchant_id, target.id, event_id);
+  const beyond = await refuseBeyond(c, "WEBHOOK_RETRY_RATE", String(target.merchant_id));
+  if (beyond) return beyond;
+  const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
+  const read = () => findDelivery(c.get("db"), endpoint, event_id);
   const delivery = await read();
   if (!delivery) return problem(c, "webhook_delivery_not_found");
   const { position } = delivery;
-  const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
   if (!(await retryDelivery(c.get("db"), endpoint, position, Date.now()))) {
     return problem(c, "webhook_delivery_waiting");
   }
@@ -163,7 +223,7 @@ const replay = createRoute({
   description:
     "Makes the events of a time range due now, of the types that the endpoint is told of, also those that were never sent " +
     `to it. One request takes ${MAX_EVENTS_PER_REPLAY} events at most; ask again with \`next_cursor\` for the rest.`,
-  ...TAGS,
+  ...SENDING,
   request: {
     params: WebhookEndpointPath,
     body: { required: true, content: { "application/json": { schema: Range } } },

@@ -24,7 +24,7 @@ import {
   type WebhookEndpoint,
 } from "../endpoints";
 
-import { allowsLoopback, readUrl } from "../url";
+import { readUrl, urlRules } from "../url";
 import {
   chosenTypes,
   INVALID_ENDPOINT_ID,
@@ -39,6 +39,8 @@ import {
 export const webhookEndpoints = newApp();
 
 const TAGS = { tags: ["Webhooks"], ...requiresScope("webhooks:manage") };
+/** Whoever chooses the URL that events are sent to, or which, reads them. */
+const SENDING = { tags: ["Webhooks"], ...requiresScope("webhooks:manage", "events:read") };
 const PATH = "/api/v1/webhook-endpoints/1";
 const NOT_HTTPS = { validation_failed: { errors: [{ detail: "Must be an https URL", pointer: "#/url" }] } };
 
@@ -50,7 +52,7 @@ const create = createRoute({
   description:
     "From now on, the merchant's events are sent to the URL, signed with the secret, which is shown this once; see the " +
     `webhooks of this document. A merchant has at most ${MAX_ENDPOINTS} endpoints.`,
-  ...TAGS,
+  ...SENDING,
   request: {
     headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
     body: { required: true, content: { "application/json": { schema: WebhookEndpointToCreate } } },
@@ -127,7 +129,7 @@ const update = createRoute({
     "Changes the fields that are given. What was still to be sent of types that the endpoint no longer receives is " +
     "cancelled. While an endpoint is disabled nothing is sent to it: what was still to be sent is cancelled, and what " +
     "happens meanwhile is not sent later. Replay that time once it is enabled again.",
-  ...TAGS,
+  ...SENDING,
   request: {
     params: WebhookEndpointPath,
     body: { required: true, content: { "application/json": { schema: WebhookEndpointChanges } } },
@@ -249,8 +251,8 @@ registerRoute(webhookEndpoints, roll, async (c, { params: { endpoint_id: id }, b
 
 /** The URL in its normal spelling, or the refusal of one that may not be sent to. */
 function validateUrl(c: Context<App>, text: string): string | Response {
-  const ownHost = allowsLoopback(c.env) ? undefined : new URL(c.req.url).hostname;
-  const read = readUrl(text, { allowLoopback: allowsLoopback(c.env), ownHost });
+  const rules = urlRules(c.env);
+  const read = readUrl(text, rules, rules.allowLoopback ? undefined : new URL(c.req.url).hostname);
   if (read.ok) return read.url;
   return problem(c, "validation_failed", { errors: [{ detail: read.detail, pointer: "#/url" }] });
 }

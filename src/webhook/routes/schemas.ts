@@ -12,7 +12,7 @@ import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
 import { EVENT_TYPES, type EventType } from "../../payment/lifecycle";
 import { eventId } from "../../payment/response";
 import { MAX_ATTEMPTS_KEPT } from "../deliveries";
-import type { Delivery } from "../delivery-log";
+import { type Delivery, MAX_ATTEMPTS_IN_PAGE } from "../delivery-log";
 import type { WebhookEndpoint } from "../endpoints";
 import type { Attempt } from "../send";
 import { MAX_URL_LENGTH, readUrl } from "../url";
@@ -104,13 +104,14 @@ export function toWebhookEndpointResponse(
 const Url = z
   .string({ error: (issue) => (issue.input === undefined ? "Field required" : "Must be a string") })
   .superRefine((text, context) => {
-    const read = readUrl(text, { allowLoopback: true });
+    const read = readUrl(text, { allowLoopback: true, ownDomains: [] });
     if (!read.ok) context.addIssue({ code: "custom", message: read.detail });
   })
   .openapi({
     format: "uri",
     maxLength: MAX_URL_LENGTH,
-    description: "Where events are sent: https, with the name of a public host, without credentials and fragment",
+    description:
+      "Where events are sent: https, with the name of a public host, port 443 or 8443, without credentials and fragment",
   });
 
 const TYPES_MESSAGE = oneOrSeveralOf(EVENT_TYPES);
@@ -180,8 +181,12 @@ const AttemptShape = {
   at: Time.openapi({ description: "When it began; RFC 3339, in UTC" }),
   duration_ms: z.int().openapi({ description: "How long it took, in milliseconds" }),
   http_status: z.int().nullable().openapi({ description: "What was answered; null when nothing was" }),
-  error: z.string().nullable().openapi({ description: "Why nothing was answered" }),
-  answer: z.string().openapi({ description: "The beginning of the answer's body, up to 2 KB" }),
+  error: z.string().nullable().openapi({
+    description: "Why nothing was answered: no more than that there was no connection, or that the URL is not allowed",
+  }),
+  answer: z
+    .string()
+    .openapi({ description: "The beginning of the answer's body, up to 512 bytes, with control characters replaced" }),
 };
 
 const AttemptSchema = z
@@ -214,11 +219,13 @@ export const DeliverySchema = z
     }),
     next_attempt_at: Time.nullable().openapi({ description: "When it is sent next; null when it is not" }),
     attempt_count: z.int().openapi({ description: "How often it was sent" }),
-    attempts: z.array(AttemptSchema).openapi({ description: `The newest ${MAX_ATTEMPTS_KEPT}, oldest first` }),
+    attempts: z.array(AttemptSchema).openapi({
+      description: `The newest ${MAX_ATTEMPTS_KEPT}, in a list the newest ${MAX_ATTEMPTS_IN_PAGE}; oldest first`,
+    }),
     created_at: Time.openapi({ description: "RFC 3339, in UTC" }),
   })
   .openapi("WebhookDelivery", {
-    description: "What has come of telling an endpoint of an event",
+    description: "What has come of delivering an event to an endpoint",
     example: {
       event_id: "evt_1_2",
       event_type: "payment.confirmed",

@@ -1,11 +1,12 @@
 /** The API of trying a webhook endpoint. */
+import { refuseBeyond } from "../../auth/rate-limits";
 import { json } from "../../http/answer";
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { findWebhookEndpoint, secretsOf } from "../endpoints";
 import { send } from "../send";
-import { allowsLoopback } from "../url";
+import { urlRules } from "../url";
 import { TEST_TYPE } from "./messages";
 import { INVALID_ENDPOINT_ID, TestSchema, toAttemptResponse, WebhookEndpointPath } from "./schemas";
 
@@ -18,7 +19,7 @@ const test = createRoute({
   summary: "Send a test event",
   description:
     "Sends one event of the type `webhook_endpoint.test` and waits for what comes of it, up to 15 seconds. It is sent " +
-    "once, also to an endpoint that is disabled, and is no part of the log. Takes no body.",
+    "once, also to an endpoint that is disabled, and is no part of the log. A merchant has ten tests a minute. Takes no body.",
   tags: ["Webhooks"],
   ...requiresScope("webhooks:manage"),
   request: { params: WebhookEndpointPath },
@@ -30,6 +31,8 @@ const test = createRoute({
 registerRoute(webhookTestEvents, test, async (c, { params: { endpoint_id: id } }) => {
   const found = await findWebhookEndpoint(c.get("db"), c.get("principal").merchantId, id);
   if (!found) return problem(c, "webhook_endpoint_not_found");
+  const beyond = await refuseBeyond(c, "WEBHOOK_TEST_RATE", String(found.merchant_id));
+  if (beyond) return beyond;
   const now = Date.now();
   const event = {
     id: `evt_test_${crypto.randomUUID()}`,
@@ -37,7 +40,7 @@ registerRoute(webhookTestEvents, test, async (c, { params: { endpoint_id: id } }
     timestamp: new Date(now).toISOString(),
     data: { webhook_endpoint_id: id },
   };
-  const target = { url: found.url, secrets: secretsOf(found, now), allowLoopback: allowsLoopback(c.env) };
+  const target = { url: found.url, secrets: secretsOf(found, now), rules: urlRules(c.env) };
   const { succeeded, attempt } = await send(target, { id: event.id, body: JSON.stringify(event) });
   return json(c, 200, { event_id: event.id, succeeded, ...toAttemptResponse(attempt) });
 });

@@ -1,12 +1,13 @@
 import { isIP } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readUrl } from "../../../src/webhook/url";
+import { loopbackMisconfiguration, readUrl, urlRules } from "../../../src/webhook/url";
 
 const HTTPS = "https://";
 const OWN_HOST = "pay.example.com";
-const read = (text: string) => readUrl(text, { allowLoopback: false, ownHost: OWN_HOST });
-const readLocally = (text: string) => readUrl(text, { allowLoopback: true });
+const PUBLIC_ONLY = { allowLoopback: false, ownDomains: [] };
+const read = (text: string) => readUrl(text, PUBLIC_ONLY, OWN_HOST);
+const readLocally = (text: string) => readUrl(text, { allowLoopback: true, ownDomains: [] });
 
 const NO_URL = "Must be an absolute URL, such as https://shop.example.com/webhooks";
 const NO_HTTPS = "Must be an https URL";
@@ -15,6 +16,8 @@ const FRAGMENT = "Must have no fragment";
 const ADDRESS = "Must name its host, not an address";
 const NOT_PUBLIC = "Must name a public host";
 const OWN = "Must not name this service itself";
+const OPERATOR = "Must not name a host of this service's operator";
+const PORT = "Must have the port 443 or 8443";
 
 const refused = (detail: string) => ({ ok: false, detail });
 
@@ -33,7 +36,22 @@ describe("a URL is accepted in its one normal spelling:", () => {
     ["https://sho\u00adp.example.com/", "https://shop.example.com/"],
     ["https://bücher.example.com/ü?ü", "https://xn--bcher-kva.example.com/%C3%BC?%C3%BC"],
     ["https://shop_1.example.com/", "https://shop_1.example.com/"],
-    ["https://127.0.0.1.example.com/", "https://127.0.0.1.example.com/"],
+    ["https://8.8.8.8.example.com/", "https://8.8.8.8.example.com/"],
+    ["https://v1-10-0-1.example.com/", "https://v1-10-0-1.example.com/"],
+    ["https://2026-10-10-10.example.com/", "https://2026-10-10-10.example.com/"],
+    ["https://orders-1234567.example.com/", "https://orders-1234567.example.com/"],
+    ["https://deadbeef.example.com/", "https://deadbeef.example.com/"],
+    // The beginnings of digests and of UUIDs, which lie in 10.0.0.0/8 by chance.
+    ["https://0a1b2c3d.pages.example.com/", "https://0a1b2c3d.pages.example.com/"],
+    [
+      "https://0a000001-9f6b-4c1d-8e2a-5b7c9d0e1f2a.example.com/",
+      "https://0a000001-9f6b-4c1d-8e2a-5b7c9d0e1f2a.example.com/",
+    ],
+    ["https://orders-2130706433.example.com/", "https://orders-2130706433.example.com/"],
+    ["https://10.shop.0.0.1.example.com/", "https://10.shop.0.0.1.example.com/"],
+    ["https://svc.example.com/", "https://svc.example.com/"],
+    ["https://notnip.io/", "https://notnip.io/"],
+    ["https://172-32-0-1.example.com/", "https://172-32-0-1.example.com/"],
     ["https://localhost.example.com/", "https://localhost.example.com/"],
     ["https://notlocalhost.com/", "https://notlocalhost.com/"],
     ["https://my-internal.com/", "https://my-internal.com/"],
@@ -135,14 +153,57 @@ describe("refused is", () => {
     expectRefusal(hosts, NOT_PUBLIC, HTTPS);
   });
 
+  it.each([
+    ["10.0.0.1.nip.io app.10.0.0.1.nip.io 10-0-0-1.nip.io app-10-0-0-1.nip.io 0a000001.nip.io 8.8.8.8.nip.io NIP.io"],
+    ["10-0-0-1.sslip.io www.192-168-0-1.sslip.io --1.sslip.io fe80--1.sslip.io 169.254.169.254.xip.io a.localtest.me"],
+    ["localtest.me lvh.me a.lvh.me vcap.me local.gd fuf.me lacolhost.com 7f000001.rbndr.us"],
+    ["10.0.0.1.example.com 127.0.0.1.example.com a.127.0.0.1.b.example.com 192.168.1.1.example.com"],
+    ["10-0-0-1.example.com app-172-16-0-9.example.com 100-64-0-1-x.example.com 169_254_169_254.example.com"],
+    ["0.0.0.0.example.com 0-0-0-0.example.com 192-0-0-1.example.com 198-18-0-1.example.com 10.0-0.1.example.com"],
+    ["012.0.0.1.example.com 0xa.0.0.1.example.com 010.0.0.1.example.com 0127.0.0.1.example.com"],
+    ["2130706433.example.com 167772161.example.com 2852039166.example.com 7f000001.example.com 0x7f000001.example.com"],
+    ["a9fea9fe.example.com c0a80001.example.com 0A000001.example.com １０.0.0.1.example.com 10。0。0。1.example.com"],
+    ["--1.example.com 0-0-0-0-0-0-0-1.example.com fd00--1.example.com fe80--1.example.com --ffff-7f00-1.example.com"],
+  ])("a name that spells a private address: %s", (hosts) => {
+    expectRefusal(hosts, NOT_PUBLIC, HTTPS);
+  });
+
+  it.each([
+    ["payments.default.svc payments.svc.cluster.local kubernetes.default api.cluster vault.service.consul db.consul"],
+    ["job.nomad app.docker host.docker.internal api.k8s a.kube a.pod a.vpn a.router a.arpa a.alt"],
+  ])("a name of a cluster or a network: %s", (hosts) => {
+    expectRefusal(hosts, NOT_PUBLIC, HTTPS);
+  });
+
+  it("another port than those of https", () => {
+    const ports = "80 22 25 444 1 65535 8080 8444 6379 9200 10250";
+    expectRefusal(ports, PORT, `${HTTPS}shop.example.com:`);
+  });
+
+  it("what is of the service's operator, with all below it", () => {
+    const rules = urlRules({
+      AUTH_MODE: "required",
+      ALLOW_LOOPBACK_WEBHOOKS: "no",
+      OWN_DOMAINS: "Pay.test-shop.com, *.intern.example.net.  .dev.example.org",
+    });
+    const hosts = "pay.test-shop.com a.pay.test-shop.com PAY.test-shop.com. intern.example.net a.b.intern.example.net";
+    for (const host of `${hosts} dev.example.org x.dev.example.org:8443`.split(" ")) {
+      expect(readUrl(`https://${host}/`, rules), host).toEqual(refused(OPERATOR));
+    }
+    for (const host of ["test-shop.com", "apay.test-shop.com", "example.net", "dev.example.org.uk"]) {
+      expect(readUrl(`https://${host}/`, rules), host).toEqual({ ok: true, url: `https://${host}/` });
+    }
+  });
+
   it("the service itself, and not what is below it", () => {
     expect(read("https://v2.pay.example.com/")).toEqual({ ok: true, url: "https://v2.pay.example.com/" });
     const hosts =
       "pay.example.com PAY.Example.com pay.example.com. pay.example.com:8443 pay.example.com.:8443 ｐａｙ.example.com " +
       "p%61y.example.com pay。example.com pa\ty.example.com p\u00aday.example.com";
     expectRefusal(hosts, OWN, HTTPS);
-    const rules = { allowLoopback: false, ownHost: `${OWN_HOST}.` };
-    for (const host of hosts.split(" ")) expect(readUrl(`https://${host}/`, rules), host).toEqual(refused(OWN));
+    for (const host of hosts.split(" ")) {
+      expect(readUrl(`https://${host}/`, PUBLIC_ONLY, `${OWN_HOST}.`), host).toEqual(refused(OWN));
+    }
   });
 });
 
@@ -190,6 +251,27 @@ describe("on one's own machine", () => {
     ["http://localhost/#", FRAGMENT],
   ])("%j is refused still", (text, detail) => {
     expect(readLocally(text)).toEqual(refused(detail));
+  });
+});
+
+describe("ALLOW_LOOPBACK_WEBHOOKS", () => {
+  const variables = { AUTH_MODE: "required", ALLOW_LOOPBACK_WEBHOOKS: "yes", OWN_DOMAINS: "" };
+
+  it("lets events be sent to this machine with keys too, and only when it says yes", () => {
+    expect(urlRules(variables).allowLoopback).toBe(true);
+    for (const other of ["no", "", "true", "YES"]) {
+      expect(urlRules({ ...variables, ALLOW_LOOPBACK_WEBHOOKS: other }).allowLoopback, other).toBe(false);
+    }
+    expect(urlRules({ ...variables, AUTH_MODE: "open", ALLOW_LOOPBACK_WEBHOOKS: "no" }).allowLoopback).toBe(true);
+  });
+
+  it.each(["http://localhost:8000/", "http://127.0.0.1/", "http://[::1]:8000/"])("is no fault at %s", (url) => {
+    expect(loopbackMisconfiguration(variables, url)).toBeNull();
+  });
+
+  it.each(["https://pay.example.com/", "https://localhost.example.com/", "http://10.0.0.1/"])("is at %s", (url) => {
+    expect(loopbackMisconfiguration(variables, url)).toContain("ALLOW_LOOPBACK_WEBHOOKS");
+    expect(loopbackMisconfiguration({ ...variables, ALLOW_LOOPBACK_WEBHOOKS: "no" }, url)).toBeNull();
   });
 });
 
@@ -322,7 +404,7 @@ describe("however it is spelled,", () => {
     fc.assert(
       fc.property(scheme, host, (start, rest) => {
         const answer = readLocally(start + rest);
-        if (!answer.ok || readUrl(start + rest, { allowLoopback: false }).ok) return;
+        if (!answer.ok || readUrl(start + rest, PUBLIC_ONLY).ok) return;
         accepted++;
         expect(new URL(answer.url).hostname).toSatisfy(isLoopback);
         expect(readLocally(answer.url)).toEqual(answer);

@@ -27,28 +27,30 @@ interface Route {
   path: string;
   operation: Operation;
   /** Null when anybody may ask. */
-  scope: Scope | null;
+  scopes: readonly Scope[] | null;
 }
 
 const { paths, components } = await apiDocument();
 
-/** What a scope is called by in the document; a route that says neither a scope nor [] fails here. */
-function scopeOf({ operationId, security, "x-required-scope": scope }: Operation): Scope | null {
-  if (security?.length === 0 && scope === undefined) return null;
+/** The scopes that the document names, with spaces between; a route that says neither a scope nor [] fails here. */
+function scopesOf({ operationId, security, "x-required-scope": named }: Operation): readonly Scope[] | null {
+  if (security?.length === 0 && named === undefined) return null;
   expect(security, operationId).toEqual([{ apiKey: [] }]);
-  if (scope === undefined || !isScope(scope)) throw new Error(`${operationId} has no scope`);
-  return scope;
+  const names = named?.split(" ") ?? [];
+  const scopes = names.filter(isScope);
+  if (scopes.length === 0 || scopes.length < names.length) throw new Error(`${operationId} has no scope`);
+  return scopes;
 }
 
 /** Every route of the document that the Worker serves. */
 const ROUTES = Object.entries(paths).flatMap(([path, operations]) =>
   Object.entries(operations).map(
-    ([method, operation]): Route => ({ method: method.toUpperCase(), path, operation, scope: scopeOf(operation) }),
+    ([method, operation]): Route => ({ method: method.toUpperCase(), path, operation, scopes: scopesOf(operation) }),
   ),
 );
-type SecuredRoute = Route & { scope: Scope };
-const SCOPED_PROBLEMS = ROUTES.filter((route): route is SecuredRoute => route.scope !== null);
-const PUBLIC = ROUTES.filter(({ scope }) => scope === null);
+type SecuredRoute = Route & { scopes: readonly Scope[] };
+const SCOPED_PROBLEMS = ROUTES.filter((route): route is SecuredRoute => route.scopes !== null);
+const PUBLIC = ROUTES.filter(({ scopes }) => scopes === null);
 
 const NOBODYS = {
   payment_id: "9007199254740991",
@@ -182,8 +184,18 @@ const UNAUTHORISED = {
 };
 
 it("knows every route, and every scope that a route has", () => {
-  expect(SCOPED_PROBLEMS.map(({ operation }) => operation.operationId)).toHaveLength(31);
-  expect(new Set(SCOPED_PROBLEMS.map(({ scope }) => scope))).toEqual(new Set(SCOPE_NAMES));
+  expect(SCOPED_PROBLEMS.map(({ operation }) => operation.operationId)).toHaveLength(32);
+  expect(new Set(SCOPED_PROBLEMS.flatMap(({ scopes }) => scopes))).toEqual(new Set(SCOPE_NAMES));
+});
+
+it("has events sent by nobody who may not read them", () => {
+  const both = SCOPED_PROBLEMS.filter(({ scopes }) => scopes.length > 1);
+  expect(both.map(({ operation, scopes }) => [operation.operationId, scopes.toSorted()]).toSorted()).toEqual(
+    ["createWebhookEndpoint", "replayWebhookEvents", "retryWebhookDelivery", "updateWebhookEndpoint"].map((id) => [
+      id,
+      ["events:read", "webhooks:manage"],
+    ]),
+  );
 });
 
 describe("no route without a scope", () => {
@@ -217,11 +229,13 @@ describe("no route without a scope", () => {
       [{ apiKey: [] }],
       [{ apiKey: ["payments:raed"] }],
       [{ other: ["admin"] }],
+      [{ apiKey: ["webhooks:manage", "events:raed"] }],
     ]) {
       expect(make(security)).toThrow("demands no scope");
     }
     expect(make([])).not.toThrow();
     expect(make([{ apiKey: ["admin"] }])).not.toThrow();
+    expect(make([{ apiKey: ["webhooks:manage", "events:read"] }])).not.toThrow();
   });
 });
 
@@ -233,17 +247,17 @@ describe.each(PUBLIC)("$method $path", (route) => {
 });
 
 describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
-  it("answers a key that has its scope, and needs no other", async () => {
+  it("answers a key that has its scopes, and needs no other", async () => {
     const path = pathOf(route, await idsFor(route, merchant));
     // Whoever makes a key must have what it grants.
     const granted = exampleBody(route)?.scopes ?? [];
-    const { status } = await ask(route, path, bearer(await newKey([route.scope, ...granted], merchant)));
+    const { status } = await ask(route, path, bearer(await newKey([...route.scopes, ...granted], merchant)));
     expect(status).toBeOneOf([200, 201, 204]);
   });
 
-  it("refuses a key that has every other scope, and names the one it lacks", async () => {
+  it.each(route.scopes)("refuses a key that has every other scope, and names the one it lacks: %s", async (lacking) => {
     const key = await newKey(
-      SCOPE_NAMES.filter((scope) => scope !== route.scope),
+      SCOPE_NAMES.filter((scope) => scope !== lacking),
       merchant,
     );
     const path = pathOf(route, await idsFor(route, merchant));
@@ -253,12 +267,12 @@ describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
       type: "/problems/insufficient-scope",
       title: "Insufficient scope",
       status: 403,
-      detail: `The API key lacks the scope ${route.scope}`,
+      detail: `The API key lacks the scope ${lacking}`,
       instance: headers.get("X-Request-Id"),
     });
     expect(status).toBe(403);
     expect(headers.get("WWW-Authenticate")).toBe(
-      `Bearer realm="payments", error="insufficient_scope", scope="${route.scope}"`,
+      `Bearer realm="payments", error="insufficient_scope", scope="${lacking}"`,
     );
     expect(await state()).toEqual(before);
   });
@@ -299,7 +313,7 @@ describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
     const path = pathOf(route, await idsFor(route, merchant));
     const before = await state();
     const answer = await ask(route, path, bearer(keys.strangers));
-    if (route.scope === "admin") {
+    if (route.scopes.includes("admin")) {
       expect(answer.status).toBe(403);
     } else if (path === route.path) {
       expect(answer.status).toBeOneOf([200, 201]);
@@ -316,7 +330,7 @@ it.each(SCOPED_PROBLEMS.filter(({ method }) => method === "GET"))("HEAD $path is
   const head = (headers = {}) => client(undefined, { key: null }).request("HEAD", path, { headers });
   expect((await head()).status).toBe(401);
   expect((await head(bearer(keys.revoked))).status).toBe(401);
-  expect((await head(bearer(await newKey([route.scope], merchant)))).status).toBe(200);
+  expect((await head(bearer(await newKey(route.scopes, merchant)))).status).toBe(200);
 });
 
 describe("merchants side by side", () => {

@@ -6,14 +6,14 @@ import type { z } from "zod";
 import type { DeliveryMessage } from "../../../src/outbox/outbox";
 import { DELIVERY_STATE_NAMES, type DeliveryState } from "../../../src/outbox/states";
 import { EVENT_TYPES, type EventType } from "../../../src/payment/lifecycle";
-import { MAX_ATTEMPTS_KEPT } from "../../../src/webhook/deliveries";
 import { MAX_DELIVERIES_SCANNED_PER_RESULT } from "../../../src/webhook/delivery-log";
 import { WebhookEndpointObject } from "../../../src/webhook/object";
 import { MAX_EVENTS_PER_REPLAY } from "../../../src/webhook/redelivery";
 import type { DeliverySchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
 import { RETRY_PAUSES_MS } from "../../../src/webhook/schedule";
 import { MAX_RESPONSE_BYTES_KEPT } from "../../../src/webhook/send";
-import { type Client, client, ORDER } from "../client";
+import { sweepDeliveries } from "../../../src/webhook/wake";
+import { type Client, client, newKey, ORDER } from "../client";
 import { instrumentD1, losesNth, meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import { newMerchant } from "../payment-list";
@@ -92,6 +92,8 @@ const retry = (id: number, eventId: string, by = api) =>
   by.request<Delivery>("POST", `${ENDPOINTS}/${id}/deliveries/${eventId}/retry`);
 const replay = (id: number, body: object, by = api) =>
   by.request<Replayed>("POST", `${ENDPOINTS}/${id}/replay`, { body });
+const one = (id: number, eventId: string, by = api) =>
+  by.request<Delivery>("GET", `${ENDPOINTS}/${id}/deliveries/${eventId}`);
 const timeOf = (at: number) => new Date(at).toISOString();
 
 async function log(id: number, query = "", by = api): Promise<Log> {
@@ -462,7 +464,7 @@ describe("the log", () => {
       [
         attempt(503, null, "<h1>Out of order</h1>"),
         attempt(null, "No connection", ""),
-        attempt(null, "No answer within 15 seconds", ""),
+        attempt(null, "No connection", ""),
         attempt(500, null, "a".repeat(MAX_RESPONSE_BYTES_KEPT)),
         attempt(302, null, ""),
         attempt(201, null, "Thank you"),
@@ -500,19 +502,96 @@ describe("the log", () => {
     expect(receiver.ids).toEqual([...Array(RETRY_PAUSES_MS.length + 1).fill(events[0]), events[1]]);
   });
 
-  it(`keeps the newest ${MAX_ATTEMPTS_KEPT} attempts, and counts them all`, async () => {
+  it("keeps the newest 50 attempts, shows ten of them in a list, and counts them all", async () => {
     const { id } = await newEndpoint();
     const { events } = await newPayment();
-    const attempts = Array.from({ length: MAX_ATTEMPTS_KEPT }, (_, n) => ({
+    // As many as are shown of one delivery, whose answers are 512 bytes each: some 40 KB.
+    const attempts = Array.from({ length: 50 }, (_, n) => ({
       ...{ at: n + 1, duration_ms: 1, status: 500, error: null, answer: `${n}` },
     }));
     await env.DB.prepare("UPDATE webhook_deliveries SET attempted = 70, attempts = ? WHERE endpoint_id = ?")
       .bind(JSON.stringify(attempts), id)
       .run();
     await sendDue(id);
+    const answersOf = ({ attempts: shown }: Delivery) => shown.map(({ answer }) => answer);
+    const kept = [...attempts.slice(1).map(({ answer }) => answer), ""];
+    const listed = await delivery(id, events[0]);
+    expect(listed).toMatchObject({ status: "succeeded", attempt_count: 71 });
+    expect(answersOf(listed)).toEqual(kept.slice(-10));
+    const { body: whole } = await one(id, events[0]);
+    expect(whole).toEqual({ ...listed, attempts: whole.attempts });
+    expect(answersOf(whole)).toEqual(kept);
+  });
+
+  it("gives one delivery by its event, to its merchant only, also of an endpoint that is deleted", async () => {
+    const [{ id }, other] = [await newEndpoint(), await newEndpoint(["payment.failed"])];
+    const { events } = await newPayment();
     const shown = await delivery(id, events[0]);
-    expect(shown).toMatchObject({ status: "succeeded", attempt_count: 71 });
-    expect(shown.attempts.map(({ answer }) => answer)).toEqual([...attempts.slice(1).map(({ answer }) => answer), ""]);
+    expect((await one(id, events[0])).body).toEqual(shown);
+    const { api: stranger } = await newMerchant();
+    expect((await one(id, events[0], stranger)).body).toMatchObject({ type: "/problems/webhook-endpoint-not-found" });
+    for (const [endpoint, event] of [
+      [other.id, events[0]],
+      [id, events[1]],
+    ] as const) {
+      const { status, body } = await one(endpoint, event);
+      expect([status, body]).toMatchObject([404, { type: "/problems/webhook-delivery-not-found" }]);
+    }
+    expect((await one(id, "evt_0_1")).status).toBe(422);
+    await remove(id);
+    expect((await one(id, events[0])).body).toEqual({ ...shown, status: "cancelled", next_attempt_at: null });
+  });
+
+  it("ends a page at 1 MB, and goes on from there", async () => {
+    const { id } = await newEndpoint();
+    await seed(100);
+    await seedDeliveries(id, "succeeded");
+    // The largest that is kept: 512 bytes, each replaced by a character of three.
+    const attempt = { at: 1, duration_ms: 15_000, status: 500, error: null, answer: "\ufffd".repeat(512) };
+    await env.DB.prepare("UPDATE webhook_deliveries SET attempted = 50, attempts = ? WHERE endpoint_id = ?")
+      .bind(JSON.stringify(new Array(50).fill(attempt)), id)
+      .run();
+    const pages: Log[] = [];
+    for (let cursor: string | null = ""; cursor !== null; cursor = pages.at(-1)?.next_cursor ?? null) {
+      pages.push(await log(id, `?limit=100${cursor && `&cursor=${cursor}`}`));
+    }
+    const sizes = pages.map((page) => new TextEncoder().encode(JSON.stringify(page)).byteLength);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1_000_200);
+    expect(sizes[0]).toBeGreaterThan(950_000);
+    const ids = pages.flatMap(({ data }) => data.map(({ event_id }) => event_id));
+    expect([ids.length, new Set(ids).size]).toEqual([100, 100]);
+    expect(pages.map(({ has_more }) => has_more)).toEqual([...pages.slice(1).map(() => true), false]);
+  });
+
+  it("is of a range of time, page by page, with and without a filter", async () => {
+    const { id } = await newEndpoint();
+    const times = [0, 1, 2, 3, 4, 5].map((n) => NOON + n * SECOND);
+    for (const at of times) await seed(2, at);
+    await seedDeliveries(id, "succeeded");
+    const newestFirst = (await log(id, "?limit=100")).data.map(({ event_id }) => event_id);
+    expect(newestFirst).toHaveLength(12);
+    const [none, begin, end] = [timeOf(NOON + DAY_MS), timeOf(NOON + SECOND), timeOf(NOON + 3 * SECOND)];
+    const cases: [query: string, expected: string[]][] = [
+      [`created_from=${begin}`, newestFirst.slice(0, 10)],
+      [`created_to=${end}`, newestFirst.slice(4)],
+      [`created_from=${begin}&created_to=${end}`, newestFirst.slice(4, 10)],
+      [`created_from=${begin}&created_to=${begin}`, newestFirst.slice(8, 10)],
+      [`created_from=${begin}&created_to=${end}&status=succeeded`, newestFirst.slice(4, 10)],
+      [`created_from=${begin}&created_to=${end}&status=pending`, []],
+      [`created_from=${none}`, []],
+      [`created_from=${end}&created_to=${begin}`, []],
+    ];
+    for (const [query, expected] of cases) {
+      const seen: string[] = [];
+      let more = true;
+      for (let cursor = ""; more; ) {
+        const page = await log(id, `?limit=2&${query}${cursor && `&cursor=${cursor}`}`);
+        seen.push(...page.data.map(({ event_id }) => event_id));
+        more = page.has_more;
+        cursor = page.next_cursor ?? "";
+      }
+      expect(seen, query).toEqual(expected);
+    }
   });
 
   describe("is filtered by", () => {
@@ -816,6 +895,32 @@ describe("a retry", () => {
       expect([status, body.errors]).toEqual([422, errors]);
     },
   );
+
+  it("and a test are each within ten a minute for a merchant, whatever key asks", async () => {
+    const refuses = { limit: async ({ key }: { key: string }) => ({ success: key !== String(merchant.id) }) };
+    const { id } = await newEndpoint();
+    const { events } = await newPayment();
+    const fetched = vi.mocked(fetch).mockClear();
+    for (const [binding, path] of [
+      ["WEBHOOK_RETRY_RATE", `${ENDPOINTS}/${id}/deliveries/${events[0]}/retry`],
+      ["WEBHOOK_TEST_RATE", `${ENDPOINTS}/${id}/test`],
+    ] as const) {
+      const limited = client(quiet({ ...env, [binding]: refuses }, told), {
+        key: await newKey(undefined, merchant.id),
+      });
+      told.length = 0;
+      const { status, headers, body } = await limited.request("POST", path);
+      expect([status, body.type]).toEqual([429, "/problems/rate-limited"]);
+      expect([headers.get("Retry-After"), headers.get("RateLimit-Policy")]).toEqual([
+        "60",
+        `"webhook_${path.endsWith("test") ? "test" : "retry"}";q=10;w=60`,
+      ]);
+      expect([fetched.mock.calls.length, told]).toEqual([0, []]);
+    }
+    // Each has its own.
+    const others = client(quiet({ ...env, WEBHOOK_TEST_RATE: refuses }, told), { key: merchant.key });
+    expect((await others.request("POST", `${ENDPOINTS}/${id}/deliveries/${events[0]}/retry`)).status).toBe(200);
+  });
 
   it("takes no body", async () => {
     const { id } = await newEndpoint();
@@ -1238,6 +1343,92 @@ describe.each(ENDS)("%s an endpoint", (what, end) => {
     expect(await counts(id)).toEqual({ cancelled: count + 4 });
     expect(await counts(other.id)).toEqual(elsewhere);
     expect(receiver.received).toEqual([]);
+  });
+});
+
+describe("after a change of its types, an endpoint", () => {
+  const TYPES = ["payment.refunded"] as const;
+
+  it("has what is open of other types cancelled, and what waits behind it goes on", async () => {
+    const [{ id, receiver }, other] = [await newEndpoint(), await newEndpoint()];
+    const done = await newPayment();
+    await sendDue(id);
+    const { id: payment, events } = await newPayment();
+    await api.run(payment, "confirm");
+    await api.run(payment, "refund");
+    expect((await patch(id, { types: TYPES })).body.types).toEqual(TYPES);
+    expect(await states(id)).toEqual([
+      [events[2], "pending"],
+      [events[1], "cancelled"],
+      [events[0], "cancelled"],
+      [done.events[0], "succeeded"],
+    ]);
+    await sendDue(id);
+    expect(receiver.ids).toEqual([done.events[0], events[2]]);
+    expect((await states(other.id)).map(([, state]) => state)).toEqual(["waiting", "waiting", "pending", "pending"]);
+  });
+
+  it("keeps what it still receives, in its order", async () => {
+    const { id, receiver } = await newEndpoint();
+    const { id: payment, events } = await newPayment();
+    await api.run(payment, "confirm");
+    await api.run(payment, "refund");
+    await patch(id, { types: ["payment.created", "payment.refunded"] });
+    expect((await states(id)).map(([, state]) => state)).toEqual(["waiting", "cancelled", "pending"]);
+    await patch(id, { all_types: true });
+    expect((await states(id)).map(([, state]) => state)).toEqual(["waiting", "cancelled", "pending"]);
+    await sendDue(id);
+    expect(receiver.ids).toEqual([events[0], events[2]]);
+  });
+
+  it("has the rest of many cancelled by its object, before anything else is sent", async () => {
+    const { id, receiver } = await newEndpoint();
+    await seed(1_200);
+    await seedDeliveries(id, "pending", Date.now() - SECOND);
+    const { id: payment } = await newPayment();
+    await api.run(payment, "confirm");
+    await api.run(payment, "refund");
+    told.length = 0;
+    await patch(id, { types: TYPES });
+    // A step of 500 in the request.
+    expect(await counts(id)).toEqual({ pending: 701, waiting: 2, cancelled: 500 });
+    expect(told).toEqual([{ merchant_id: merchant.id, endpoint_ids: [id] }]);
+    await sendDue(id);
+    expect(await counts(id)).toEqual({ cancelled: 1_202, succeeded: 1 });
+    expect(receiver.ids).toEqual([`evt_${payment}_3`]);
+  });
+
+  it("is found by the sweep when nobody has gone on", async () => {
+    const { id } = await newEndpoint();
+    await newPayment();
+    const sql = "UPDATE webhook_endpoints SET types = ?, types_changed_at = 1 WHERE id = ?";
+    await env.DB.prepare(sql).bind(JSON.stringify(TYPES), id).run();
+    await env.DB.prepare("UPDATE webhook_deliveries SET next_attempt_at = ? WHERE endpoint_id = ?")
+      .bind(NOON + DAY_MS, id)
+      .run();
+    const woken: string[] = [];
+    const getByName = (name: string) => ({ wake: async () => void woken.push(name) });
+    const objects = Object.assign(Object.create(env.WEBHOOK_ENDPOINT), { getByName });
+    await sweepDeliveries(env.DB, objects, Date.now());
+    expect(woken).toContain(`${merchant.id}:${id}`);
+    await sendDue(id);
+    expect(await counts(id)).toEqual({ cancelled: 1 });
+    woken.length = 0;
+    await sweepDeliveries(env.DB, objects, Date.now());
+    expect(woken).not.toContain(`${merchant.id}:${id}`);
+  });
+
+  it("that receives all types receives one that the service does not know yet", async () => {
+    const [all, some] = [await newEndpoint(undefined), await newEndpoint(EVENT_TYPES)];
+    await patch(all.id, { all_types: true });
+    const { id: payment, events } = await newPayment();
+    await env.DB.prepare("UPDATE events SET type = 'refund.created' WHERE payment_id = ?").bind(payment).run();
+    await env.DB.prepare("DELETE FROM webhook_deliveries WHERE endpoint_id IN (?, ?)").bind(all.id, some.id).run();
+    const range = { from: timeOf(Date.now() - DAY_MS), to: timeOf(Date.now() + DAY_MS) };
+    expect((await replay(all.id, range)).body.delivery_count).toBe(1);
+    expect((await replay(some.id, range)).body.delivery_count).toBe(0);
+    expect(events).toHaveLength(3);
+    await env.DB.prepare("UPDATE events SET type = 'payment.created' WHERE payment_id = ?").bind(payment).run();
   });
 });
 

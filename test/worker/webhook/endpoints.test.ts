@@ -1,7 +1,9 @@
+import { createExecutionContext } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { z } from "zod";
+import { app } from "../../../src/app";
 import { publicId } from "../../../src/auth/api-key";
 import { pageSchema } from "../../../src/http/pages";
 import { EVENT_TYPES } from "../../../src/payment/lifecycle";
@@ -682,7 +684,7 @@ describe("a test event", () => {
     expect(await test(id)).toMatchObject({
       succeeded: false,
       http_status: null,
-      error: "No answer within 15 seconds",
+      error: "No connection",
       answer: "",
     });
     expect(timeout.mock.calls).toEqual([[TIMEOUT_MS]]);
@@ -722,6 +724,31 @@ describe("a test event", () => {
 });
 
 describe("loopback URLs", () => {
+  it("are taken and sent to with keys too, where ALLOW_LOOPBACK_WEBHOOKS says so, on this machine alone", async () => {
+    const bindings = { ...env, ALLOW_LOOPBACK_WEBHOOKS: "yes" };
+    const local = client(bindings, { key: merchant.key });
+    const url = "http://localhost:8788/webhooks";
+    expect((await create({ url })).status).toBe(422);
+    const { status, body } = await create({ url }, undefined, local);
+    expect([status, body.url]).toEqual([201, url]);
+    vi.mocked(fetch).mockImplementationOnce(async () => new Response(null, { status: 204 }));
+    expect((await test(body.id, local)).succeeded).toBe(true);
+    expect(fetch).toHaveBeenLastCalledWith(url, expect.anything());
+    // Without it, not even what was created with it is sent to.
+    vi.mocked(fetch).mockClear();
+    expect(await test(body.id)).toMatchObject({
+      succeeded: false,
+      error: "The URL is not allowed: Must be an https URL",
+    });
+    expect(fetch).not.toHaveBeenCalled();
+    // A deployment is no such machine.
+    const request = new Request("https://pay.example.com/api/v1/webhook-endpoints", {
+      headers: { Authorization: `Bearer ${merchant.key}` },
+    });
+    const refused = await app.fetch(request, bindings, createExecutionContext());
+    expect([refused.status, await refused.json()]).toMatchObject([503, { type: "/problems/not-configured" }]);
+  });
+
   it("are taken and told in open mode, which answers this machine alone", async () => {
     const open = client(env);
     const url = "http://localhost:8788/webhooks";
@@ -769,7 +796,7 @@ describe("another merchant's endpoint", () => {
 
 describe("the trail", () => {
   it("has each change once, with the key and the request that made it", async () => {
-    const other = await newKey(["webhooks:manage"], merchant.id);
+    const other = await newKey(["webhooks:manage", "events:read"], merchant.id);
     const [mine, theirs] = [api, client(undefined, { key: other })];
     const url = "https://shop.example.com/";
     const by = (requestId: string) => ({ "X-Request-Id": requestId });

@@ -21,13 +21,16 @@ vi.setConfig({ testTimeout: 20_000 });
 watch();
 
 describe("what has failed", () => {
-  const RETRY_PAUSES_MS = [5 * SECOND, 5 * MINUTE, 30 * MINUTE, ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR)];
+  const RETRY_PAUSES_MS = [
+    ...[5 * SECOND, 30 * SECOND, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE],
+    ...[2, 5, 10, 14, 20, 24].map((hours) => hours * HOUR),
+  ];
 
   it.each([
     ["at the earliest", 0, 1],
     ["at the latest", 1, 1.2],
   ])(
-    "is sent again after 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 hours, %s, and then given up",
+    "is sent again after 5 s, 30 s, 2, 5, 15 and 30 min, 2, 5, 10, 14, 20 and 24 hours, %s, and then given up",
     async (_, random, times) => {
       vi.spyOn(Math, "random").mockReturnValue(random);
       const shop = await aShop();
@@ -52,20 +55,20 @@ describe("what has failed", () => {
         await run(endpoint);
         expect(receiver.received).toHaveLength(n + 2);
       }
-      const { attempts, ...delivery } = await endpoint.delivery();
-      expect(delivery).toMatchObject({ status: "exhausted", attempt_count: 10, next_attempt_at: null });
-      expect(attempts.map(({ http_status, answer }) => [http_status, answer])).toEqual(new Array(10).fill([500, "no"]));
+      const { attempts, ...delivery } = await endpoint.delivery(`evt_${id}_1`, { whole: true });
+      expect(delivery).toMatchObject({ status: "exhausted", attempt_count: 13, next_attempt_at: null });
+      expect(attempts.map(({ http_status, answer }) => [http_status, answer])).toEqual(new Array(13).fill([500, "no"]));
       expect(await endpoint.alarm()).toBeNull();
 
       // The same message each time, signed anew.
-      expect(receiver.ids).toEqual(new Array(10).fill(`evt_${id}_1`));
+      expect(receiver.ids).toEqual(new Array(13).fill(`evt_${id}_1`));
       expect(new Set(receiver.received.map(({ body }) => body)).size).toBe(1);
       expect(receiver.received.map(({ headers }) => Number(headers.get("webhook-timestamp")))).toEqual(
         attempts.map(({ at }) => Math.floor(Date.parse(at) / SECOND)),
       );
       vi.setSystemTime(Date.now() + 30 * DAY_MS);
       await run(endpoint);
-      expect(receiver.received).toHaveLength(10);
+      expect(receiver.received).toHaveLength(13);
     },
   );
 

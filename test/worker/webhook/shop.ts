@@ -70,7 +70,9 @@ export async function anEndpoint({ id: merchantId, api }: Shop, types?: readonly
   return {
     ...{ id, path, receiver, stub, secret, deliveries },
     /** The one delivery there is, or that of an event. */
-    delivery: async (event?: string) => {
+    delivery: async (event?: string, { whole = false } = {}) => {
+      // By itself it has all its attempts, and not the newest ten.
+      if (whole) return (await api.request<Delivery>("GET", `${path}/deliveries/${event}`)).body;
       const found = (await deliveries()).filter(({ event_id }) => event === undefined || event === event_id);
       const [delivery] = found;
       if (!delivery || found.length > 1) throw new Error(`There are ${found.length} deliveries`);
