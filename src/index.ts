@@ -3,7 +3,7 @@ import { app } from "./app";
 import { retentionDays, sweepIdempotencyKeys } from "./jobs/retention";
 import type { DeliveryMessage } from "./outbox/outbox";
 import { logInfo } from "./storage/log";
-import { sweepDeliveries, wakeWebhookEndpoints } from "./webhook/wake";
+import { logDeadMessages, sweepDeliveries, wakeWebhookEndpoints } from "./webhook/wake";
 
 export { PaymentObject } from "./payment/object";
 export { WebhookEndpointObject } from "./webhook/object";
@@ -11,10 +11,16 @@ export { WebhookEndpointObject } from "./webhook/object";
 /** When the daily job runs; every other cron of wrangler.toml is the sweep of deliveries. */
 const DAILY = "17 3 * * *";
 
+/** The queue of wrangler.toml for what another one has given up. */
+const DEAD_LETTERS = "payment-deliveries-dead";
+
 export default {
   fetch: app.fetch,
 
-  queue: (batch, env) => wakeWebhookEndpoints(batch, env.WEBHOOK_ENDPOINT),
+  async queue(batch, env) {
+    if (batch.queue === DEAD_LETTERS) logDeadMessages(batch);
+    else await wakeWebhookEndpoints(batch, env.WEBHOOK_ENDPOINT);
+  },
 
   async scheduled({ scheduledTime, cron }, env) {
     if (cron !== DAILY) {

@@ -104,7 +104,7 @@ export const KINDS = {
     status: 404,
     title: "Webhook delivery not found",
     detail: "Webhook delivery not found",
-    remedy: "Check the event's id: the endpoint was not told of this one. To send it after all, replay its time.",
+    remedy: "Check the event's id: it was never sent to the endpoint. To send it after all, replay its time.",
   },
   route_not_found: {
     status: 404,

@@ -47,6 +47,18 @@ export async function wakeWebhookEndpoints(
   }
 }
 
+/** Logs the endpoints that could not be woken however often the queue has tried; the sweep goes on trying. */
+export function logDeadMessages({ messages }: MessageBatch<DeliveryMessage>): void {
+  for (const message of messages) {
+    logError({
+      message: "deliveries given up by the queue",
+      ...message.body,
+      queued_at: message.timestamp.toISOString(),
+    });
+    message.ack();
+  }
+}
+
 export interface SweepResult {
   /** Endpoints that had something left to send or to cancel. */
   woken: number;

@@ -58,6 +58,15 @@ describe("wrangler.toml", () => {
     const [consumer] = config.queues.consumers ?? [];
     expect(consumer?.queue).toBe(config.queues.producers?.[0]?.queue);
   });
+
+  it("logs what the queue has given up", () => {
+    const [consumer, dead] = config.queues.consumers ?? [];
+    expect(dead?.queue).toBe(consumer?.dead_letter_queue);
+    const source = readFileSync(path.join(PROJECT, "src/index.ts"), "utf8");
+    expect(source).toContain(`const DEAD_LETTERS = "${dead?.queue}";`);
+    const { scripts } = JSON.parse(readFileSync(path.join(PROJECT, "package.json"), "utf8"));
+    for (const made of [consumer, dead]) expect(`${scripts["queue:create"]} `).toContain(`create ${made?.queue} `);
+  });
 });
 
 it("asks the service's own files, and the URLs of webhook endpoints in one place, where they are judged", () => {

@@ -152,7 +152,20 @@ const retry = createRoute({
   ...SENDING,
   request: { params: z.object({ ...WebhookEndpointPath.shape, ...EventPath.shape }) },
   responses: {
-    200: ok(DeliverySchema, { description: "The delivery, which is due" }),
+    200: ok(DeliverySchema, {
+      description: "The delivery, which is due",
+      example: {
+        event_id: "evt_1_2",
+        event_type: "payment.confirmed",
+        status: "pending",
+        next_attempt_at: "2026-01-16T17:05:00.000Z",
+        attempt_count: 1,
+        attempts: [
+          { at: "2026-01-16T16:58:02.460Z", duration_ms: 87, http_status: 500, error: null, answer: "Out of order" },
+        ],
+        created_at: "2026-01-16T16:58:02.107Z",
+      },
+    }),
   },
   problems: [
     "webhook_endpoint_not_found",
@@ -221,7 +234,7 @@ const replay = createRoute({
   operationId: "replayWebhookEvents",
   summary: "Send the events of a time range again",
   description:
-    "Makes the events of a time range due now, of the types that the endpoint is told of, also those that were never sent " +
+    "Makes the events of a time range due now, of the types that the endpoint receives, also those that were never sent " +
     `to it. One request takes ${MAX_EVENTS_PER_REPLAY} events at most; ask again with \`next_cursor\` for the rest.`,
   ...SENDING,
   request: {
@@ -229,7 +242,10 @@ const replay = createRoute({
     body: { required: true, content: { "application/json": { schema: Range } } },
   },
   responses: {
-    200: ok(ReplaySchema, { description: "The events are due" }),
+    200: ok(ReplaySchema, {
+      description: "The events are due",
+      example: { delivery_count: 250, has_more: false, next_cursor: null },
+    }),
   },
   problems: ["webhook_endpoint_not_found", "webhook_endpoint_disabled", "too_many_at_once"],
   problemExamples: INVALID_ENDPOINT_ID,

@@ -29,7 +29,7 @@ const Headers = z.object({
   }),
 });
 
-/** What each type of event tells of, as an example. */
+/** An event of each type, as an example. */
 function exampleOf(type: EventType): EventResponse {
   const { data, ...event } = EVENT_EXAMPLE;
   const status: Status = INITIAL_STATUS;
@@ -75,13 +75,13 @@ const TestMessage = z
 
 /** Describes what is sent to webhook endpoints: a webhook for each type of event, and for the test event. */
 export function describeWebhooks(app: OpenAPIHono<App>): void {
-  const describe = (type: string, summary: string, told: string, schema: z.ZodType, example: object) =>
+  const describe = (type: string, summary: string, when: string, schema: z.ZodType, example: object) =>
     app.openAPIRegistry.registerWebhook({
       method: "post",
       path: type,
       operationId: `on_${type.replace(".", "_")}`,
       summary,
-      description: `${told} Signed as the Standard Webhooks specification 1.0 says. Answer within 15 seconds.`,
+      description: `${when} Signed as the Standard Webhooks specification 1.0 says. Answer within 15 seconds.`,
       tags: ["Webhooks"],
       security: [],
       request: { headers: Headers, body: { required: true, content: { "application/json": { schema, example } } } },
@@ -100,6 +100,6 @@ export function describeWebhooks(app: OpenAPIHono<App>): void {
       exampleOf(type),
     );
   }
-  const told = "Sent once, to the endpoint that is tried; whatever is answered, it is not sent again.";
-  describe(TEST_TYPE, "An endpoint is tried", told, TestMessage, TEST_EXAMPLE);
+  const when = "Sent once, to the endpoint that is tried; whatever is answered, it is not sent again.";
+  describe(TEST_TYPE, "An endpoint is tried", when, TestMessage, TEST_EXAMPLE);
 }

@@ -90,6 +90,21 @@ describe("the queue", () => {
     output.complained.mockClear();
   });
 
+  it("has what it gives up logged, and acknowledged, while the sweep goes on", async () => {
+    const shop = await aShop();
+    const endpoint = await anEndpoint(shop);
+    const timestamp = new Date("2026-11-25T10:00:00Z");
+    const body = { merchant_id: shop.id, endpoint_ids: [endpoint.id] };
+    const batch = createMessageBatch("payment-deliveries-dead", [{ id: "dead", timestamp, attempts: 6, body }]);
+    await worker.queue(batch, env);
+    expect((await getQueueResult(batch, createExecutionContext())).explicitAcks).toEqual(["dead"]);
+    expect(output.complained.mock.calls.map(([line]) => JSON.parse(String(line)))).toEqual([
+      { message: "deliveries given up by the queue", ...body, queued_at: "2026-11-25T10:00:00.000Z" },
+    ]);
+    output.complained.mockClear();
+    expect(await endpoint.alarm()).toBeNull();
+  });
+
   it("that takes nothing does not fail the request: the rows are there, and the log says so", async () => {
     const shop = await aShop();
     const endpoint = await anEndpoint(shop);
