@@ -58,6 +58,79 @@ describe("pages", () => {
   });
 });
 
+describe("a page of what was found", () => {
+  const rows = [3, 2, 1].map((n) => ({ at: n, id: n }));
+  const of = (found: Row[], backward: boolean, position: Row | null = null) =>
+    pageOf({ position, backward, limit: 2 }, found, positionOf);
+
+  it("leads to older ones when more were found than asked for", () => {
+    expect(of(rows, false)).toEqual({ rows: rows.slice(0, 2), older: rows[1], newer: rows[0] });
+    expect(of(rows.slice(0, 2), false)).toEqual({ rows: rows.slice(0, 2), older: null, newer: rows[0] });
+  });
+
+  it("leads back to older ones when it was come to from them", () => {
+    const [newest, middle, oldest = { at: 0, id: 0 }] = rows;
+    expect(
+      of(
+        [middle, newest].filter((row) => row !== undefined),
+        true,
+        oldest,
+      ),
+    ).toEqual({
+      rows: [newest, middle],
+      older: middle,
+      newer: newest,
+    });
+  });
+
+  it("of nothing leads nowhere, or to what may yet come", () => {
+    const from = { at: 1, id: 1 };
+    expect(of([], false)).toEqual({ rows: [], older: null, newer: null });
+    expect(of([], false, from)).toEqual({ rows: [], older: null, newer: null });
+    expect(of([], true, from)).toEqual({ rows: [], older: null, newer: from });
+  });
+});
+
+describe("a limit", () => {
+  const read = (limit?: string) => z.strictObject(pageParameters("number")).safeParse({ limit });
+
+  // A hundred rows are an answer of some 40 KB.
+  it.each([
+    ["1", 1],
+    ["20", 20],
+    ["99", 99],
+    ["100", 100],
+  ])("of %s is read", (text, limit) => {
+    expect(read(text).data).toEqual({ limit });
+  });
+
+  it("that is not said is 20", () => {
+    expect(windowOf(read().data ?? {})).toEqual({ limit: 20, position: null, backward: false });
+  });
+
+  it.each([
+    "0",
+    "101",
+    "999",
+    "1000",
+    "0100",
+    "-1",
+    "+1",
+    "1.0",
+    "1e1",
+    "0x1",
+    "",
+    " 1",
+    "1 ",
+    "1x",
+    "x1",
+    "1 1",
+    "１",
+  ])("of %j is refused", (text) => {
+    expect(read(text).error?.issues.map(({ message }) => message)).toEqual(["Must be an integer from 1 to 100"]);
+  });
+});
+
 describe("cursors", () => {
   const query = (id: "number" | "string") => z.strictObject(pageParameters(id));
   const row = { at: 1_768_582_661_614, id: 7 };
@@ -136,7 +209,15 @@ describe("cursors", () => {
     ]);
   });
 
+  it("are refused as what they are not", () => {
+    const { error } = query("number").safeParse({ cursor: "x" });
+    expect(error?.issues.map(({ code, path, message }) => [code, path, message])).toEqual([
+      ["custom", ["cursor"], "Must be a cursor from an earlier answer, as it was"],
+    ]);
+  });
+
   it("are null where a list ends, and has_more says so", () => {
+    expect(body.has_more).toBe(true);
     const end = toPageResponse("http://localhost/list", { rows: [], older: null, newer: null }, () => null);
     expect(end.body).toEqual({ data: [], has_more: false, next_cursor: null, previous_cursor: null });
     expect(end.headers.Link).toBe('</list>; rel="first"');

@@ -13,6 +13,14 @@ it("judges each action in each status as the design's table does", () => {
   });
 });
 
+it("moves a payment where each action says", () => {
+  expect(ACTIONS.map((action) => [action, LIFECYCLE[action].to])).toEqual([
+    ["confirm", "confirmed"],
+    ["fail", "failed"],
+    ["refund", "refunded"],
+  ]);
+});
+
 it("never names as a way out the status an action leads to", () => {
   for (const { from, to } of Object.values(LIFECYCLE)) expect(from).not.toContain(to);
 });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY } from "../../../src/payment/currency";
-import { toMajor, toMinor } from "../../../src/payment/money";
+import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../../src/payment/currency";
+import { DECIMAL_PATTERN, toMajor, toMinor } from "../../../src/payment/money";
 
 const minor = (amount: number | string, exponent = 2) => {
   const read = toMinor(amount, exponent);
@@ -12,7 +12,8 @@ describe("currencies", () => {
   it("are the 155 of list one that people pay in", () => {
     expect(CURRENCIES).toHaveLength(155);
     expect(CURRENCIES).toContain(DEFAULT_CURRENCY);
-    expect(Math.max(...CURRENCIES.map((code) => currencyExponent(code) ?? Number.NaN))).toBe(3);
+    expect(MAX_EXPONENT).toBe(3);
+    expect(CURRENCIES.toSorted()).toEqual(CURRENCIES);
   });
 
   it.each([
@@ -48,12 +49,43 @@ describe("currencies", () => {
 });
 
 describe("toMinor", () => {
-  it.each([10, 10.0, 1e1, "10", "10.0", "10.00", "1e1", "1E+1", "0010", "0.1e2", "100e-1", "10.0000000000000000000"])(
-    "reads %s as ten, in every currency",
-    (amount) => {
-      expect([minor(amount, 0), minor(amount, 2), minor(amount, 3)]).toEqual([10, 1000, 10_000]);
-    },
-  );
+  it("counts significant digits, not those of the fraction or zeros in front", () => {
+    expect(minor("123456789012.345", 3)).toBe(123_456_789_012_345);
+    expect(minor("0000123456789012.345", 3)).toBe(123_456_789_012_345);
+    expect(minor("123456789012.3451", 3)).toBe("Must have at most 15 significant digits");
+    expect(minor("9.99999999999999")).toBe("Must have at most 2 decimal places in this currency");
+    expect(minor("9.999999999999999")).toBe("Must have at most 15 significant digits");
+  });
+
+  it("has a pattern, for documents, of what it reads", () => {
+    const pattern = new RegExp(DECIMAL_PATTERN);
+    for (const text of ["1", "10", "0.5", "99.99", "1e1", "1E+1", "1.5e-10", "1e123"]) {
+      expect(text).toMatch(pattern);
+      expect(minor(text), text).not.toBe("Must be a decimal number");
+    }
+    for (const text of ["", ".5", "1.", "1,5", "1 ", " 1", "+1", "1e", "1e1234", "0x1", "NaN", "1e1.5", "1.2.3"]) {
+      expect(text).not.toMatch(pattern);
+      expect(minor(text), text).toBe("Must be a decimal number");
+    }
+  });
+
+  it.each([
+    10,
+    10.0,
+    1e1,
+    "10",
+    "10.0",
+    "10.00",
+    "1e1",
+    "1E+1",
+    "0010",
+    "0.1e2",
+    "100e-1",
+    "10.0000000000000000000",
+    "00000000000000000010",
+  ])("reads %s as ten, in every currency", (amount) => {
+    expect([minor(amount, 0), minor(amount, 2), minor(amount, 3)]).toEqual([10, 1000, 10_000]);
+  });
 
   it.each([
     [99.99, 2, 9999],
