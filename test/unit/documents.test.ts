@@ -13,7 +13,9 @@ const read = (file: string) => readFileSync(path.join(PROJECT, file), "utf8");
 
 /** The files below a folder, as paths in the project. */
 const filesBelow = (folder: string) =>
-  readdirSync(path.join(PROJECT, folder), { recursive: true, encoding: "utf8" }).map((file) => `${folder}/${file}`);
+  readdirSync(path.join(PROJECT, folder), { recursive: true, encoding: "utf8" })
+    .filter((file) => !/(^|\/)node_modules\//.test(file))
+    .map((file) => `${folder}/${file}`);
 
 const DOCUMENTS = [
   ...readdirSync(PROJECT).filter((file) => file.endsWith(".md")),
