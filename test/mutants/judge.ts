@@ -1,0 +1,134 @@
+/** Mutants in the text of all that is not pure, each against the tests of its room, within a time limit. */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { inCopy, PROJECT, runTests, type Told, withChange } from "../proof/test-run.ts";
+import { PURE_MODULES } from "./pure.ts";
+import { draw, lineOf, type Mutant, mutantsOf, mutate } from "./textual.ts";
+
+/** A room's tests take less than a minute on an idle machine. */
+const RUN_WITHIN_MS = 240_000;
+const PROGRESS = path.join(PROJECT, ".wrangler/textual-mutants.json");
+
+/** What is a table for documents or for the compiler, and said again in the answers that other tests read. */
+const NOT_MUTATED = /(tables|schemas|problem-kinds|responses|messages)\.ts$/;
+
+const node = (...tests: string[]) => ["--project", "unit", "--project", "proof", ...tests];
+const worker = (...tests: string[]) => ["--project", "worker", ...tests.map((test) => `test/worker/${test}`)];
+
+/** The tests of each room: what runs on Node comes first, for it is quick. */
+const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  account: [worker("account", "auth/access")],
+  auth: [node("unit/auth", "proof/keys"), worker("auth", "account")],
+  http: [node("unit/http"), worker("http", "payment/conditional", "payment/finding", "payment/idempotency")],
+  jobs: [worker("jobs", "webhook/sweep")],
+  outbox: [node("proof/webhooks.test"), worker("webhook", "auth/access")],
+  payment: [node("unit/payment", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
+  service: [worker("http", "auth/access")],
+  storage: [node("unit/storage", "proof/histories"), worker("storage", "payment", "http/log", "jobs")],
+  webhook: [node("unit/webhook", "proof/webhooks.test"), worker("webhook", "auth/access")],
+  // The files that lie above the rooms.
+  top: [worker("http", "auth", "webhook/sweep", "webhook/outages", "jobs", "payment/cost")],
+};
+
+/** Fewer simulated runs than elsewhere: most mutants fail in the first. */
+const ENVIRONMENT = { PROOF_HISTORIES: "500", PROOF_WEBHOOK_RUNS: "100", PROOF_MODEL_SEEDS: "100" };
+
+export interface Judged extends Verdict {
+  readonly id: string;
+  readonly room: string;
+  readonly file: string;
+  readonly kind: string;
+  readonly line: number;
+  readonly from: string;
+  readonly to: string;
+}
+interface Verdict {
+  readonly tag: Told["tag"];
+  readonly what: string;
+}
+
+const roomOf = (file: string) => (file.split("/").length > 2 ? (file.split("/")[1] ?? "top") : "top");
+
+/** Every textual mutant that can be drawn. */
+export function allMutants(): Mutant[] {
+  const pure = new Set(
+    Object.entries(PURE_MODULES).flatMap(([room, files]) => files.map((file) => `src/${room}/${file}`)),
+  );
+  return readdirSync(path.join(PROJECT, "src"), { recursive: true, encoding: "utf8" })
+    .map((file) => `src/${file}`)
+    .filter((file) => file.endsWith(".ts") && !pure.has(file) && !NOT_MUTATED.test(file))
+    .sort()
+    .flatMap((file) => mutantsOf(file, readFileSync(path.join(PROJECT, file), "utf8")));
+}
+
+/**
+ * Judges so many mutants that a seed draws, in turn from each room. What was judged before is remembered, as long as
+ * the mutated file is the same, so that a run that was broken off goes on where it was.
+ */
+export async function judgeTextualMutants(count: number, seed: number, fresh: boolean): Promise<readonly Judged[]> {
+  const drawn = draw(allMutants(), roomOf, count, seed);
+  const known = new Map(fresh ? [] : progress().map((judged) => [judged.id, judged]));
+  return inCopy(async (copy) => {
+    const judged: Judged[] = [];
+    const sound = new Set<string>();
+    for (const mutant of drawn) {
+      const text = readFileSync(path.join(copy, mutant.file), "utf8");
+      const room = roomOf(mutant.file);
+      const id = createHash("sha256")
+        .update(JSON.stringify([mutant, text]))
+        .digest("hex")
+        .slice(0, 16);
+      const before = known.get(id);
+      const verdict = before ?? {
+        ...lineOf(mutant, text),
+        ...(await judge(copy, mutant, room, sound)),
+        id,
+        room,
+        file: mutant.file,
+        kind: mutant.kind,
+      };
+      judged.push(verdict);
+      if (before) continue;
+      known.set(id, verdict);
+      mkdirSync(path.dirname(PROGRESS), { recursive: true });
+      writeFileSync(PROGRESS, JSON.stringify([...known.values()], null, 1));
+      console.log(
+        `${judged.length}/${drawn.length} ${verdict.tag}: ${mutant.file}:${verdict.line} ${verdict.from} → ${verdict.to}`,
+      );
+    }
+    return judged;
+  });
+}
+
+async function judge(copy: string, mutant: Mutant, room: string, sound: Set<string>): Promise<Verdict> {
+  const suites = TESTS[room] ?? [];
+  // A test that fails without a mutant would notice every one.
+  if (!sound.has(room)) {
+    for (const args of suites) {
+      const told = await runTests(copy, args, 2 * RUN_WITHIN_MS, ENVIRONMENT);
+      if (told.tag !== "passed") throw new Error(`Without a mutant, ${room}: ${told.what}`);
+    }
+    sound.add(room);
+  }
+  return withChange(
+    copy,
+    mutant.file,
+    (text) => mutate(mutant, text),
+    async () => {
+      let silent: Verdict = { tag: "passed", what: "" };
+      for (const args of suites) {
+        const told = await runTests(copy, args, RUN_WITHIN_MS, ENVIRONMENT);
+        if (told.tag === "passed") continue;
+        silent = told;
+        // Tests that only hang, and a file that does not load, say nothing; the next suite may.
+        if (told.tag === "noticed") break;
+      }
+      return silent;
+    },
+  );
+}
+
+function progress(): readonly Judged[] {
+  return existsSync(PROGRESS) ? JSON.parse(readFileSync(PROGRESS, "utf8")) : [];
+}

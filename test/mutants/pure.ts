@@ -1,0 +1,99 @@
+/** Mutants of the pure modules, by Stryker, against the unit tests of their room. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import EXPLAINED from "./survivors.json" with { type: "json" };
+
+const PROJECT = path.join(import.meta.dirname, "../..");
+const STRYKER = path.join(import.meta.dirname, "node_modules/@stryker-mutator/core/bin/stryker.js");
+const REPORT = path.join(PROJECT, ".wrangler/mutants.json");
+
+/** By room: their tests are what a mutant in it is run against. */
+export const PURE_MODULES: Readonly<Record<string, readonly string[]>> = {
+  auth: ["api-key.ts"],
+  http: ["cursors.ts", "etag.ts", "exact-json.ts", "pages.ts"],
+  payment: ["currency.ts", "lifecycle.ts", "money.ts"],
+  storage: ["idempotency.ts", "sql.ts"],
+  webhook: ["object-name.ts", "schedule.ts", "signal.ts", "signature.ts", "url.ts"],
+};
+
+/** A change that no test has noticed, and why none needs to. */
+export interface Survivor {
+  readonly file: string;
+  /** What stood there, and what stands there instead; its first line. */
+  readonly from: string;
+  readonly to: string;
+  /** Null when nobody has explained it. */
+  readonly why: string | null;
+}
+
+export interface Score {
+  readonly file: string;
+  readonly killed: number;
+  /** Whatever waits for a mutant's answer waits for ever: no test can pass. */
+  readonly timedOut: number;
+  readonly survivors: readonly Survivor[];
+}
+
+interface StrykerReport {
+  readonly files: Readonly<
+    Record<
+      string,
+      {
+        readonly source: string;
+        readonly mutants: readonly {
+          readonly status: string;
+          readonly replacement: string;
+          readonly location: Readonly<Record<"start" | "end", { readonly line: number; readonly column: number }>>;
+        }[];
+      }
+    >
+  >;
+}
+
+/** Installs Stryker, which nothing else needs, in this folder. */
+export function installStryker(): void {
+  if (existsSync(STRYKER)) return;
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" });
+}
+
+/** Runs Stryker on the pure modules of a room. */
+export function mutatePureModules(room: string): Score[] {
+  const files = (PURE_MODULES[room] ?? []).map((file) => `src/${room}/${file}`);
+  rmSync(REPORT, { force: true });
+  const configuration = path.join(import.meta.dirname, "stryker.config.json");
+  const directory = mkdtempSync(path.join(tmpdir(), "payments-stryker-"));
+  try {
+    spawnSync(process.execPath, [STRYKER, "run", configuration, "--mutate", files.join(",")], {
+      cwd: PROJECT,
+      env: { ...process.env, MUTANTS_ROOM: room, TMPDIR: directory },
+      stdio: "inherit",
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  if (!existsSync(REPORT)) throw new Error(`Stryker has judged nothing of ${room}`);
+  return scoresOf(JSON.parse(readFileSync(REPORT, "utf8")));
+}
+
+/** What Stryker's report says of each file. Mutants that do not compile count for nothing. */
+export function scoresOf({ files }: StrykerReport): Score[] {
+  return Object.entries(files).map(([file, { source, mutants }]) => {
+    const lines = source.split("\n");
+    const count = (status: string) => mutants.filter((mutant) => mutant.status === status).length;
+    const survivors = mutants
+      .filter(({ status }) => status === "Survived" || status === "NoCoverage")
+      .map(({ location: { start, end }, replacement }): Survivor => {
+        const line = lines[start.line - 1] ?? "";
+        const from = line.slice(start.column - 1, start.line === end.line ? end.column - 1 : undefined).trim();
+        const to = replacement.replace(/\s+/g, " ").trim();
+        return { file, from, to, why: explanation(file, from, to) };
+      });
+    return { file, killed: count("Killed"), timedOut: count("Timeout"), survivors };
+  });
+}
+
+function explanation(file: string, from: string, to: string): string | null {
+  return EXPLAINED.find((known) => known.file === file && known.from === from && known.to === to)?.why ?? null;
+}

@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import { scoresOf } from "../mutants/pure";
+import { draw, lineOf, type Mutant, mutantsOf, mutate } from "../mutants/textual";
+
+const changesOf = (text: string) => mutantsOf("a.ts", text).map(({ kind, find, replace }) => [kind, find, replace]);
+
+describe("textual mutants", () => {
+  it.each([
+    ["  if (a === b) go();", [["equality", " === ", " !== "]]],
+    [
+      "  const isIn = a < 12;",
+      [
+        ["boundary", " < ", " <= "],
+        ["constant", "12", "13"],
+      ],
+    ],
+    [
+      "  return !known && old;",
+      [
+        ["negation", "!", ""],
+        ["logic", " && ", " || "],
+      ],
+    ],
+    ["\n  forget(key);\n", [["removed statement", "forget(key);", ""]]],
+    ["\n  if (a) return null;\n", [["removed early return", "if (a) return null;", ""]]],
+    [
+      "WHERE id = ? AND merchant_id = ? ORDER BY id DESC",
+      [
+        ["SQL: equality", " = ", " <> "],
+        ["SQL: removed condition", " AND merchant_id = ?", ""],
+        ["SQL: equality", " = ", " <> "],
+        ["SQL: order", "DESC", "ASC"],
+      ],
+    ],
+    ["WHERE ended_at IS NULL", [["SQL: null", "IS NULL", "IS NOT NULL"]]],
+  ])("of %j are these", (text, changes) => {
+    expect(changesOf(text)).toEqual(changes);
+  });
+
+  it.each([
+    "// a === b",
+    "/** a === b */",
+    " * a === b",
+    'import { a } from "./a";',
+    "type A = { b: true };",
+    '  description: "a === b",',
+    "  const path = value;",
+  ])("are not made of %s", (text) => {
+    expect(changesOf(text)).toEqual([]);
+  });
+
+  it("change one place, and say what their line was and is", () => {
+    const text = "first;\n  if (a === b) go();\nlast;";
+    const [mutant] = mutantsOf("a.ts", text);
+    if (!mutant) throw new Error("No mutant");
+    expect(mutate(mutant, text)).toBe("first;\n  if (a !== b) go();\nlast;");
+    expect(lineOf(mutant, text)).toEqual({ line: 2, from: "if (a === b) go();", to: "if (a !== b) go();" });
+    expect(() => mutate(mutant, "another text")).toThrow("does not have");
+  });
+
+  it("are drawn in turn from each room, and the same ones of the same seed, and more", () => {
+    const mutants = ["a", "a", "a", "b", "b", "c"].map((room, at): Mutant => {
+      return { file: `src/${room}/x.ts`, at, find: "", replace: "", kind: "" };
+    });
+    const drawn = (count: number, seed: number) => draw(mutants, (file) => file.charAt(4), count, seed);
+    expect(drawn(6, 1).map(({ file }) => file.charAt(4))).toEqual(["a", "b", "c", "a", "b", "a"]);
+    expect(drawn(6, 1).slice(0, 3)).toEqual(drawn(3, 1));
+    expect(drawn(99, 1)).toHaveLength(6);
+    expect(new Set(Array.from({ length: 20 }, (_, seed) => drawn(1, seed)[0]?.at)).size).toBe(3);
+  });
+});
+
+it("a report of Stryker is read: what survived, with its explanation, and what is not covered", () => {
+  const place = (line: number, start: number, end: number) => {
+    return { start: { line, column: start }, end: { line, column: end } };
+  };
+  const mutants = [
+    { status: "Killed", replacement: "x", location: place(1, 1, 2) },
+    { status: "Timeout", replacement: "x", location: place(1, 1, 2) },
+    { status: "Ignored", replacement: "x", location: place(1, 1, 2) },
+    { status: "Survived", replacement: "a <= b", location: place(2, 7, 12) },
+    { status: "NoCoverage", replacement: "b > a", location: place(2, 7, 12) },
+  ];
+  const file = "src/storage/idempotency.ts";
+  expect(scoresOf({ files: { [file]: { source: "let x;\nsort((a < b) ? 1 : 0)", mutants } } })).toEqual([
+    {
+      file,
+      killed: 1,
+      timedOut: 1,
+      survivors: [
+        { file, from: "a < b", to: "a <= b", why: expect.stringMatching(/^Equivalent/) },
+        { file, from: "a < b", to: "b > a", why: null },
+      ],
+    },
+  ]);
+});
