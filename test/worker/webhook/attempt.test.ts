@@ -1,6 +1,5 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { TIMEOUT_MS } from "../../../src/webhook/send";
 import { ORDER } from "../client";
 import { answers, drops, hangs, Receiver, type Reply, timesOut } from "../receiver";
 import {
@@ -210,8 +209,8 @@ describe("an attempt", () => {
     await until(() => endpoint.receiver.received).toHaveLength(2);
     timeIsUp.resolve();
     await running;
-    expect(waits).toEqual([TIMEOUT_MS, TIMEOUT_MS]);
-    expect(TIMEOUT_MS).toBe(15_000);
+    // 15 s: five at once that hang keep a run's others waiting for no longer.
+    expect(waits).toEqual([15_000, 15_000]);
     expect(
       (await endpoint.deliveries()).map(({ attempts: [only] }) => [only?.http_status, only?.error, only?.answer]),
     ).toEqual([

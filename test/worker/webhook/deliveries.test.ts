@@ -6,18 +6,27 @@ import type { z } from "zod";
 import type { DeliveryMessage } from "../../../src/outbox/outbox";
 import { DELIVERY_STATE_NAMES, type DeliveryState } from "../../../src/outbox/states";
 import { EVENT_TYPES, type EventType } from "../../../src/payment/lifecycle";
-import { MAX_DELIVERIES_SCANNED_PER_RESULT } from "../../../src/webhook/delivery-log";
 import { WebhookEndpointObject } from "../../../src/webhook/object";
-import { MAX_EVENTS_PER_REPLAY } from "../../../src/webhook/redelivery";
 import type { DeliverySchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
-import { RETRY_PAUSES_MS } from "../../../src/webhook/schedule";
-import { MAX_RESPONSE_BYTES_KEPT } from "../../../src/webhook/send";
 import { sweepDeliveries } from "../../../src/webhook/wake";
 import { type Client, client, newKey, ORDER } from "../client";
 import { instrumentD1, losesNth, meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import { newMerchant } from "../payment-list";
 import { answers, drops, held, listen, Receiver, type Reply, timesOut } from "../receiver";
+
+/** For each delivery that a page may hold: a page of 100 then reads some 1,000 rows, a few milliseconds of D1. */
+const MAX_DELIVERIES_SCANNED_PER_RESULT = 10;
+/** A replay writes two rows for each event: 2,000 in one statement, far from the 30 s after which D1 ends it. */
+const MAX_EVENTS_PER_REPLAY = 1_000;
+/** What an error page begins with; fifty attempts of a delivery then keep 25 KB. */
+const MAX_RESPONSE_BYTES_KEPT = 512;
+/** The pauses that docs/webhooks.md lists: soon at first, then up to a day, some four days in all. */
+const RETRY_PAUSES_MS = [
+  ...[5, 30].map((seconds) => seconds * 1_000),
+  ...[2, 5, 15, 30].map((minutes) => minutes * 60_000),
+  ...[2, 5, 10, 14, 20, 24].map((hours) => hours * 3_600_000),
+];
 
 // Some wait for what the runtime does by itself, or write thousands of rows, also on a busy machine.
 vi.setConfig({ testTimeout: 20_000 });
