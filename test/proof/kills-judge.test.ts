@@ -1,14 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  type Action,
-  type Attempt,
-  type Call,
-  judge,
-  type Said,
-  type Shown,
-  type Status,
-  type Stored,
-} from "./kills-judge.ts";
+import { type Attempt, type Call, judge, type Said, type Shown, type Stored } from "./kills-judge.ts";
+import type { Action, Status } from "./oracle.ts";
 
 const AT = (hour: number) => `2026-01-16T0${hour}:00:00.000Z`;
 const METADATA = { cart: "c-7", shop: "s" };

@@ -1,17 +1,5 @@
-/**
- * Do the answers that clients of the service got, and the rows that the database holds, agree? Pure. The
- * lifecycle is written down here once more: the service's own is what is judged.
- */
-
-export type Status = "pending" | "confirmed" | "failed" | "refunded";
-export type Action = "confirm" | "fail" | "refund";
-
-const STATUSES: readonly Status[] = ["pending", "confirmed", "failed", "refunded"];
-const STEPS: Readonly<Record<Action, { from: Status; to: Status; repeatable: boolean }>> = {
-  confirm: { from: "pending", to: "confirmed", repeatable: true },
-  fail: { from: "pending", to: "failed", repeatable: false },
-  refund: { from: "confirmed", to: "refunded", repeatable: false },
-};
+/** Do the answers that clients of the service got, and the rows that the database holds, agree? Pure. */
+import { type Action, canBe, effect, STATUSES, STEPS, type Status } from "./oracle.ts";
 
 type Metadata = Readonly<Record<string, string>>;
 
@@ -84,19 +72,7 @@ export interface Finding {
   readonly text: string;
 }
 
-/** What `action` does to a payment in `status`, and the text of its refusal. */
-export function effect(status: Status, action: Action): { tag: "change" | "repeat"; to: Status } | { tag: "refusal" } {
-  const { from, to, repeatable } = STEPS[action];
-  if (status === from) return { tag: "change", to };
-  return repeatable && status === to ? { tag: "repeat", to } : { tag: "refusal" };
-}
-
 const refusal = (status: Status, action: Action) => `Cannot ${action} payment in ${status} status`;
-
-/** Whether a payment that was in `earlier` can be in `now`. */
-function canBe(earlier: Status, now: Status): boolean {
-  return earlier === now || Object.values(STEPS).some(({ from, to }) => from === earlier && canBe(to, now));
-}
 
 type ActionCall = Exclude<Call, { operation: "create" }>;
 

@@ -1,15 +1,7 @@
 /** Clients of a service that is killed under them: what they ask, and how they persist. */
 import { setTimeout as pause } from "node:timers/promises";
-import {
-  type Action,
-  type Call,
-  effect,
-  type Order,
-  type Said,
-  type Shown,
-  type Status,
-  statusAfter,
-} from "./kills-judge.ts";
+import { type Call, type Order, type Said, type Shown, statusAfter } from "./kills-judge.ts";
+import { type Action, effect, type Status } from "./oracle.ts";
 
 /** How long a request may take; the service itself is back within a second. */
 const ANSWER_WITHIN = 10_000;

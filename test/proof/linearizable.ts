@@ -1,21 +1,5 @@
-import type { Action, Status } from "../../src/payment/lifecycle";
-import { type Call, intentOf, type Operation, type Shown, type Told } from "./history";
-
-/** The lifecycle as the design has it: the checker's own, for the code's is what is judged. */
-const STEPS: Record<Action, { from: Status; to: Status; repeatable: boolean }> = {
-  confirm: { from: "pending", to: "confirmed", repeatable: true },
-  fail: { from: "pending", to: "failed", repeatable: false },
-  refund: { from: "confirmed", to: "refunded", repeatable: false },
-};
-
-/** What the database holds in the end for each key: it names the payment that an unheard creation made. */
-export type KeyHolders = ReadonlyMap<string, number>;
-
-interface State {
-  readonly payments: ReadonlyMap<number, Shown>;
-  /** What each key that was used up was used for. */
-  readonly keys: ReadonlyMap<string, { intent: string; paymentId: number }>;
-}
+import type { Call } from "./history";
+import { EMPTY, type KeyHolders, type State, step } from "./oracle";
 
 /**
  * Looks for an order of the calls, each at one moment between its start and its end, in which the
@@ -30,7 +14,7 @@ interface State {
 export function findViolation(
   calls: readonly Call[],
   holders: KeyHolders,
-  initial: State = { payments: new Map(), keys: new Map() },
+  initial: State = EMPTY,
   still = Number.POSITIVE_INFINITY,
 ): readonly Call[] | null {
   const sorted = [...calls.flatMap(withFirstAttempt)].sort((a, b) => a.start - b.start);
@@ -93,61 +77,6 @@ function apply(state: State, { operation, told, repetition }: Attempt, holders: 
 }
 
 const TOLD = ["status", "replayed", "paymentId", "payment", "version", "orderId", "cart"] as const;
-
-/** What the model answers; impossible is what it never says, so that no answer that was told agrees. */
-type Answer = Exclude<Told, { tag: "unknown" }> | { tag: "impossible" };
-
-function step(state: State, operation: Operation, holders: KeyHolders): { answer: Answer; next: State } {
-  const unchanged = (tag: Exclude<Answer["tag"], "ok">) => ({ answer: { tag }, next: state });
-  const ok = (status: 200 | 201, replayed: boolean, paymentId: number, shown: Shown): Answer => {
-    return { tag: "ok", status, replayed, paymentId, ...shown };
-  };
-  // A key that was used is judged before anything else, If-Match included.
-  const used = operation.kind !== "get" && operation.key !== null ? state.keys.get(operation.key) : undefined;
-  if (used && operation.kind !== "get") {
-    const shown = state.payments.get(used.paymentId);
-    if (used.intent !== intentOf(operation)) return unchanged("key_reused");
-    if (!shown) throw new Error("The model's keys name its payments");
-    return { answer: ok(200, true, used.paymentId, shown), next: state };
-  }
-  if (operation.kind === "create") {
-    const paymentId = holders.get(operation.key);
-    // A key that the database does not hold in the end never made a payment.
-    if (paymentId === undefined || state.payments.has(paymentId)) return unchanged("impossible");
-    const { orderId, cart } = operation;
-    const made: Shown = { payment: "pending", version: 1, orderId, cart };
-    return {
-      answer: ok(201, false, paymentId, made),
-      next: withKey(set(state, paymentId, made), operation, paymentId),
-    };
-  }
-  const { paymentId } = operation;
-  const shown = state.payments.get(paymentId);
-  if (!shown) return unchanged("not_found");
-  if (operation.kind === "get") return { answer: ok(200, false, paymentId, shown), next: state };
-  if (operation.expected !== null && operation.expected !== shown.version) return unchanged("outdated");
-  const { from, to, repeatable } = STEPS[operation.action];
-  if (shown.payment === from) {
-    const changed = { ...shown, payment: to, version: shown.version + 1 };
-    return {
-      answer: ok(200, false, paymentId, changed),
-      next: withKey(set(state, paymentId, changed), operation, paymentId),
-    };
-  }
-  if (repeatable && shown.payment === to) {
-    return { answer: ok(200, false, paymentId, shown), next: withKey(state, operation, paymentId) };
-  }
-  return unchanged("refused");
-}
-
-function set(state: State, paymentId: number, shown: Shown): State {
-  return { ...state, payments: new Map(state.payments).set(paymentId, shown) };
-}
-
-function withKey(state: State, operation: Exclude<Operation, { kind: "get" }>, paymentId: number): State {
-  if (operation.key === null) return state;
-  return { ...state, keys: new Map(state.keys).set(operation.key, { intent: intentOf(operation), paymentId }) };
-}
 
 function fingerprint({ payments, keys }: State): string {
   const order = (a: readonly [unknown, unknown], b: readonly [unknown, unknown]) =>

@@ -3,30 +3,18 @@ import { expect, it } from "vitest";
 import { ACTIONS, type Action, STATUSES, type Status } from "../../src/payment/lifecycle";
 import { VIOLATIONS } from "../invariants";
 import { SimulatedD1 } from "./d1";
-import { ask, intentOf, type Operation, type Shown, type Told } from "./history";
+import { ask, type Operation, type Told } from "./history";
+import { EMPTY, STATUSES as ORACLE_STATUSES, STEPS, type State, step } from "./oracle";
 import { Platform } from "./platform";
 import regressions from "./regressions.json";
 import { REPLAY, report, SCALE } from "./scale";
 import { simulate } from "./simulation";
 import { World } from "./world";
 
-/** What the service must be like, as simple as can be: what is there, and what each key was used for. */
-interface Model {
-  payments: Shown[];
-  keys: Map<string, { intent: string; index: number }>;
-}
 interface Real {
   d1: SimulatedD1;
   ask(operation: Operation): Promise<Told>;
 }
-
-/** The design's table, written out once more: status, action, and what comes of it. */
-const TABLE: Record<Status, Partial<Record<Action, Status>>> = {
-  pending: { confirm: "confirmed", fail: "failed" },
-  confirmed: { confirm: "confirmed", refund: "refunded" },
-  failed: {},
-  refunded: {},
-};
 
 /** How often each operation was answered in each way: what is never asked proves nothing. */
 class Coverage {
@@ -53,56 +41,27 @@ const POSSIBLE = [
 /** The same as an answer shows it: whether a success changed something is for the checker to say. */
 const TELLABLE = [...new Set(POSSIBLE.map((name) => name.replace(/: (un)?changed$/, ": ok")))];
 
-/** Asks the service, and holds its answer and what it has stored against the model. */
-async function step(operation: Operation, model: Model, real: Real): Promise<string> {
-  const before = [...model.payments];
-  const expected = answer(operation, model);
-  expect(await real.ask(operation)).toEqual(expected);
+/** Asks the service, and holds its answer and what it has stored against the oracle. */
+async function tell(operation: Operation, before: State, real: Real): Promise<{ outcome: string; after: State }> {
+  // One after the other: a creation makes the next payment.
+  const holders = new Map(operation.kind === "create" ? [[operation.key, before.payments.size + 1]] : []);
+  const { answer, next: after } = step(before, operation, holders);
+  expect(await real.ask(operation)).toEqual(answer);
   const rows = real.d1.rows<{ status: Status; order_id: number; version: number }>(
     "SELECT status, order_id, version FROM payments ORDER BY id",
   );
   expect(rows).toEqual(
-    model.payments.map(({ payment, orderId, version }) => ({ status: payment, order_id: orderId, version })),
+    [...after.payments.values()].map(({ payment, orderId, version }) => ({
+      status: payment,
+      order_id: orderId,
+      version,
+    })),
   );
   const keys = real.d1.rows<{ key: string }>("SELECT key FROM idempotency_keys ORDER BY key");
-  expect(keys.map(({ key }) => key)).toEqual([...model.keys.keys()].sort());
-  if (expected.tag !== "ok") return expected.tag;
-  if (expected.replayed) return "replayed";
-  const index = expected.paymentId - 1;
-  return model.payments[index] === before[index] ? "unchanged" : "changed";
-}
-
-/** What the service must say, and what the model becomes. */
-function answer(operation: Operation, model: Model): Exclude<Told, { tag: "unknown" }> {
-  const key = operation.kind === "get" ? null : operation.key;
-  const say = (index: number, status: 200 | 201, replayed: boolean) => {
-    const shown = model.payments[index];
-    if (!shown) throw new Error("The model has no such payment");
-    return { tag: "ok" as const, status, replayed, paymentId: index + 1, ...shown };
-  };
-  const use = (index: number) => {
-    if (operation.kind !== "get" && key !== null) model.keys.set(key, { intent: intentOf(operation), index });
-  };
-  const used = key === null ? undefined : model.keys.get(key);
-  if (used && operation.kind !== "get") {
-    return used.intent === intentOf(operation) ? say(used.index, 200, true) : { tag: "key_reused" };
-  }
-  if (operation.kind === "create") {
-    const { orderId, cart } = operation;
-    const index = model.payments.push({ payment: "pending", version: 1, orderId, cart }) - 1;
-    use(index);
-    return say(index, 201, false);
-  }
-  const index = operation.paymentId - 1;
-  const before = model.payments[index];
-  if (!before) return { tag: "not_found" };
-  if (operation.kind === "get") return say(index, 200, false);
-  if (operation.expected !== null && operation.expected !== before.version) return { tag: "outdated" };
-  const to = TABLE[before.payment][operation.action];
-  if (!to) return { tag: "refused" };
-  if (to !== before.payment) model.payments[index] = { ...before, payment: to, version: before.version + 1 };
-  use(index);
-  return say(index, 200, false);
+  expect(keys.map(({ key }) => key)).toEqual([...after.keys.keys()].sort());
+  if (answer.tag !== "ok") return { outcome: answer.tag, after };
+  if (answer.replayed) return { outcome: "replayed", after };
+  return { outcome: after.payments === before.payments ? "unchanged" : "changed", after };
 }
 
 // Few payments and few keys, so that they meet; most of them exist, for every program begins with these.
@@ -151,11 +110,13 @@ const sequential = fc.asyncProperty(operations(20, 47), async (asked) => {
   d1.clear();
   const world = new World(1);
   const { service } = new Platform(world, d1);
-  const model: Model = { payments: [], keys: new Map() };
+  let state = EMPTY;
   const real: Real = { d1, ask: (operation) => ask(service, operation) };
   await world.run(async () => {
     for (const operation of [...BEGINNING, ...asked]) {
-      covered.sequential.count(operation, await step(operation, model, real));
+      const { outcome, after } = await tell(operation, state, real);
+      covered.sequential.count(operation, outcome);
+      state = after;
     }
   });
   expect(d1.rows(VIOLATIONS)).toEqual([]);
@@ -214,7 +175,7 @@ export function testModel(name: keyof typeof PROPERTIES): void {
   });
 }
 
-/** Whether the model's own table has a row for every status. */
+/** Whether the oracle knows every status and every action. */
 export function isComplete(): boolean {
-  return STATUSES.every((status) => status in TABLE) && Object.keys(TABLE).length === STATUSES.length;
+  return STATUSES.every((status) => ORACLE_STATUSES.includes(status)) && ACTIONS.every((action) => action in STEPS);
 }

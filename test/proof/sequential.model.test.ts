@@ -3,6 +3,6 @@ import { isComplete, testModel } from "./model";
 
 testModel("sequential");
 
-it("has a row for every status", () => {
+it("has an oracle that knows every status and action", () => {
   expect(isComplete()).toBe(true);
 });

@@ -1,0 +1,101 @@
+/**
+ * What the service must be like, as simple as can be, and written down once for all who judge it: the model, the checker of
+ * histories and the judge of kills. Pure. The lifecycle is not the code's, for that is what is judged.
+ */
+import { intentOf, type Operation, type Shown, type Told } from "./history.ts";
+
+export type Status = "pending" | "confirmed" | "failed" | "refunded";
+export type Action = "confirm" | "fail" | "refund";
+
+export const STATUSES: readonly Status[] = ["pending", "confirmed", "failed", "refunded"];
+
+/** The lifecycle as the design has it. */
+export const STEPS: Readonly<Record<Action, { from: Status; to: Status; repeatable: boolean }>> = {
+  confirm: { from: "pending", to: "confirmed", repeatable: true },
+  fail: { from: "pending", to: "failed", repeatable: false },
+  refund: { from: "confirmed", to: "refunded", repeatable: false },
+};
+
+/** What `action` does to a payment in `status`. */
+export function effect(status: Status, action: Action): { tag: "change" | "repeat"; to: Status } | { tag: "refusal" } {
+  const { from, to, repeatable } = STEPS[action];
+  if (status === from) return { tag: "change", to };
+  return repeatable && status === to ? { tag: "repeat", to } : { tag: "refusal" };
+}
+
+/** Whether a payment that was in `earlier` can be in `now`. */
+export function canBe(earlier: Status, now: Status): boolean {
+  return earlier === now || Object.values(STEPS).some(({ from, to }) => from === earlier && canBe(to, now));
+}
+
+/** What the database holds in the end for each key: it names the payment that an unheard creation made. */
+export type KeyHolders = ReadonlyMap<string, number>;
+
+export interface State {
+  readonly payments: ReadonlyMap<number, Shown>;
+  /** What each key that was used up was used for. */
+  readonly keys: ReadonlyMap<string, { intent: string; paymentId: number }>;
+}
+
+export const EMPTY: State = { payments: new Map(), keys: new Map() };
+
+/** What the model answers; impossible is what it never says, so that no answer that was told agrees. */
+export type Answer = Exclude<Told, { tag: "unknown" }> | { tag: "impossible" };
+
+/**
+ * What the service must answer to an operation in a state, and the state that it leaves.
+ *
+ * @param holders the payment that each creation makes, by its key: known from the database where the order of
+ *   creations is not
+ */
+export function step(state: State, operation: Operation, holders: KeyHolders): { answer: Answer; next: State } {
+  const unchanged = (tag: Exclude<Answer["tag"], "ok">) => ({ answer: { tag }, next: state });
+  const ok = (status: 200 | 201, replayed: boolean, paymentId: number, shown: Shown): Answer => {
+    return { tag: "ok", status, replayed, paymentId, ...shown };
+  };
+  // A key that was used is judged before anything else, If-Match included.
+  const used = operation.kind !== "get" && operation.key !== null ? state.keys.get(operation.key) : undefined;
+  if (used && operation.kind !== "get") {
+    const shown = state.payments.get(used.paymentId);
+    if (used.intent !== intentOf(operation)) return unchanged("key_reused");
+    if (!shown) throw new Error("The model's keys name its payments");
+    return { answer: ok(200, true, used.paymentId, shown), next: state };
+  }
+  if (operation.kind === "create") {
+    const paymentId = holders.get(operation.key);
+    // A key that the database does not hold in the end never made a payment.
+    if (paymentId === undefined || state.payments.has(paymentId)) return unchanged("impossible");
+    const { orderId, cart } = operation;
+    const made: Shown = { payment: "pending", version: 1, orderId, cart };
+    return {
+      answer: ok(201, false, paymentId, made),
+      next: withKey(set(state, paymentId, made), operation, paymentId),
+    };
+  }
+  const { paymentId } = operation;
+  const shown = state.payments.get(paymentId);
+  if (!shown) return unchanged("not_found");
+  if (operation.kind === "get") return { answer: ok(200, false, paymentId, shown), next: state };
+  if (operation.expected !== null && operation.expected !== shown.version) return unchanged("outdated");
+  const done = effect(shown.payment, operation.action);
+  if (done.tag === "change") {
+    const changed = { ...shown, payment: done.to, version: shown.version + 1 };
+    return {
+      answer: ok(200, false, paymentId, changed),
+      next: withKey(set(state, paymentId, changed), operation, paymentId),
+    };
+  }
+  if (done.tag === "repeat") {
+    return { answer: ok(200, false, paymentId, shown), next: withKey(state, operation, paymentId) };
+  }
+  return unchanged("refused");
+}
+
+function set(state: State, paymentId: number, shown: Shown): State {
+  return { ...state, payments: new Map(state.payments).set(paymentId, shown) };
+}
+
+function withKey(state: State, operation: Exclude<Operation, { kind: "get" }>, paymentId: number): State {
+  if (operation.key === null) return state;
+  return { ...state, keys: new Map(state.keys).set(operation.key, { intent: intentOf(operation), paymentId }) };
+}
