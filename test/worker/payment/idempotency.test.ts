@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { ACTIONS, STATUSES } from "../../../src/payment/lifecycle";
 import { client, ORDER, PATHS, paymentIn } from "../client";
+import { apiDocument } from "../contract";
 
 const api = client();
 
@@ -17,6 +18,16 @@ async function keysOf(paymentId: number): Promise<string[]> {
 }
 
 describe("create", () => {
+  it("takes the longest header that the document allows, and no longer one", async () => {
+    const { paths } = await apiDocument();
+    const parameters = paths["/api/v1/payments"]?.post?.parameters ?? [];
+    const header = parameters.find(({ name }) => name.toLowerCase() === "idempotency-key");
+    // 255 characters, each with a backslash before it, between two quotes.
+    expect(header?.schema.maxLength).toBe(512);
+    expect((await api.create(ORDER, `"${'\\"'.repeat(255)}"`)).status).toBe(201);
+    expect((await api.create(ORDER, `"${'\\"'.repeat(256)}"`)).status).toBe(400);
+  });
+
   it.each([
     ["the same body", ORDER],
     ["a decimal string", { ...ORDER, amount: "99.99" }],
