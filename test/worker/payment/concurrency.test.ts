@@ -1,6 +1,6 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Action } from "../../../src/payment/lifecycle";
 import { PaymentObject } from "../../../src/payment/object";
 import { applyAction } from "../../../src/payment/run-action";
@@ -138,4 +138,41 @@ it("runs one action at a time per payment, and payments side by side", async () 
   const answers = await Promise.all(FIFTY.map((n) => clients[n % 2]?.run(payments[n % 2]?.id ?? 0, "confirm")));
   expect(answers.every((answer) => answer?.status === 200)).toBe(true);
   expect([mostPerPayment, mostTogether]).toEqual([1, 2]);
+});
+
+describe("a call that comes to an object twice, since its first answer was lost,", () => {
+  /** An object of this payment whose D1 loses the answers of one call, all three tries of it, after the commit or before. */
+  const inObject = <T>(id: number, arrives: boolean, use: (object: PaymentObject) => Promise<T>) => {
+    let left = 3;
+    const losing = instrumentD1(env.DB, async (roundTrip) => {
+      if (left-- <= 0) return roundTrip();
+      if (arrives) await roundTrip();
+      throw new Error("D1_ERROR: Network connection lost.");
+    });
+    return runInDurableObject(env.PAYMENT.getByName(String(id)), (_, state) =>
+      use(new PaymentObject(state, { ...env, DB: losing })),
+    );
+  };
+
+  it("is told the success that it had", async () => {
+    const { id } = await paymentIn("pending");
+    const call = origin();
+    const tags = await inObject(id, true, async (object) => [
+      (await object.run(call, asking("confirm"))).acted.tag,
+      (await object.run(call, asking("confirm"))).acted.tag,
+    ]);
+    expect(tags).toEqual(["outage", "changed"]);
+    expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed"]);
+  });
+
+  it("is not refused for certain, and others are", async () => {
+    const { id } = await paymentIn("pending");
+    const [call, other] = [origin(), origin()];
+    const tags = await inObject(id, false, async (object) => [
+      (await object.run(call, asking("refund"))).acted.tag,
+      (await object.run(call, asking("refund"))).acted.tag,
+      (await object.run(other, asking("refund"))).acted.tag,
+    ]);
+    expect(tags).toEqual(["outage", "outage", "refused"]);
+  });
 });
