@@ -37,6 +37,17 @@ describe("a new key", () => {
     expect(await isOurs(key)).toBe(true);
   });
 
+  it("is not made without a key for its checksum", async () => {
+    await expect(makeApiKey([])).rejects.toThrow("There is no key to make checksums with");
+  });
+
+  it.each(["", "a", "0123456789a", "0123456789abc", "0123456789a_", " 0123456789a", "0123456789ab "])(
+    "has no public id like %j",
+    (id) => {
+      expect(id).not.toMatch(PUBLIC_ID);
+    },
+  );
+
   it("holds 190 random bits, of which no character is likelier than another", async () => {
     const keys = await Promise.all(Array.from({ length: 5_000 }, make));
     const made = keys.map(({ key }) => secretOf(key));

@@ -86,6 +86,29 @@ describe("parseJson", () => {
     expect(parseJson(text)).toEqual({ ok: true, value: JSON.parse(text) });
   });
 
+  it("shows no more than 100 characters of a name that stands twice", () => {
+    const name = "n".repeat(101);
+    expect(parseJson(`{"${name}":1,"${name}":1}`)).toEqual({
+      ok: false,
+      detail: `The request body has the name "${"n".repeat(100)}" twice in one object`,
+    });
+  });
+
+  it("counts how deep things lie, not how many there are", () => {
+    for (const one of ["{}", "[]", '{"a":[{}]}']) {
+      const text = `[${Array(500).fill(one).join(",")}]`;
+      expect(parseJson(text)).toEqual({ ok: true, value: JSON.parse(text) });
+    }
+  });
+
+  it("reads a negative zero of many digits as the number that it is", () => {
+    expect(parseJson("-0.00000000000000000")).toEqual({ ok: true, value: -0 });
+  });
+
+  it.each([null, undefined, "x", 1, {}, { description: "x" }])("takes %j for no number's text", (value) => {
+    expect(inexactText(value)).toBeNull();
+  });
+
   it("keeps a name that is __proto__ a plain name, also beside an inexact number", () => {
     const read = parseJson('{"__proto__":{"x":1},"n":1e999}');
     expect(read.ok && Object.keys(read.value as object)).toEqual(["__proto__", "n"]);

@@ -209,6 +209,14 @@ describe("cursors", () => {
     ]);
   });
 
+  it("stand in no links longer than 1 KB, for clients have limits for headers", () => {
+    const linkOf = (a: string) =>
+      toPageResponse(`http://localhost/list?a=${a}`, { rows: [], older: null, newer: null }, () => null).headers.Link;
+    const shortest = linkOf("")?.length ?? 0;
+    expect(linkOf("a".repeat(1_024 - shortest))).toHaveLength(1_024);
+    expect(linkOf("a".repeat(1_025 - shortest))).toBeUndefined();
+  });
+
   it("are refused as what they are not", () => {
     const { error } = query("number").safeParse({ cursor: "x" });
     expect(error?.issues.map(({ code, path, message }) => [code, path, message])).toEqual([

@@ -109,6 +109,11 @@ describe("a Retry-After header", () => {
     expect(readRetryAfter(header, NOW + 1_000 * HOUR)).toBe(0);
   });
 
+  it("of a date of two digits, in the form of asctime", () => {
+    vi.stubEnv("TZ", "UTC");
+    expect(readRetryAfter("Fri Nov 13 21:26:10 2026", NOW)).toBe(10 * 24 * HOUR + HOUR - 344);
+  });
+
   it("of any date", () => {
     const second = fc.integer({ min: 0, max: 4_102_444_800 });
     fc.assert(
@@ -138,6 +143,8 @@ describe("a Retry-After header", () => {
     ...["-1", "-0", "+5", "1.5", "1,5", "1e3", "0x10", "1_000", "１２", "5\n", " 5", "5 5", "5, 5"],
     ...["2026-11-03", "2026-11-03T21:26:10Z", "03 Nov 2026 21:26:10 GMT", "1793737570.5", "20261103T212610Z"],
     ...["Tue, 99 Nov 2026 21:26:10 GMT", "Tue, 03 Foo 2026 21:26:10 GMT", "Tue, 03 Nov 2026 25:26:10 GMT"],
+    ...["x Tue, 03 Nov 2026 21:26:10 GMT", "Tue, 03 Nov 2026 21:26:10 GMT+1", "Tue, 03 Nov 2026 21:26:10 GMT x"],
+    ...["1 Tue Nov  3 21:26:10 2026", "Tue Nov  3 21:26:10 2026 x", "Tue Nov  3 21:26:10 20260"],
     ...["Tue", "Tue,", "Tue, GMT", "tue, 03 nov 2026 21:26:10 gmt", "Aaaaaaaaaaa 1", "A".repeat(100_000)],
   ])("that is none: %.40j", (header) => {
     expect(readRetryAfter(header, NOW)).toBeNull();

@@ -175,6 +175,43 @@ describe("refused is", () => {
     expectRefusal(hosts, NOT_PUBLIC, HTTPS);
   });
 
+  it("every name that no public server has, and every domain whose names spell addresses, with all below it", () => {
+    const names = [
+      "localhost local localdomain localnet internal intranet intra private priv corp home lan router gateway vpn domain",
+      "workgroup home.arpa arpa test invalid onion alt svc pod default cluster k8s kube kubernetes consul nomad docker",
+      "nip.io sslip.io xip.io xip.name ip6.name nip.direct traefik.me backname.io ipq.co localtest.me lvh.me vcap.me",
+      "lacolhost.com local.gd localhost.direct fuf.me fbi.com yoogle.com smackaho.st 42foo.com beweb.com ulh.us",
+      "lndo.site ddev.site lcl.host 1u.ms rbndr.us rebind.network local-ip.co local-ip.sh plex.direct",
+    ].join(" ");
+    expectRefusal(names, NOT_PUBLIC, HTTPS);
+    expectRefusal(names, NOT_PUBLIC, `${HTTPS}a.`);
+  });
+
+  it.each([
+    [
+      "100.64.0.1 100.69.0.1 100.70.0.1 100.75.1.1 100.99.0.1 100.100.0.1 100.109.0.1 100.115.0.1 100.120.0.1 100.127.9.9",
+    ],
+    ["172.16.0.1 172.19.0.1 172.20.0.1 172.25.0.1 172.29.0.1 172.30.0.1 172.31.0.1 198.18.0.1 198.19.9.9 192.0.0.8"],
+    ["0010.0.0.1 0x0a.0.0.1 0x7f.0.0.1 ac106401 64-ff9b--a00-1 fc00--1 feb0--1"],
+  ])("a name that spells an address of each private range: %s", (spelled) => {
+    for (const host of spelled.split(" ")) expectRefusal(`${host}.example.com`, NOT_PUBLIC, HTTPS);
+  });
+
+  it.each([
+    ["8.10.0.9 8.100.64.1 8.127.0.1 8.169.254.1 8.172.16.1 8.192.168.1 8.198.18.1 20.0.0.0 100.1.1.1"],
+    ["100.63.0.1 100.128.0.1 100.20.0.1 100.130.0.1 172.15.0.1 172.32.0.1 198.17.0.1 198.20.0.1 192.0.1.1 11.0.0.1"],
+    ["0a0a0001 08080808 134744072 2001-db8--1"],
+  ])("no name that spells a public address: %s", (spelled) => {
+    for (const host of spelled.split(" ")) {
+      const url = `https://${host}.example.com/`;
+      expect(read(url), url).toEqual({ ok: true, url });
+    }
+  });
+
+  it("no name that ends with fewer than four numbers", () => {
+    expect(read("https://shop.com-10-1/")).toEqual({ ok: true, url: "https://shop.com-10-1/" });
+  });
+
   it("another port than those of https", () => {
     const ports = "80 22 25 444 1 65535 8080 8444 6379 9200 10250";
     expectRefusal(ports, PORT, `${HTTPS}shop.example.com:`);
