@@ -7,7 +7,7 @@ export type ReadUrl = { ok: true; url: string } | { ok: false; detail: string };
 /** Names that no public server has, with all that is below them: reserved ones, and those of clusters and networks. */
 const PRIVATE_DOMAINS = [
   ...["localhost", "local", "localdomain", "localnet", "internal", "intranet", "intra", "private", "priv", "corp"],
-  ...["home", "lan", "router", "gateway", "vpn", "domain", "workgroup", "home.arpa", "arpa", "test", "invalid"],
+  ...["home", "lan", "router", "gateway", "vpn", "domain", "workgroup", "arpa", "test", "invalid"],
   ...["onion", "alt", "svc", "pod", "default", "cluster", "k8s", "kube", "kubernetes", "consul", "nomad", "docker"],
 ];
 
@@ -16,7 +16,7 @@ const ADDRESS_DOMAINS = [
   ...["nip.io", "sslip.io", "xip.io", "xip.name", "ip6.name", "nip.direct", "traefik.me", "backname.io", "ipq.co"],
   ...["localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localhost.direct", "fuf.me", "fbi.com"],
   ...["yoogle.com", "smackaho.st", "42foo.com", "beweb.com", "ulh.us", "lndo.site", "ddev.site", "lcl.host"],
-  ...["1u.ms", "rbndr.us", "rebind.network", "local-ip.co", "local-ip.sh", "my.local-ip.co", "plex.direct"],
+  ...["1u.ms", "rbndr.us", "rebind.network", "local-ip.co", "local-ip.sh", "plex.direct"],
 ];
 
 /** Two labels or more, none of them empty: `localhost..` is not to hide what it names. */
