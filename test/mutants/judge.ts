@@ -63,12 +63,14 @@ export function allMutants(): Mutant[] {
 }
 
 /**
- * Judges so many mutants that a seed draws, in turn from each room. What was judged before is remembered, as long as
+ * Judges so many mutants that a seed draws, in turn from each room. What was noticed before is remembered, as long as
  * the mutated file is the same, so that a run that was broken off goes on where it was.
  */
 export async function judgeTextualMutants(count: number, seed: number, fresh: boolean): Promise<readonly Judged[]> {
   const drawn = draw(allMutants(), roomOf, count, seed);
-  const known = new Map(fresh ? [] : progress().map((judged) => [judged.id, judged]));
+  // What survived is judged again: the tests may be others.
+  const settled = fresh ? [] : progress().filter(({ tag }) => tag === "noticed" || tag === "broken");
+  const known = new Map(settled.map((judged) => [judged.id, judged]));
   return inCopy(async (copy) => {
     const judged: Judged[] = [];
     const sound = new Set<string>();
