@@ -5,6 +5,9 @@ export function derived(seed: number, use: string): number {
   return createHash("sha256").update(`${use} ${seed}`).digest().readUInt32BE();
 }
 
+/** A run takes some two thousand steps at most: what goes on for ever is a finding, and not a test that hangs. */
+const MAX_STEPS = 50_000;
+
 /**
  * A deterministic world: one seed decides who goes on when, what time it is and what chance says. While
  * `run` drives it, the globals that the service takes time, chance and digests from, and its log, are the
@@ -69,7 +72,8 @@ export class World {
     });
     result.catch(() => {});
     try {
-      for (let idle = 0; ; ) {
+      for (let [idle, steps] = [0, 0]; ; steps++) {
+        if (steps > MAX_STEPS) throw new Error("The world does not come to rest");
         await new Promise(setImmediate);
         // Only now: whoever was let go has gone as far as it can, and may have queued again.
         if (ended && this.#ready.length === 0 && this.#sleeping.length === 0) break;
