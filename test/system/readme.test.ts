@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -43,6 +43,8 @@ let required: Server;
 
 beforeAll(async () => {
   directory = await mkdtemp(path.join(tmpdir(), "payments-"));
+  // It stands for the project's directory, in which npx finds the project's own packages.
+  await symlink(path.join(PROJECT, "node_modules"), path.join(directory, "node_modules"));
   const secrets = await writeAdministratorKey("admin.key");
   server = await startServer(path.join(directory, "open"));
   required = await startServer(path.join(directory, "required"), [], secrets);

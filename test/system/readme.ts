@@ -59,8 +59,6 @@ export async function paste(command: string, directory: string): Promise<string>
   const { stdout } = await promisify(execFile)("sh", ["-c", `{ ${command}; } 2>&1 | cat`], {
     cwd: directory,
     timeout: 20_000,
-    // The project's own Node, as in its scripts.
-    env: { ...process.env, PATH: `${path.join(PROJECT, "node_modules/.bin")}:${process.env.PATH}` },
   });
   return stdout;
 }
