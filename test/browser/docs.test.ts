@@ -48,7 +48,11 @@ beforeAll(async () => {
   const made = await fetch(`${server.url}/api/v1/api-keys`, {
     method: "POST",
     headers: { Authorization: `Bearer ${admin}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ name: "page", scopes: ["payments:read", "payments:write", "refunds:write", "events:read"] }),
+    body: JSON.stringify({
+      merchant_id: 1,
+      name: "page",
+      scopes: ["payments:read", "payments:write", "refunds:write", "events:read"],
+    }),
   });
   apiKey = ((await made.json()) as { key: string }).key;
   browser = await chromium.launchPersistentContext(path.join(directory, "profile"), {
