@@ -23,6 +23,9 @@ export class PaymentObject extends DurableObject<Env> {
   /** The requests whose outcome was last not known here. */
   #lost: readonly string[] = [];
 
+  /** Answers, and does nothing: readiness asks whether objects of this class can be called. */
+  ping(): void {}
+
   /** Asks something of this payment, once all that was asked before is done. */
   run(origin: Origin, asked: ActionRequest): Promise<Reply> {
     const reply = this.#last.then(async () => {

@@ -55,6 +55,9 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     if (alarm === null || alarm > at) await this.ctx.storage.setAlarm(at);
   }
 
+  /** Answers, and does nothing: readiness asks whether objects of this class can be called. */
+  ping(): void {}
+
   override async alarm(): Promise<void> {
     const paused = await this.#pausedUntil();
     if (paused !== null) return this.ctx.storage.setAlarm(paused);

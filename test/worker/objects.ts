@@ -12,6 +12,7 @@ export function envWithD1(db: D1Database, onCall: () => void = () => {}): Env {
   const inside: Env = { ...env, DB: db };
   const instances = new Map<string, PaymentObject>();
   const getByName = (name: string) => ({
+    ping: async () => {},
     run: (...asked: Parameters<PaymentObject["run"]>) => {
       onCall();
       return runInDurableObject(env.PAYMENT.getByName(name), (_, state) => {

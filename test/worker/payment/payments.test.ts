@@ -123,20 +123,6 @@ describe("health", () => {
     const { status, body } = await api.request("GET", "/health");
     expect([status, JSON.stringify(body)]).toEqual([200, '{"status":"ok"}']);
   });
-
-  it("tells readiness, with the version and the latency of D1", async () => {
-    const { status, body } = await api.request("GET", "/health/ready");
-    expect(status).toBe(200);
-    expect(body).toEqual({
-      status: "ready",
-      version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
-      d1_latency_ms: expect.any(Number),
-    });
-    // Between nothing and the 2 s after which D1 counts as out of reach.
-    const latency = Number(Object.entries(body).find(([name]) => name === "d1_latency_ms")?.[1]);
-    expect(latency).toBeGreaterThanOrEqual(0);
-    expect(latency).toBeLessThan(2_000);
-  });
 });
 
 describe("a client of the FastAPI original", () => {
