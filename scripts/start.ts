@@ -99,7 +99,7 @@ async function serve({ state, mode, json, secretsFile, forwarded }: StartOptions
 function welcome(origin: string, mode: string, state: string): string {
   const who =
     mode === "open"
-      ? "It runs open: whoever asks without an API key is merchant 1. It answers on loopback hosts only."
+      ? "It runs open: a request without an API key acts as merchant 1. It answers on loopback hosts only."
       : "It asks for API keys. The administrator's is ADMIN_KEY in the secrets file.";
   return `
 Ready on ${origin}

@@ -52,7 +52,7 @@ const READ_HEADERS = [
 ];
 const MAX_HEADER_LENGTH = 8 * 1024;
 
-/** What can be told from a configuration, an address and a size, before anything else is done. */
+/** What is refused for the configuration, the address or the size alone, before anything else is done. */
 function refuse(c: Context<App>): Response | null {
   if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");
   const missing = misconfiguration(c.env) ?? loopbackMisconfiguration(c.env, c.req.url);
@@ -142,9 +142,9 @@ app.get("/openapi.json", (c) => {
       tags: [
         { name: "Payments", description: "Create a payment, ask actions of it, read it and find it" },
         { name: "Events", description: "Follow what happens to payments" },
-        { name: "Webhooks", description: "Be told of events at a URL of your own" },
+        { name: "Webhooks", description: "Receive events at a URL of your own" },
         { name: "Merchants", description: "The accounts that own payments" },
-        { name: "API keys", description: "What a merchant's programs are let in by" },
+        { name: "API keys", description: "The credentials of a merchant's programs" },
         { name: "Health", description: "Probes" },
         { name: "Problems", description: "The kinds of error, described" },
       ],

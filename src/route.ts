@@ -1,6 +1,6 @@
 /**
- * What every endpoint is made with: its registration, the reading and judging of its request, and the
- * answers to methods it does not have.
+ * Routes: how one is registered, how its requests are authorised, read and validated, and the answers to methods that
+ * its path does not support.
  */
 import { createRoute as createOpenApiRoute, OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
@@ -47,7 +47,7 @@ export interface Input<R extends Route> {
     : unknown;
 }
 
-/** The origin of what a request that was let in changes. */
+/** The origin of what an authorised request changes. */
 export function originOf(c: Context<App>): Origin {
   const { merchantId, keyId } = c.get("principal");
   return { merchantId, keyId, requestId: c.get("requestId"), commitId: c.get("commitId"), now: Date.now() };
@@ -56,12 +56,12 @@ export function originOf(c: Context<App>): Origin {
 /** How the API document calls what a request is authorised by. */
 export const SECURITY_SCHEME = "apiKey";
 
-/** The security of a route in the API document, and what its requests are let in by: a key that has all of the scopes. */
+/** The security of a route, in the API document and for its requests: a key that has all of the scopes. */
 export function requiresScope(...scopes: [Scope, ...Scope[]]): { security: { [SECURITY_SCHEME]: Scope[] }[] } {
   return { security: [{ [SECURITY_SCHEME]: scopes }] };
 }
 
-/** The security of a route that anybody may ask. */
+/** The security of a route that needs no API key. */
 export const PUBLIC = { security: [] };
 
 /** The scopes that a route demands, null when it is public; it says one of the two. */
@@ -92,9 +92,9 @@ interface RouteOptions<R extends Route> {
 }
 
 /**
- * Adds a route to the app and to the API document. Every request is let in by the route's scope, read, let in again,
- * for its key may have ended while the body was waited for, and judged by its schemas, before the handler sees it; one
- * that is not valid is answered 400, 408, 413, 415 or 422.
+ * Adds a route to the app and to the API document. Every request is authorised, read, authorised again, since its key may
+ * have ended while the body arrived, and validated, before the handler sees it; one that is not valid is answered 400,
+ * 408, 413, 415 or 422.
  */
 export function registerRoute<R extends Route>(
   app: OpenAPIHono<App>,
@@ -130,7 +130,7 @@ export function registerRoute<R extends Route>(
   });
 }
 
-/** Who asks open mode without a key is counted nowhere. */
+/** Refuses costly work beyond the merchant's quota. Open mode counts nobody who has no key. */
 async function refuseCostly(c: Context<App>): Promise<Response | null> {
   const { keyId, merchantId } = c.get("principal");
   return keyId === null ? null : refuseBeyond(c, "COSTLY_RATE", String(merchantId));
@@ -194,7 +194,7 @@ interface Parts {
   body: unknown;
 }
 
-/** Reads a request and judges all of it, so that the answer to an invalid one lists every violation. */
+/** Reads a request and validates all of it, so that the answer to an invalid one lists every violation. */
 async function readRequest(c: Context<App>, schemas: Schemas): Promise<Parts | Response> {
   const json = schemas.body && (await readJson(c));
   if (json instanceof Response) return json;

@@ -1,7 +1,7 @@
 /**
  * How merchants, keys and webhook endpoints are changed: each change is one D1 batch with the event that records it, and the
- * event carries the caller's idempotency key. So nothing changes untold, or twice. The batch also holds that the acting
- * key is still active: who was let in and has been revoked since changes nothing.
+ * event carries the caller's idempotency key. So nothing changes without its record, or twice. The batch also checks that
+ * the acting key is still active: one that was revoked after its request was authorised changes nothing.
  */
 import { ADMINISTRATOR_MERCHANT, type Origin } from "../context";
 import type { Database } from "../storage/database";
@@ -39,7 +39,7 @@ export type ChangeResult =
   | { tag: "changed"; subject: string; rows: readonly object[]; others: readonly object[] }
   | { tag: "replayed"; subject: string }
   | { tag: "key_reused" }
-  /** The acting key has ended, or its merchant is disabled, since the request was let in. */
+  /** The acting key has ended, or its merchant is disabled, since the request was authorised. */
   | { tag: "unauthorized" }
   /** There was nothing to change, or nothing to change any more. */
   | { tag: "unchanged" };

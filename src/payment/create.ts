@@ -16,7 +16,7 @@ export interface NewPayment {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** A success that changed something: whom its event is told to, as far as the answer was not lost. */
+/** A success that changed something, and the deliveries of its event, as far as the answer was not lost. */
 export interface Committed {
   readonly payment: Payment;
   readonly deliveries: readonly DeliveryId[];

@@ -60,18 +60,18 @@ function replay(merchantId: number, events: readonly FoundEvent[]): PaymentEvent
       version: event.sequence,
       updated_at: event.created_at,
     };
-    const told = { ...event, payment, before };
+    const replayed = { ...event, payment, before };
     before = payment;
-    return told;
+    return replayed;
   });
 }
 
-/** The events at some positions, and before each its payment's earlier ones, which it takes to tell it. */
+/** The events at some positions, and before each its payment's earlier ones, from which it is replayed. */
 export const atPositions = (positions: string) => `
   SELECT chosen.position AS chosen, ${EVENT_COLUMNS}
   FROM (${positions}) AS chosen
-  CROSS JOIN events AS told ON told.merchant_id = ?1 AND told.position = chosen.position
-  CROSS JOIN payments ON payments.id = told.payment_id
+  CROSS JOIN events AS named ON named.merchant_id = ?1 AND named.position = chosen.position
+  CROSS JOIN payments ON payments.id = named.payment_id
   ${JOIN_EVENTS} AND event.position <= chosen.position
   ORDER BY chosen.position, event.sequence`;
 

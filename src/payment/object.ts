@@ -62,7 +62,7 @@ export class PaymentObject extends DurableObject<Env> {
 /**
  * Asks something of a payment through its object: one object call, one D1 round trip.
  *
- * @param db is told what the object has spent
+ * @param db counts what the object has spent
  * @throws Outage when the object or D1 is out of reach after retries
  */
 export async function runAction(

@@ -91,8 +91,8 @@ export async function applyAction(
   const versions = expected ? JSON.stringify(expected) : null;
   const values = [now, id, merchantId, idempotency?.key ?? null, versions];
   const change = db.prepare(sql.change).bind(...(expected ? values : values.slice(0, 4)));
-  const told = [sql.eventType, sql.eventData, requestId, commitId, keyId, idempotency?.key ?? null];
-  const event = db.prepare(INSERT_EVENT).bind(...told, id, merchantId);
+  const eventValues = [sql.eventType, sql.eventData, requestId, commitId, keyId, idempotency?.key ?? null];
+  const event = db.prepare(INSERT_EVENT).bind(...eventValues, id, merchantId);
   const deliveries = insertDeliveries(id, { merchantId, commitId, now });
   const after = db.prepare(PAYMENT_AFTER).bind(commitId, id, merchantId);
   const batch = idempotency

@@ -36,7 +36,7 @@ export const ApiKeySchema = z
     merchant_id: z.int().openapi({ description: "Whose key it is" }),
     name: z.string().openapi({ description: "The key's name" }),
     scopes: z.array(z.enum(SCOPE_NAMES)).openapi({ description: "What the key may do" }),
-    status: z.enum(["active", "expired", "revoked"]).openapi({ description: "Only an active key is let in" }),
+    status: z.enum(["active", "expired", "revoked"]).openapi({ description: "Only an active key authorises requests" }),
     created_by: z.string().nullable().openapi({
       description:
         "The public id of the key that created this one, and whose revocation revokes it; null for the administrator's key",

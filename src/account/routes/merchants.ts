@@ -157,7 +157,7 @@ const enable = createRoute({
   operationId: "enableMerchant",
   summary: "Enable a merchant",
   description:
-    "Ends what disabling began: within 30 seconds the merchant's API keys are let in again, those that have neither been " +
+    "Ends what disabling began: within 30 seconds the merchant's API keys are valid again, those that have neither been " +
     "revoked nor expired meanwhile. Takes no body. Asked again, it answers 200 and changes nothing.",
   ...SWITCH,
   responses: {

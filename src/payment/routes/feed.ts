@@ -76,7 +76,7 @@ const get = createRoute({
   path: "/api/v1/events/{event_id}",
   operationId: "getEvent",
   summary: "Get an event",
-  description: "Reads one event, as it was told and will ever be.",
+  description: "Reads one event. An event never changes.",
   ...TAGS,
   request: { params: EventPath },
   responses: {

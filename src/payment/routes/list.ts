@@ -31,7 +31,7 @@ function readBound(
   if (typeof text !== "string") return undefined;
   // No payment is of nothing, but from nothing is where a range may begin.
   if (/^0+(\.0+)?$/.test(text)) return { ok: true, minor: 0 };
-  // A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency.
+  // A wrong currency must not hide a wrong amount: it is then held to what holds for every currency.
   return toMinor(text, currencyExponent(query.currency ?? "") ?? MAX_EXPONENT);
 }
 

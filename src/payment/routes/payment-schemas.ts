@@ -46,7 +46,7 @@ export function etagOf({ version }: Pick<Payment, "version">): string {
   return `"${version}"`;
 }
 
-/** A wrong currency must not hide a wrong amount: it is then judged by what holds for every currency. */
+/** A wrong currency must not hide a wrong amount: it is then held to what holds for every currency. */
 function readAmount({ amount, currency }: { amount: number | string; currency: string }) {
   return toMinor(amount, currencyExponent(currency) ?? MAX_EXPONENT);
 }
