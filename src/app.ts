@@ -18,6 +18,7 @@ import { answerOtherMethods, newApp, SECURITY_SCHEME } from "./route";
 import { type Principal, SCOPES } from "./scopes";
 import { docs } from "./service/docs";
 import { health } from "./service/health";
+import { home } from "./service/home";
 import { problems } from "./service/problems";
 import { Database } from "./storage/database";
 import { logError, logInfo } from "./storage/log";
@@ -56,7 +57,7 @@ const MAX_HEADER_LENGTH = 8 * 1024;
 function refuse(c: Context<App>): Response | null {
   if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");
   const missing = misconfiguration(c.env) ?? loopbackMisconfiguration(c.env, c.req.url);
-  if (missing !== null && !/^\/(health|docs(\/.*)?|openapi\.json)\/?$/.test(c.req.path)) {
+  if (missing !== null && !/^\/(health|docs(\/.*)?|favicon\.ico|openapi\.json)\/?$/.test(c.req.path)) {
     return problem(c, "not_configured", { detail: missing });
   }
   // A body that says how large it is need not be read to be refused.
@@ -92,6 +93,7 @@ function log(c: Context<App>, duration: number): void {
 
 // Literal paths before those with parameters.
 for (const routes of [
+  home,
   health,
   paymentList,
   payments,
@@ -140,6 +142,7 @@ app.get("/openapi.json", (c) => {
       servers: [{ url: "/" }],
       security: [],
       tags: [
+        { name: "Service", description: "What answers here, and where to go on" },
         { name: "Payments", description: "Create a payment, ask actions of it, read it and find it" },
         { name: "Events", description: "Follow what happens to payments" },
         { name: "Webhooks", description: "Receive events at a URL of your own" },

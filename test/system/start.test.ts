@@ -53,7 +53,9 @@ describe("the Swagger page", () => {
     ["/docs/page.js", "text/javascript; charset=utf-8"],
     ["/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8"],
     ["/docs/swagger-ui.css", "text/css; charset=utf-8"],
-    ["/docs/favicon-32x32.png", "image/png"],
+    ["/docs/home.css", "text/css; charset=utf-8"],
+    ["/docs/icon.svg", "image/svg+xml"],
+    ["/favicon.ico", "image/vnd.microsoft.icon"],
   ];
 
   test.each(FILES)(
@@ -77,11 +79,13 @@ describe("the Swagger page", () => {
     },
   );
 
-  test("is where / leads", async () => {
-    const response = await fetch(server.url);
-    expect(response.url).toBe(`${server.url}/docs`);
-    expect(response.status).toBe(200);
-    expect(await response.text()).toContain("<title>Payment Service API</title>");
+  test("has an icon that browsers keep for a day, in the three sizes that they show", async () => {
+    const response = await fetch(`${server.url}/favicon.ico`);
+    expect(response.headers.get("Cache-Control")).toBe("public, max-age=86400");
+    const icon = new DataView(await response.arrayBuffer());
+    // An ICO file: type 1, its images, and of each its width first.
+    expect([icon.getUint16(2, true), icon.getUint16(4, true)]).toEqual([1, 3]);
+    expect([0, 1, 2].map((image) => icon.getUint8(6 + 16 * image))).toEqual([16, 32, 48]);
   });
 
   test.each(["/docs/nope.js", "/docs/LICENSE/x", "/docs/..%2f..%2fpackage.json", "/docs/page.js%3Fx"])(
@@ -156,9 +160,10 @@ describe("what only a raw socket can send", () => {
     expectProblem(answer, type);
   });
 
-  test("// leads to this host's own /docs", async () => {
+  test("// is this host's own /", async () => {
     const { status, headers, body } = await exchange(server.url, get("//"));
-    expect({ status, location: headers.get("Location"), body }).toEqual({ status: 302, location: "/docs", body: "" });
+    expect({ status, location: headers.get("Location") }).toEqual({ status: 200, location: null });
+    expect(JSON.parse(body)).toMatchObject({ name: "Payment Service", documentation: "/docs" });
   });
 
   test.each([

@@ -200,8 +200,8 @@ it("has events sent by nobody who may not read them", () => {
 
 describe("no route without a scope", () => {
   it("is served: each says its scope in the document, or that anybody may ask", () => {
-    // What the document does not describe: itself, the page about it, and the way there.
-    const undescribed = ["GET /", "GET /docs/{file}", "GET /openapi.json"];
+    // What the document does not describe: itself, the page about it, and the icon.
+    const undescribed = ["GET /docs/{file}", "GET /favicon.ico", "GET /openapi.json"];
     const served = new Set(
       app.routes
         .filter(({ method }) => method !== "ALL")
@@ -442,7 +442,7 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
   });
 
   it("the service still says that it is up, and what it is", async () => {
-    for (const path of ["/health", "/health/", "/docs", "/docs/", "/docs/page.js", "/openapi.json"]) {
+    for (const path of ["/health", "/health/", "/docs", "/docs/", "/docs/page.js", "/favicon.ico", "/openapi.json"]) {
       expect((await askAt(wrong, path)).status, path).toBe(200);
     }
   });

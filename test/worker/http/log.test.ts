@@ -315,7 +315,9 @@ describe("every answer has the security headers", () => {
       ["HEAD", 200, open, "HEAD", PAYMENTS, {}],
       ["a file of payments", 200, open, "GET", PAYMENTS, { Accept: "text/csv" }],
       ["OPTIONS", 204, open, "OPTIONS", PAYMENTS, {}],
-      ["the way to the page", 302, open, "GET", "/", {}],
+      ["what this is", 200, open, "GET", "/", {}],
+      ["the page that says what this is", 200, open, "GET", "/", { Accept: "text/html" }],
+      ["the icon", 200, open, "GET", "/favicon.ico", {}],
       ["the page", 200, open, "GET", "/docs", {}],
       ["a file of the page", 200, open, "GET", "/docs/page.js", {}],
       ["a file that there is not", 404, open, "GET", "/docs/nothing.js", {}],
@@ -335,12 +337,12 @@ describe("every answer has the security headers", () => {
   )("%s", async (_, status, bindings, method, path, headers) => {
     const request = new Request(`http://localhost${path}`, { method, headers, redirect: "manual" });
     const response = await app.fetch(request, bindings, createExecutionContext());
-    await response.text();
+    await response.arrayBuffer();
     expect(response.status).toBe(status);
     expect(Object.fromEntries(Object.keys(REQUIRED).map((name) => [name, response.headers.get(name)]))).toEqual(
       REQUIRED,
     );
-    if (!path.startsWith("/docs")) expect(response.headers.get("Cache-Control")).toBe("no-store");
+    if (!/^\/(docs|favicon\.ico)/.test(path)) expect(response.headers.get("Cache-Control")).toBe("no-store");
     expect(response.headers.get("Server")).toBeNull();
     expect(response.headers.get("X-Powered-By")).toBeNull();
     // No other site's script reads an answer.
