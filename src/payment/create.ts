@@ -1,12 +1,12 @@
 /** Creating a payment: its row, its idempotency key, its first event and their deliveries in one D1 batch. */
 import type { Origin } from "../context";
-import { type DeliveryId, insertDeliveries, isDeliveryId } from "../outbox/outbox";
+import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
-import { raw } from "../storage/sql";
-import { PAYMENT, type Payment } from "./find";
+import { raw, type Sql, sql } from "../storage/sql";
 import { insertEvent, newestEvent } from "./history";
 import { eventType, INITIAL_STATUS, type Status } from "./lifecycle";
+import { PAYMENT_COLUMNS, type Payment } from "./payment";
 
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
 export interface NewPayment {
@@ -27,39 +27,6 @@ export type CreateResult =
   | { tag: "replayed"; payment: Payment }
   | { tag: "key_reused" };
 
-// A merchant's events, and so its payments, have times in the order of their positions, whatever the clocks of
-// several machines say: a list by time never has a new payment appear behind a reader.
-const INSERT_PAYMENT = `
-  INSERT INTO payments
-    (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata,
-     event_positions)
-  SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8, json_array(position)
-  FROM (SELECT max(?7, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
-    FROM (SELECT 1) LEFT JOIN ${newestEvent("?1")})
-  RETURNING ${PAYMENT}`;
-
-// A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
-// so last_insert_rowid() stays the payment's.
-const INSERT_IDEMPOTENCY_KEY = `
-  INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
-  VALUES (?, ?, ?, last_insert_rowid(), ?)`;
-
-const INSERT_ITS_FIRST_EVENT = insertEvent("id = last_insert_rowid()");
-
-const INSERT_ITS_METADATA = `
-  INSERT INTO payment_metadata (merchant_id, name, value, created_at, payment_id)
-  SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
-  WHERE payments.id = last_insert_rowid()`;
-
-const NO_METADATA = "{}";
-
-const FIND_BY_IDEMPOTENCY_KEY = `
-  SELECT ${PAYMENT}, idempotency_keys.fingerprint, first.commit_id
-  FROM idempotency_keys
-  JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
-  JOIN events AS first ON first.merchant_id = payments.merchant_id AND first.position = event_positions ->> '$[0]'
-  WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?`;
-
 /**
  * Creates a payment, its key and its first event, or finds what the key has led to already. One round
  * trip, two for a retry.
@@ -70,32 +37,51 @@ export async function createPayment(
   idempotency: Idempotency,
   payment: NewPayment,
 ): Promise<CreateResult> {
-  const { merchantId, keyId, requestId, commitId, now } = origin;
+  const { merchantId, commitId, now } = origin;
   const { key, fingerprint } = idempotency;
   const { order_id, amount_minor, currency, metadata } = payment;
   const status: Status = INITIAL_STATUS;
   const provider = "internal";
   const made = { order_id, amount_minor, currency, status, provider };
-  const pairs = JSON.stringify(metadata);
-  const hasPairs = pairs !== NO_METADATA;
-  const data = JSON.stringify(hasPairs ? { ...made, metadata } : made);
-  const batch = [
-    db.prepare(INSERT_PAYMENT).bind(merchantId, order_id, amount_minor, currency, status, provider, now, pairs),
-    db.prepare(INSERT_IDEMPOTENCY_KEY).bind(merchantId, key, fingerprint, now),
-    db.prepare(INSERT_ITS_FIRST_EVENT).bind(eventType(status), data, requestId, commitId, keyId, key),
-    ...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),
-    insertDeliveries(raw("last_insert_rowid()"), origin),
-  ];
+  const hasPairs = Object.keys(metadata).length > 0;
+
+  // A merchant's events, and so its payments, have times in the order of their positions, whatever the clocks of
+  // several machines say: a list by time never has a new payment appear behind a reader.
+  const insertPayment = sql`
+    INSERT INTO payments
+      (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata,
+       event_positions)
+    SELECT ${merchantId}, ${order_id}, ${amount_minor}, ${currency}, ${status}, ${provider}, 1, time, time,
+      ${JSON.stringify(metadata)}, json_array(position)
+    FROM (SELECT max(${now}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
+      FROM (SELECT 1) LEFT JOIN ${newestEvent(merchantId)})
+    RETURNING ${PAYMENT_COLUMNS}`;
+  // A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
+  // so last_insert_rowid() stays the payment's.
+  const insertKey = sql`
+    INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
+    VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${now})`;
+  const insertFirstEvent = insertEvent(sql`id = last_insert_rowid()`, origin, {
+    type: eventType(status),
+    data: hasPairs ? { ...made, metadata } : made,
+    idempotencyKey: key,
+  });
+  const insertMetadata = sql`
+    INSERT INTO payment_metadata (merchant_id, name, value, created_at, payment_id)
+    SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
+    WHERE payments.id = last_insert_rowid()`;
+  const deliver = insertDeliveries(raw("last_insert_rowid()"), origin);
+  const batch = [insertPayment, insertKey, insertFirstEvent, hasPairs ? insertMetadata : null, deliver];
   try {
-    const { rows } = await db.batch<Payment | DeliveryId>(batch);
-    const inserted = rows[0]?.find((row) => "version" in row);
+    const { rows } = await db.batch<[Payment, never, never, never, DeliveryId]>(batch);
+    const [[inserted], , , , deliveries] = rows;
     if (!inserted) throw new Error("The insert of a payment returned no row");
-    return { tag: "created", payment: inserted, deliveries: rows.flat().filter(isDeliveryId) };
+    return { tag: "created", payment: inserted, deliveries };
   } catch (error) {
     if (!isIdempotencyKeyTaken(error)) throw error;
   }
 
-  const [found] = await db.all<FoundByIdempotencyKey>(db.prepare(FIND_BY_IDEMPOTENCY_KEY).bind(merchantId, key));
+  const [found] = await db.all<FoundByIdempotencyKey>(findByIdempotencyKey(merchantId, key));
   // The key has ended just now, and is free.
   if (!found) return createPayment(db, origin, idempotency, payment);
   const { fingerprint: recorded, commit_id: creator, ...existing } = found;
@@ -104,6 +90,15 @@ export async function createPayment(
   // An attempt whose answer was lost had committed: this very request made the payment, as it was then.
   const asItWas = { ...existing, status, version: 1, updated_at: existing.created_at };
   return { tag: "created", payment: asItWas, deliveries: [] };
+}
+
+function findByIdempotencyKey(merchantId: number, key: string): Sql {
+  return sql`
+    SELECT ${PAYMENT_COLUMNS}, idempotency_keys.fingerprint, first.commit_id
+    FROM idempotency_keys
+    JOIN payments ON payments.id = idempotency_keys.payment_id AND payments.merchant_id = idempotency_keys.merchant_id
+    JOIN events AS first ON first.merchant_id = payments.merchant_id AND first.position = event_positions ->> '$[0]'
+    WHERE idempotency_keys.merchant_id = ${merchantId} AND idempotency_keys.key = ${key}`;
 }
 
 /** The payment that a key has led to, the fingerprint kept with the key, and the request that made it. */

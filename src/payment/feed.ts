@@ -1,6 +1,7 @@
 /** The feed: a merchant's events in the order of their commits. */
 import type { Database } from "../storage/database";
-import { atPositions, chosenOf, type FoundEvent, type PaymentEvent } from "./history";
+import { join, sql } from "../storage/sql";
+import { atPositions, chosenOf, type EventAt, type PaymentEvent } from "./history";
 
 export interface FeedQuery {
   /** The position that was read last; 0 before the first. */
@@ -35,31 +36,34 @@ export async function readFeed(
   merchantId: number,
   { after, limit, types, paymentId }: FeedQuery,
 ): Promise<Feed | null> {
-  const looked = types && paymentId === undefined ? limit * MAX_EVENTS_SCANNED_PER_RESULT : null;
-  const table =
-    paymentId === undefined
-      ? "events AS seen"
-      : `payments CROSS JOIN json_each(event_positions) AS place
-        CROSS JOIN events AS seen ON seen.merchant_id = payments.merchant_id AND seen.position = place.value`;
-  const positions = `
-    SELECT seen.position FROM ${table} WHERE seen.merchant_id = ?1 AND seen.position > ?2
-    ${paymentId === undefined ? "" : "AND payments.id = ?5 AND payments.merchant_id = ?1"}
-    ${looked === null ? "" : `AND seen.position <= ?2 + ${looked}`}
-    ${types ? "AND seen.type IN (SELECT value FROM json_each(?4))" : ""} ORDER BY seen.position LIMIT ?3`;
-  const values = [merchantId, after, limit + 1, JSON.stringify(types ?? []), paymentId ?? 0];
-  const used = paymentId !== undefined ? 5 : types ? 4 : 3;
-  const { rows } = await db.batch<(FoundEvent & { chosen: number }) | { newest: number }>([
-    db.prepare(atPositions(positions)).bind(...values.slice(0, used)),
-    db.prepare("SELECT coalesce(max(position), 0) AS newest FROM events WHERE merchant_id = ?").bind(merchantId),
-  ]);
-  const newest = rows[1]?.find((row) => "newest" in row)?.newest ?? 0;
-  if (after > newest) return null;
-  const found = chosenOf(
-    merchantId,
-    (rows[0] ?? []).filter((row) => "chosen" in row),
+  const scanned = types && paymentId === undefined ? limit * MAX_EVENTS_SCANNED_PER_RESULT : null;
+  const wanted = join(
+    [
+      sql`seen.merchant_id = ${merchantId} AND seen.position > ${after}`,
+      ...(scanned === null ? [] : [sql`seen.position <= ${after + scanned}`]),
+      ...(types ? [sql`seen.type IN (SELECT value FROM json_each(${JSON.stringify(types)}))`] : []),
+    ],
+    " AND ",
   );
-  const events = found.slice(0, limit);
-  const last = events.at(-1);
-  const end = last && found.length > limit ? last.position : Math.min(newest, after + (looked ?? newest));
-  return { events, end, hasMore: end < newest && (found.length > limit || looked !== null) };
+  const source =
+    paymentId === undefined
+      ? sql`events AS seen`
+      : sql`payments CROSS JOIN json_each(event_positions) AS place ON payments.id = ${paymentId}
+          AND payments.merchant_id = ${merchantId}
+        CROSS JOIN events AS seen ON seen.merchant_id = payments.merchant_id AND seen.position = place.value`;
+  const positions = sql`
+    SELECT seen.position FROM ${source} WHERE ${wanted} ORDER BY seen.position LIMIT ${limit + 1}`;
+  const { rows } = await db.batch<[EventAt, { newest: number }]>([
+    atPositions(merchantId, positions),
+    sql`SELECT coalesce(max(position), 0) AS newest FROM events WHERE merchant_id = ${merchantId}`,
+  ]);
+  const [found, [last]] = rows;
+  const newest = last?.newest ?? 0;
+  if (after > newest) return null;
+  const chosen = chosenOf(merchantId, found);
+  const events = chosen.slice(0, limit);
+  const isFull = chosen.length > limit;
+  // A full page ends with its last event, another one where its window, or the feed, does.
+  const end = (isFull ? events.at(-1)?.position : undefined) ?? Math.min(newest, after + (scanned ?? newest));
+  return { events, end, hasMore: end < newest && (isFull || scanned !== null) };
 }

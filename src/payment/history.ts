@@ -1,21 +1,40 @@
 /** What happened to payments: events as they are stored, and what each says of its payment as of then. */
 import type { InferSelectModel } from "drizzle-orm";
+import type { Origin } from "../context";
 import type { Database } from "../storage/database";
-import type { Payment } from "./find";
+import { raw, type Sql, sql } from "../storage/sql";
+import type { EventType } from "./lifecycle";
+import type { Payment } from "./payment";
 import type { events } from "./tables";
 
 type EventRow = InferSelectModel<typeof events>;
 
-/** The newest event of a merchant: one row, or none before the first. */
-export const newestEvent = (merchant: string) =>
-  `(SELECT position, created_at FROM events WHERE merchant_id = ${merchant} ORDER BY position DESC LIMIT 1) AS newest`;
+/** The newest event of a merchant, called `newest`: one row, or none before the first. */
+export function newestEvent(merchantId: number): Sql {
+  return sql`(SELECT position, created_at FROM events WHERE merchant_id = ${merchantId}
+    ORDER BY position DESC LIMIT 1) AS newest`;
+}
+
+interface NewEvent {
+  readonly type: EventType;
+  /** What it changes of the payment. */
+  readonly data: object;
+  readonly idempotencyKey: string | null;
+}
 
 /** The event of a payment's newest version, for a payment chosen by a condition. */
-export const insertEvent = (condition: string) => `
-  INSERT INTO events
-    (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at)
-  SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ?, ?, ?, ?, ?, ?, updated_at
-  FROM payments WHERE ${condition}`;
+export function insertEvent(
+  condition: Sql,
+  { requestId, commitId, keyId }: Origin,
+  { type, data, idempotencyKey }: NewEvent,
+): Sql {
+  return sql`
+    INSERT INTO events
+      (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at)
+    SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ${type}, ${JSON.stringify(data)}, ${requestId},
+      ${commitId}, ${keyId}, ${idempotencyKey}, updated_at
+    FROM payments WHERE ${condition}`;
+}
 
 /** An event's own columns. */
 type EventColumns = Omit<EventRow, "merchant_id" | "payment_id" | "data" | "commit_id">;
@@ -28,20 +47,19 @@ export interface PaymentEvent extends EventColumns {
 
 export type FoundEvent = EventColumns & Pick<EventRow, "payment_id" | "data">;
 
-const EVENT_COLUMNS = `event.position, event.payment_id, event.sequence, event.type, event.data, event.request_id, event.key_id,
-    event.idempotency_key, event.created_at`;
+const EVENT_COLUMNS = raw(`event.position, event.payment_id, event.sequence, event.type, event.data, event.request_id,
+    event.key_id, event.idempotency_key, event.created_at`);
 
 /** Joins the events of `payments`, which are where it says: CROSS JOIN keeps the order of its tables. */
-const JOIN_EVENTS = `CROSS JOIN json_each(event_positions) AS place
-  CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id AND event.position = place.value`;
-
-const FIND_EVENTS = `
-  SELECT ${EVENT_COLUMNS} FROM payments ${JOIN_EVENTS}
-  WHERE payments.id = ? AND payments.merchant_id = ? ORDER BY event.sequence`;
+const JOIN_EVENTS = raw(`CROSS JOIN json_each(event_positions) AS place
+    CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id AND event.position = place.value`);
 
 /** A payment's events, oldest first; none when the merchant has no such payment. One round trip. */
 export async function findEvents(db: Database, merchantId: number, paymentId: number): Promise<PaymentEvent[]> {
-  return replay(merchantId, await db.all<FoundEvent>(db.prepare(FIND_EVENTS).bind(paymentId, merchantId)));
+  const found = await db.all<FoundEvent>(sql`
+    SELECT ${EVENT_COLUMNS} FROM payments ${JOIN_EVENTS}
+    WHERE payments.id = ${paymentId} AND payments.merchant_id = ${merchantId} ORDER BY event.sequence`);
+  return replay(merchantId, found);
 }
 
 /** Replays a payment's events from its first: that one's data is the payment, each later one's what it changed. */
@@ -66,17 +84,26 @@ function replay(merchantId: number, events: readonly FoundEvent[]): PaymentEvent
   });
 }
 
-/** The events at some positions, and before each its payment's earlier ones, from which it is replayed. */
-export const atPositions = (positions: string) => `
-  SELECT chosen.position AS chosen, ${EVENT_COLUMNS}
-  FROM (${positions}) AS chosen
-  CROSS JOIN events AS named ON named.merchant_id = ?1 AND named.position = chosen.position
-  CROSS JOIN payments ON payments.id = named.payment_id
-  ${JOIN_EVENTS} AND event.position <= chosen.position
-  ORDER BY chosen.position, event.sequence`;
+/** An event that `atPositions` found: one of those that were asked for, or an earlier one of its payment. */
+export type EventAt = FoundEvent & { readonly chosen: number };
+
+/**
+ * The events at some positions, and before each its payment's earlier ones, from which it is replayed.
+ *
+ * @param positions a query for positions, in a column `position`
+ */
+export function atPositions(merchantId: number, positions: Sql): Sql {
+  return sql`
+    SELECT chosen.position AS chosen, ${EVENT_COLUMNS}
+    FROM (${positions}) AS chosen
+    CROSS JOIN events AS named ON named.merchant_id = ${merchantId} AND named.position = chosen.position
+    CROSS JOIN payments ON payments.id = named.payment_id
+    ${JOIN_EVENTS} AND event.position <= chosen.position
+    ORDER BY chosen.position, event.sequence`;
+}
 
 /** Replays what `atPositions` found, and keeps the chosen events. */
-export function chosenOf(merchantId: number, found: readonly (FoundEvent & { chosen: number })[]): PaymentEvent[] {
+export function chosenOf(merchantId: number, found: readonly EventAt[]): PaymentEvent[] {
   return [...Map.groupBy(found, ({ chosen }) => chosen).values()].flatMap((events) =>
     replay(merchantId, events).slice(-1),
   );
@@ -88,6 +115,6 @@ export async function findEventsAt(
   merchantId: number,
   positions: readonly number[],
 ): Promise<PaymentEvent[]> {
-  const sql = atPositions("SELECT value AS position FROM json_each(?2)");
-  return chosenOf(merchantId, await db.all(db.prepare(sql).bind(merchantId, JSON.stringify(positions))));
+  const asked = sql`SELECT value AS position FROM json_each(${JSON.stringify(positions)})`;
+  return chosenOf(merchantId, await db.all<EventAt>(atPositions(merchantId, asked)));
 }

@@ -1,9 +1,9 @@
 /** Payments and events as everybody outside sees them, in answers and in webhooks alike. Pure. */
 import { currencyExponent } from "./currency";
-import type { Payment } from "./find";
 import type { PaymentEvent } from "./history";
 import type { EventType, Status } from "./lifecycle";
 import { toMajor } from "./money";
+import type { Payment } from "./payment";
 
 export interface PaymentResponse {
   id: number;

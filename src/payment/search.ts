@@ -4,8 +4,9 @@
  */
 import { type Page, type Position, pageOf, type Window } from "../http/pages";
 import type { Database } from "../storage/database";
-import { PAYMENT, type Payment } from "./find";
+import { join, raw, type Sql, sql } from "../storage/sql";
 import type { Status } from "./lifecycle";
+import { PAYMENT_COLUMNS, type Payment } from "./payment";
 
 export interface Filters {
   readonly status?: readonly Status[] | undefined;
@@ -22,63 +23,49 @@ export interface Filters {
 }
 
 /**
- * How many payments, for each one asked for, are looked at where a filter has no index. A page then ends
+ * How many payments, for each one asked for, are scanned at most where a filter has no index. A page then ends
  * early, and its cursor leads on.
  */
 export const MAX_PAYMENTS_SCANNED_PER_RESULT = 10;
 
-type Value = string | number;
+/** The rows that D1 reads for a scanned payment: in the index, in the payment, and in the index once more for the end. */
+const ROWS_PER_SCANNED_PAYMENT = 3;
 
-/** A piece of SQL, and its parameters in order. */
-interface Sql {
-  readonly text: string;
-  readonly values: readonly Value[];
-}
+/** A page reads no more rows than this for each payment asked for: with pairs to look up, fewer payments are scanned. */
+const MAX_ROWS_READ_PER_RESULT = MAX_PAYMENTS_SCANNED_PER_RESULT * ROWS_PER_SCANNED_PAYMENT;
 
-const sql = (text: string, ...values: readonly Value[]): Sql => ({ text, values });
+/*
+ * A page, drawn: five payments, newest first, and the question `currency=EUR&limit=2` after the position of payment 5.
+ *
+ *   payment   5    4    3    2    1
+ *   time      9    9    7    4    1
+ *   currency  EUR  USD  EUR  JPY  EUR
+ *             |    [------------]          the index scan, here of 3 payments: the position is not part of it
+ *             |         3                  what the residual filters leave
+ *             newer               older    where the cursors lead: payment 3 is newer's, payment 2 is the scan's end
+ *
+ * The page is [3]. It is not full, so `older` is where the scan has ended and the next page begins with payment 1;
+ * `older` of a full page is its own last payment.
+ */
 
-function join(pieces: readonly Sql[], separator: string): Sql {
-  return {
-    text: pieces.map(({ text }) => text).join(separator),
-    values: pieces.flatMap(({ values }) => values),
-  };
-}
-
-const hasPair = ([name, value]: readonly [string, string]): Sql =>
-  sql(
-    "EXISTS (SELECT 1 FROM payment_metadata AS pair WHERE pair.merchant_id = payments.merchant_id AND pair.name = ? " +
-      "AND pair.value = ? AND pair.created_at = payments.created_at AND pair.payment_id = payments.id)",
-    name,
-    value,
-  );
-
-/** Where a question walks, in the order of an index, and what must be looked at row by row. */
-interface Walk {
-  /** Times and ids, nearest first. The index answers it; no other rows are read. */
-  readonly steps: Sql;
-  readonly rest: readonly Sql[];
-}
-
-function walk(merchantId: number, filters: Filters, { position, backward }: Window): Walk {
-  const { status, order_id, currency, amount_min, amount_max, metadata = [] } = filters;
-  const { created_from: from = 0, created_to: to = Number.MAX_SAFE_INTEGER } = filters;
-  // An order has few payments, so that it goes before a pair, of which there may be many.
-  const [pair, ...pairs] = order_id === undefined ? metadata : [];
+/** The times and ids that the question's index gives, nearest to the position first; no other rows are read. */
+function indexScan(merchantId: number, filters: Filters, { position, backward }: Window): Sql {
+  const { order_id, created_from: from = 0, created_to: to = Number.MAX_SAFE_INTEGER } = filters;
+  const pair = indexedPair(filters);
+  const index = raw(`payments_by_${order_id === undefined ? "time" : "order"}`);
   const [table, id] = pair
-    ? ["payment_metadata AS walked", "walked.payment_id"]
-    : [`payments AS walked INDEXED BY payments_by_${order_id === undefined ? "time" : "order"}`, "walked.id"];
-
-  const within = (range: Sql): Sql =>
-    join(
-      [
-        sql(`SELECT walked.created_at AS at, ${id} AS id FROM ${table} WHERE walked.merchant_id = ?`, merchantId),
-        ...(pair ? [sql("walked.name = ? AND walked.value = ?", ...pair)] : []),
-        ...(order_id === undefined ? [] : [sql("walked.order_id = ?", order_id)]),
-        range,
-      ],
-      " AND ",
-    );
-  const between = (first: number, last: number) => within(sql("walked.created_at BETWEEN ? AND ?", first, last));
+    ? [sql`payment_metadata AS scanned`, sql`scanned.payment_id`]
+    : [sql`payments AS scanned INDEXED BY ${index}`, sql`scanned.id`];
+  const inRange = (range: Sql): Sql => {
+    const conditions = [
+      sql`scanned.merchant_id = ${merchantId}`,
+      ...(pair ? [sql`scanned.name = ${pair[0]} AND scanned.value = ${pair[1]}`] : []),
+      ...(order_id === undefined ? [] : [sql`scanned.order_id = ${order_id}`]),
+      range,
+    ];
+    return sql`SELECT scanned.created_at AS at, ${id} AS id FROM ${table} WHERE ${join(conditions, " AND ")}`;
+  };
+  const between = (first: number, last: number) => inRange(sql`scanned.created_at BETWEEN ${first} AND ${last}`);
 
   // What has the position's very time is a range of its own: SQLite enters payments_by_time by time alone, and
   // would read all payments of that millisecond, as many as they are.
@@ -87,21 +74,38 @@ function walk(merchantId: number, filters: Filters, { position, backward }: Wind
   else {
     const { at } = position;
     ranges.push(backward ? between(Math.max(from, at + 1), to) : between(from, Math.min(to, at - 1)));
-    const beside = sql(`walked.created_at = ? AND ${id} ${backward ? ">" : "<"} ?`, at, position.id);
-    if (from <= at && at <= to) ranges.push(within(beside));
+    const beside = sql`scanned.created_at = ${at} AND ${id} ${raw(backward ? ">" : "<")} ${position.id}`;
+    if (from <= at && at <= to) ranges.push(inRange(beside));
   }
-  const order = backward ? "ASC" : "DESC";
-  const steps = join([join(ranges, " UNION ALL "), sql(`ORDER BY at ${order}, id ${order}`)], " ");
-
-  const rest = [
-    ...(status ? [sql(`payments.status IN (${status.map(() => "?")})`, ...status)] : []),
-    ...(currency === undefined ? [] : [sql("payments.currency = ?", currency)]),
-    ...(amount_min === undefined ? [] : [sql("payments.amount_minor >= ?", amount_min)]),
-    ...(amount_max === undefined ? [] : [sql("payments.amount_minor <= ?", amount_max)]),
-    ...(pair ? pairs : metadata).map(hasPair),
-  ];
-  return { steps, rest };
+  const order = raw(backward ? "ASC" : "DESC");
+  return sql`${join(ranges, " UNION ALL ")} ORDER BY at ${order}, id ${order}`;
 }
+
+type Pair = readonly [name: string, value: string];
+
+/** The pair whose index is scanned. An order has few payments, so that it goes before a pair, of which there may be many. */
+function indexedPair({ order_id, metadata }: Filters): Pair | undefined {
+  return order_id === undefined ? metadata?.[0] : undefined;
+}
+
+/** What the index does not answer: conditions on each payment that it gives. The pairs are looked up by primary key. */
+function residualFilters(filters: Filters): { conditions: readonly Sql[]; lookUps: number } {
+  const { status, currency, amount_min, amount_max, metadata = [] } = filters;
+  const pairs = indexedPair(filters) ? metadata.slice(1) : metadata;
+  const statuses = (status ?? []).map((one) => sql`${one}`);
+  const conditions = [
+    ...(status ? [sql`payments.status IN (${join(statuses, ", ")})`] : []),
+    ...(currency === undefined ? [] : [sql`payments.currency = ${currency}`]),
+    ...(amount_min === undefined ? [] : [sql`payments.amount_minor >= ${amount_min}`]),
+    ...(amount_max === undefined ? [] : [sql`payments.amount_minor <= ${amount_max}`]),
+    ...pairs.map(hasPair),
+  ];
+  return { conditions, lookUps: pairs.length };
+}
+
+const hasPair = ([name, value]: Pair): Sql => sql`
+  EXISTS (SELECT 1 FROM payment_metadata AS pair WHERE pair.merchant_id = payments.merchant_id AND pair.name = ${name}
+    AND pair.value = ${value} AND pair.created_at = payments.created_at AND pair.payment_id = payments.id)`;
 
 /** Every payment is newer than this. */
 const BEGINNING: Position = { at: 0, id: 0 };
@@ -117,40 +121,35 @@ export async function searchPayments(
   window: Window,
 ): Promise<Page<Payment>> {
   const { backward, limit } = window;
-  const { steps, rest } = walk(merchantId, filters, window);
-  const prepare = ({ text, values }: Sql) => db.prepare(text).bind(...values);
-  const order = backward ? "ASC" : "DESC";
-  const looked = rest.length === 0 ? limit + 1 : limit * MAX_PAYMENTS_SCANNED_PER_RESULT;
-  const walked = join([sql("SELECT * FROM ("), steps, sql(`LIMIT ${looked})`)], " ");
+  const { conditions, lookUps } = residualFilters(filters);
+  const isAnsweredByIndex = conditions.length === 0;
+  const rowsPerPayment = ROWS_PER_SCANNED_PAYMENT + lookUps;
+  const scanned = isAnsweredByIndex ? limit + 1 : Math.floor((limit * MAX_ROWS_READ_PER_RESULT) / rowsPerPayment);
+  const scan = sql`SELECT * FROM (${indexScan(merchantId, filters, window)} LIMIT ${scanned})`;
+  const order = raw(backward ? "ASC" : "DESC");
 
   // CROSS JOIN keeps the order of its tables, whatever the planner thinks of it.
-  const found = join(
-    [
-      sql(`SELECT ${PAYMENT} FROM`),
-      sql(`(${walked.text}) AS seen CROSS JOIN payments ON payments.id = seen.id`, ...walked.values),
-      ...(rest.length === 0 ? [] : [sql("WHERE"), join(rest, " AND ")]),
-      sql(`ORDER BY seen.at ${order}, seen.id ${order} LIMIT ${limit + 1}`),
-    ],
-    " ",
-  );
-  if (rest.length === 0) {
-    return withWays(window, pageOf(window, await db.all<Payment>(prepare(found)), positionOf), {});
+  const found = sql`
+    SELECT ${PAYMENT_COLUMNS} FROM (${scan}) AS seen CROSS JOIN payments ON payments.id = seen.id
+    ${isAnsweredByIndex ? sql`` : sql`WHERE ${join(conditions, " AND ")}`}
+    ORDER BY seen.at ${order}, seen.id ${order} LIMIT ${limit + 1}`;
+  if (isAnsweredByIndex) {
+    return withCursors(window, pageOf(window, await db.all<Payment>(found), positionOf), {});
   }
 
-  // Where the walk has begun, and where it has ended if it did not reach the end of the list.
-  const step = (number: number) => prepare(join([walked, sql(`LIMIT 1 OFFSET ${number - 1}`)], " "));
-  const { rows } = await db.batch<Payment | Position>([prepare(found), step(1), step(looked)]);
-  const payments = (rows[0] ?? []).filter((row) => "merchant_id" in row);
-  const [begin, end] = rows.slice(1).map((ends) => ends.find((row) => "at" in row));
+  // Where the scan has begun, and where it has ended if it did not reach the end of the list.
+  const place = (number: number) => sql`${scan} LIMIT 1 OFFSET ${number - 1}`;
+  const { rows } = await db.batch<[Payment, Position, Position]>([found, place(1), place(scanned)]);
+  const [payments, [begin], [end]] = rows;
   const page = pageOf(window, payments, positionOf);
-  return withWays(window, page, { begin, end: payments.length > limit ? undefined : end });
+  return withCursors(window, page, { begin, end: payments.length > limit ? undefined : end });
 }
 
 /**
- * The page with its ways on: one that came short leads on from where its walk has ended, and an empty one back
+ * The page with its cursors: one that came short leads on from where its scan has ended, and an empty one back
  * to what was there when it was asked for.
  */
-function withWays(
+function withCursors(
   { position, backward }: Window,
   page: Page<Payment>,
   { begin, end }: { begin?: Position | undefined; end?: Position | undefined },

@@ -10,6 +10,12 @@ export interface Cost {
   rowsWritten: number;
 }
 
+/**
+ * The rows of a batch, statement by statement. `T` is a tuple with the row of each statement in its place, or, where
+ * all may return the same rows, one row type.
+ */
+export type BatchRows<T> = [T] extends [readonly unknown[]] ? { [Place in keyof T]: T[Place][] } : T[][];
+
 export class Database {
   readonly #d1: D1Database;
   readonly cost: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
@@ -39,20 +45,26 @@ export class Database {
   /**
    * The rows of each statement of one transaction that may run twice. One round trip.
    *
+   * @param statements in their order; null stands for one that is left out, and has no rows in its place
    * @returns also how many attempts it took: all but the last may have committed, or may still
    * @throws as `all` does
    */
-  async batch<T>(statements: readonly (D1PreparedStatement | Sql)[]): Promise<{ rows: T[][]; attempts: number }> {
-    const prepared = statements.map((statement) => this.#prepare(statement));
+  async batch<T>(
+    statements: readonly (D1PreparedStatement | Sql | null)[],
+  ): Promise<{ rows: BatchRows<T>; attempts: number }> {
+    const prepared = statements.flatMap((statement) => (statement === null ? [] : [this.#prepare(statement)]));
     let attempts = 0;
     const results = await withRetries(async () => {
       attempts++;
       this.cost.trips++;
-      const answers = await this.#d1.batch<T>(prepared);
+      const answers = await this.#d1.batch(prepared);
       for (const answer of answers) this.#count(answer);
       return answers;
     }, classifyD1Error);
-    return { rows: results.map((result) => result.results), attempts };
+    let next = 0;
+    const rows = statements.map((statement) => (statement === null ? [] : (results[next++]?.results ?? [])));
+    // As with `all`: what rows a statement returns, its caller knows.
+    return { rows: rows as BatchRows<T>, attempts };
   }
 
   /** Adds what was spent elsewhere in the name of this request. */

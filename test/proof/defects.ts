@@ -16,6 +16,7 @@ export interface Defect {
 
 const CREATE = "src/payment/create.ts";
 const RUN_ACTION = "src/payment/run-action.ts";
+const CLASSIFY = "src/payment/classify.ts";
 const FEED = "src/payment/feed.ts";
 const OBJECT = "src/payment/object.ts";
 const AUTHORIZE = "src/auth/authorize.ts";
@@ -35,14 +36,14 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "the guard of an action is in the SQL",
     file: RUN_ACTION,
-    find: `AND status IN (\${from.map((status) => \`'\${status}'\`).join(", ")})`,
+    find: `AND status IN (\${allowed})`,
     replace: "",
   },
   {
     breaks: "a key that is used up stops the action",
     file: RUN_ACTION,
-    find: "AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?3 AND key = ?4)",
-    replace: "AND (1 OR ?4)",
+    find: `AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = \${merchantId} AND key = \${key})`,
+    replace: "",
   },
   {
     breaks: "one action at a time per payment",
@@ -54,14 +55,14 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "an event only for a change",
     file: RUN_ACTION,
-    find: `insertEvent("id = ? AND merchant_id = ? AND changes() = 1")`,
-    replace: `insertEvent("id = ? AND merchant_id = ?")`,
+    find: `insertEvent(sql\`\${isIt} AND changes() = 1\``,
+    replace: "insertEvent(isIt",
   },
   {
     breaks: "an event for every change",
     file: RUN_ACTION,
-    find: "[change, event, deliveries, after]",
-    replace: "[change, deliveries, after]",
+    find: "[keyBefore, change, event, insertKey, insertDeliveries(id, origin), after]",
+    replace: "[keyBefore, change, null, insertKey, insertDeliveries(id, origin), after]",
   },
   {
     breaks: "only a success uses up its key",
@@ -72,8 +73,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a repeated confirm uses up its key",
     file: RUN_ACTION,
-    find: `\${repeatable ? \` OR status = '\${to}'\${guard}\` : ""}`,
-    replace: "",
+    find: `repeatable ? sql\` OR status = \${to} AND \${isExpected}\` : sql\`\``,
+    replace: `sql\`\``,
   },
   {
     breaks: "a creation's key with another request is refused",
@@ -84,8 +85,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "an action's key with another request is refused",
     file: RUN_ACTION,
-    find: "if (key && key.fingerprint === idempotency?.fingerprint)",
-    replace: "if (key)",
+    find: "const isSame = key?.fingerprint === request.idempotency?.fingerprint;",
+    replace: "const isSame = true;",
   },
   {
     breaks: "the fingerprint tells payments apart",
@@ -103,43 +104,45 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a key belongs to a merchant",
     noticedBy: "auth/access.test.ts",
     file: RUN_ACTION,
-    find: `IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?"`,
-    replace: `IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE ?1 = ?1 AND key = ?2"`,
+    find: `SELECT fingerprint FROM idempotency_keys WHERE merchant_id = \${merchantId} AND key`,
+    replace: "SELECT fingerprint FROM idempotency_keys WHERE key",
   },
   {
     breaks: "a payment belongs to a merchant, for reads",
     noticedBy: "auth/access.test.ts",
     file: "src/payment/find.ts",
-    find: "FROM payments WHERE id = ? AND merchant_id = ?`;",
-    replace: "FROM payments WHERE id = ?1 AND ?2 = ?2`;",
+    find: `FROM payments WHERE id = \${id} AND merchant_id = \${merchantId}\``,
+    replace: `FROM payments WHERE id = \${id}\``,
   },
   {
     breaks: "a payment belongs to a merchant, for actions",
     noticedBy: "auth/access.test.ts",
     file: RUN_ACTION,
-    find: "WHERE id = ?2 AND merchant_id = ?3 AND status",
-    replace: "WHERE id = ?2 AND ?3 = ?3 AND status",
+    find: `WHERE \${isIt} AND status`,
+    replace: `WHERE id = \${id} AND status`,
   },
   {
     breaks: "the answer is derived from the row, not from the request",
-    file: RUN_ACTION,
+    file: CLASSIFY,
     find: "if (own_version !== null && own_updated_at !== null) {",
     replace: "if (own_version !== 0 && own_updated_at !== 0) {",
   },
   {
     breaks: "a creation is one batch",
     file: CREATE,
-    find: "const { rows } = await db.batch<Payment | DeliveryId>(batch);",
-    replace: `const { rows } = await db.batch<Payment | DeliveryId>(batch.slice(0, 1));
-    await db.batch(batch.slice(1));`,
+    find: "const { rows } = await db.batch<[Payment, never, never, never, DeliveryId]>(batch);",
+    replace: `const { rows: first } = await db.batch<[Payment]>(batch.slice(0, 1));
+    const { rows: rest } = await db.batch<[never, never, never, DeliveryId]>(batch.slice(1));
+    const rows = [...first, ...rest] as const;`,
   },
   {
     breaks: "an action is one batch",
     file: RUN_ACTION,
-    find: "const { rows, attempts } = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch);",
-    replace: `const first = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch.slice(0, -3));
-  const second = await db.batch<IdempotencyKeyBefore | PaymentAfter | DeliveryId>(batch.slice(-3));
-  const [rows, attempts] = [[...first.rows, ...second.rows], Math.max(first.attempts, second.attempts)];`,
+    find: "const { rows, attempts } = await db.batch<Rows>(batch);",
+    replace: `const first = await db.batch<IdempotencyKeyRow>(batch.slice(0, -3));
+  const second = await db.batch<IdempotencyKeyRow>(batch.slice(-3));
+  const attempts = Math.max(first.attempts, second.attempts);
+  const rows = [...first.rows, ...second.rows] as unknown as BatchRows<Rows>;`,
   },
   {
     breaks: "money is not multiplied",
@@ -168,8 +171,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "an action whose answer was lost is found by its own retry",
     file: RUN_ACTION,
-    find: "json_each(event_positions)) AND own.commit_id = ?",
-    replace: "json_each(event_positions)) AND own.commit_id = ? AND own.sequence = payments.version",
+    find: `json_each(event_positions)) AND own.commit_id = \${commitId}`,
+    replace: `json_each(event_positions)) AND own.commit_id = \${commitId} AND own.sequence = payments.version`,
   },
   {
     breaks: "a body that is not UTF-8 is refused",
@@ -209,8 +212,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a refusal after a lost answer of D1 is no guess",
     file: RUN_ACTION,
-    find: "if (attempts > 1) throw",
-    replace: "if (attempts > 9) throw",
+    find: "if (attempts > 1 && isRefusal(result)) throw",
+    replace: "if (attempts > 9 && isRefusal(result)) throw",
   },
   {
     breaks: "a refusal after a lost answer of an object is no guess",
@@ -248,8 +251,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "updated_at never goes back",
     file: RUN_ACTION,
-    find: "updated_at = max(?1, newest.created_at)",
-    replace: "updated_at = ?1",
+    find: `updated_at = max(\${now}, newest.created_at)`,
+    replace: `updated_at = \${now}`,
   },
   {
     breaks: "a confirmed payment confirmed again is unchanged",
@@ -508,15 +511,15 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a merchant's list has its own payments only",
     noticedBy: "auth/access.test.ts",
     file: "src/payment/search.ts",
-    find: "WHERE walked.merchant_id = ?`, merchantId)",
-    replace: "WHERE walked.merchant_id > 0 * ?`, merchantId)",
+    find: `sql\`scanned.merchant_id = \${merchantId}\``,
+    replace: `sql\`scanned.merchant_id > 0 * \${merchantId}\``,
   },
   {
     breaks: "a payment's events belong to its merchant",
     noticedBy: "auth/access.test.ts",
     file: HISTORY,
-    find: "WHERE payments.id = ? AND payments.merchant_id = ? ORDER",
-    replace: "WHERE payments.id = ?1 AND ?2 = ?2 ORDER",
+    find: `WHERE payments.id = \${paymentId} AND payments.merchant_id = \${merchantId} ORDER`,
+    replace: `WHERE payments.id = \${paymentId} ORDER`,
   },
   {
     breaks: "another merchant's key cannot be read",
@@ -576,21 +579,22 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "the guard of If-Match is in the SQL",
     file: RUN_ACTION,
-    find: "AND version IN (SELECT value FROM json_each(?5))",
-    replace: "AND ?5 = ?5",
+    find: `AND status IN (\${allowed}) AND \${isExpected}`,
+    replace: `AND status IN (\${allowed})`,
   },
   {
     breaks: "a repetition heeds If-Match",
-    file: RUN_ACTION,
-    find: "(expected?.includes(found.version) ?? true)",
-    replace: "true",
+    file: CLASSIFY,
+    find: "if (expected && !expected.includes(payment.version)) return",
+    replace: `if (expected && !expected.includes(payment.version) && outcome(payment.status, action) !== "unchanged") return`,
   },
   {
     breaks: "a replay wins over If-Match",
-    file: RUN_ACTION,
-    find: "if (key && key.fingerprint === idempotency?.fingerprint)",
-    replace: `if (key && expected && !expected.includes(payment.version)) return { tag: "outdated", version: payment.version };
-    if (key && key.fingerprint === idempotency?.fingerprint)`,
+    file: CLASSIFY,
+    find: `if (keyBefore === "same request") return`,
+    replace: `if (keyBefore === "same request" && expected && !expected.includes(payment.version))
+    return { tag: "outdated", version: payment.version };
+  if (keyBefore === "same request") return`,
   },
   {
     breaks: "a request is recognised by what the service made, not by what the caller calls it",
@@ -601,8 +605,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a payment is never older than one before it",
     file: CREATE,
-    find: "max(?7, coalesce(created_at, 0)) AS time",
-    replace: "?7 AS time",
+    find: `max(\${now}, coalesce(created_at, 0)) AS time`,
+    replace: `\${now} AS time`,
   },
   {
     breaks: "the fingerprint tells metadata apart",
@@ -620,8 +624,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a payment is found by its metadata",
     file: CREATE,
-    find: "...(hasPairs ? [db.prepare(INSERT_ITS_METADATA)] : []),",
-    replace: "",
+    find: "hasPairs ? insertMetadata : null",
+    replace: "null",
   },
   {
     breaks: "the first event tells the metadata",
@@ -639,14 +643,14 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "the feed is a merchant's own",
     noticedBy: "payment/feed.test.ts",
     file: FEED,
-    find: "WHERE seen.merchant_id = ?1 AND seen.position > ?2",
-    replace: "WHERE seen.merchant_id >= 0 * ?1 AND seen.position > ?2",
+    find: `seen.merchant_id = \${merchantId} AND seen.position > \${after}`,
+    replace: `seen.merchant_id >= 0 * \${merchantId} AND seen.position > \${after}`,
   },
   {
     breaks: "a page of the feed ends where it was read to",
     noticedBy: "payment/feed.test.ts",
     file: FEED,
-    find: "last && found.length > limit ? last.position : Math.min(newest, after + (looked ?? newest))",
+    find: "(isFull ? events.at(-1)?.position : undefined) ?? Math.min(newest, after + (scanned ?? newest))",
     replace: "newest",
   },
   {

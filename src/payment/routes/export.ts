@@ -5,7 +5,7 @@ import type { App } from "../../context";
 import { answer } from "../../http/answer";
 import type { Page, Window } from "../../http/pages";
 import { logError, logInfo } from "../../storage/log";
-import type { Payment } from "../find";
+import type { Payment } from "../payment";
 import { toPaymentResponse } from "../response";
 import { type Filters, searchPayments } from "../search";
 import { PaymentSchema } from "./payment-schemas";

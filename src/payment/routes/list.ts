@@ -112,7 +112,7 @@ const list = createRoute({
     "The merchant's payments, newest first; all filters must match. Follow `next_cursor` for older ones: none is " +
     "skipped or repeated, however many are created meanwhile. `created_from`, `created_to` and `order_id`, or without " +
     "it the first `metadata` pair, are looked up in an index. Every other filter is applied to the payments that these " +
-    `leave, ${MAX_PAYMENTS_SCANNED_PER_RESULT} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
+    `leave, at most ${MAX_PAYMENTS_SCANNED_PER_RESULT} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
     "while `has_more` is true. With `Accept: text/csv` all that match come as one CSV file, or, with `limit` or `cursor`, " +
     "one page; a transfer that breaks off is not complete.",
   tags: ["Payments"],

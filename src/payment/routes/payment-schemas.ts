@@ -4,9 +4,9 @@ import { inexactText } from "../../http/exact-json";
 import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
 import type { NewPayment } from "../create";
 import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../currency";
-import type { Payment } from "../find";
 import { STATUSES } from "../lifecycle";
 import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../money";
+import type { Payment } from "../payment";
 import type { PaymentResponse } from "../response";
 
 export const PAYMENT_EXAMPLE = {
