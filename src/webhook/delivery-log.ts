@@ -2,11 +2,11 @@
 import type { InferSelectModel } from "drizzle-orm";
 import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries } from "../outbox/tables";
+import { firstFrom } from "../payment/feed";
 import type { EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
 import { join, raw, type Sql, sql } from "../storage/sql";
 import type { EndpointId } from "./object-name";
-import { firstFrom } from "./redelivery";
 import type { Attempt } from "./send";
 
 type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;

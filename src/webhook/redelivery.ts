@@ -1,5 +1,6 @@
 /** Sending again: the statements that make deliveries due once more, one or those of a range of time. */
 import { type DeliveryId, insertDeliveriesOf, isDeliveryId, receives } from "../outbox/outbox";
+import { firstFrom } from "../payment/feed";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
 import { openOfPayment } from "./deliveries";
@@ -40,21 +41,6 @@ export async function retryDelivery(
   ]);
   return (rows[0] ?? []).length > 0;
 }
-
-/**
- * The position of a merchant's first event that is not before a time, or of the next one, as SQL: found by halving,
- * since the times of a merchant's events never fall.
- */
-export const firstFrom = (merchantId: number, time: number): Sql => {
-  const middle = raw("(low + high) / 2");
-  const isBefore = sql`(SELECT created_at FROM events WHERE merchant_id = ${merchantId} AND position = ${middle}) < ${time}`;
-  return sql`(
-    WITH RECURSIVE halving (low, high) AS (
-      SELECT 1, 1 + coalesce((SELECT max(position) FROM events WHERE merchant_id = ${merchantId}), 0)
-      UNION ALL
-      SELECT iif(${isBefore}, ${middle} + 1, low), iif(${isBefore}, high, ${middle}) FROM halving WHERE low < high
-    ) SELECT low FROM halving WHERE low >= high)`;
-};
 
 /** Events that one replay sends again, at most. */
 export const MAX_EVENTS_PER_REPLAY = 1_000;

@@ -1,6 +1,6 @@
 /** What events look like from outside: schemas and parameters. */
 import { z } from "@hono/zod-openapi";
-import { choiceOf, integerParameter } from "../../http/fields";
+import { choiceOf, integerParameter, timeParameter } from "../../http/fields";
 import { EVENT_TYPES } from "../lifecycle";
 import { type EventResponse, readEventId } from "../response";
 import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";
@@ -42,6 +42,8 @@ export const EventSchema = z
 export const EventFilters = {
   type: choiceOf("type", EVENT_TYPES).optional(),
   payment_id: integerParameter("payment_id", "query", "The payment whose events are meant").optional(),
+  created_from: timeParameter("created_from", "from", "Only events from this time on").optional(),
+  created_to: timeParameter("created_to", "to", "Only events up to this time").optional(),
 };
 
 export const EVENT_ID_MESSAGE = "Must be an event's id, such as evt_1_2";

@@ -36,7 +36,8 @@ const list = createRoute({
     "never changes. Keep `next_cursor`, and ask with it for what comes after: each event comes exactly once, also while " +
     "others are being written. While `has_more` is true, ask again at once. Where `type` is given, at most " +
     `${MAX_EVENTS_SCANNED_PER_RESULT} events for each one that \`limit\` allows are looked at: a page may then hold fewer than ` +
-    "`limit`, even none, while `has_more` is true.",
+    "`limit`, even none, while `has_more` is true. `created_from` and `created_to` are found in the order of the events, and " +
+    "cost nothing of that: to begin with today, give today's date and no cursor.",
   ...TAGS,
   request: {
     query: z.strictObject({
@@ -62,7 +63,9 @@ const list = createRoute({
 
 registerRoute(events, list, async (c, { query }) => {
   const { limit = DEFAULT_LIMIT, cursor: after = 0, type: types, payment_id: paymentId } = query;
-  const feed = await readFeed(c.get("db"), c.get("principal").merchantId, { after, limit, types, paymentId });
+  const { created_from: from, created_to: to } = query;
+  const question = { after, limit, types, paymentId, from, to };
+  const feed = await readFeed(c.get("db"), c.get("principal").merchantId, question);
   if (feed === null) return problem(c, "validation_failed", { errors: [INVALID_CURSOR] });
   return json(c, 200, {
     data: feed.events.map(toEventResponse),

@@ -6,15 +6,7 @@ import { refuseBeyond } from "../../auth/rate-limits";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
-import {
-  choiceOf,
-  isTime,
-  NOT_AN_OBJECT_MESSAGE,
-  oneOrSeveralOf,
-  single,
-  TIME_MESSAGE,
-  timeParameter,
-} from "../../http/fields";
+import { choiceOf, isTime, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
@@ -66,8 +58,6 @@ const list = createRoute({
         }),
       status: choiceOf("status", DELIVERY_STATE_NAMES).optional(),
       ...EventFilters,
-      created_from: timeParameter("created_from", "from", "Only deliveries of events from this time on").optional(),
-      created_to: timeParameter("created_to", "to", "Only deliveries of events up to this time").optional(),
     }),
   },
   responses: {

@@ -143,6 +143,91 @@ describe("the feed", () => {
     expect(await ids({ payment_id: 9_999_999 })).toEqual([]);
   });
 
+  it("is of a range of time, page by page, with and without other filters", async () => {
+    const { id, api } = await newMerchant();
+    const noon = Date.UTC(2026, 0, 16, 12);
+    const types = ["payment.created", "payment.confirmed", "payment.refunded"] as const;
+    const statuses = ["pending", "confirmed", "refunded"];
+    // Payment by payment: three at each of eight seconds, each with all of its events there.
+    const kept = Array.from({ length: 72 }, (_, n) => ({
+      position: n + 1,
+      payment: id * 1_000 + Math.floor(n / 3),
+      at: noon + Math.floor(n / 9) * 1_000,
+      type: types[n % 3],
+      status: statuses[n % 3],
+    }));
+    await env.DB.batch([
+      env.DB.prepare(
+        `INSERT INTO payments (id, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, event_positions)
+         SELECT value ->> 'payment', ?1, 1, 100, 'USD', 'refunded', 'internal', 3, min(value ->> 'at'), max(value ->> 'at'),
+           json_group_array(value ->> 'position') FROM json_each(?2) GROUP BY 1`,
+      ).bind(id, JSON.stringify(kept)),
+      env.DB.prepare(
+        `INSERT INTO events (merchant_id, position, payment_id, sequence, type, data, request_id, created_at)
+         SELECT ?1, value ->> 'position', value ->> 'payment', 1 + key % 3, value ->> 'type',
+           json_patch(iif(key % 3, '{}', '{"order_id":1,"amount_minor":100,"currency":"USD","provider":"internal"}'),
+             json_object('status', value ->> 'status')), 'seed', value ->> 'at'
+         FROM json_each(?2)`,
+      ).bind(id, JSON.stringify(kept)),
+    ]);
+    const ranges: [from: number | undefined, to: number | undefined][] = [
+      [noon, undefined],
+      [noon + 1, undefined],
+      [undefined, noon],
+      [undefined, noon + 6_999],
+      [noon, noon + 2_000],
+      [noon + 1, noon + 7_001],
+      [noon + 2_000, noon + 2_000],
+      [noon + 7_001, undefined],
+      [noon + 2_000, noon],
+    ];
+    const filters: Record<string, string | number>[] = [
+      {},
+      { type: "payment.refunded" },
+      { payment_id: id * 1_000 + 7 },
+    ];
+    let answered = 0;
+    for (const [from, to] of ranges) {
+      for (const filter of filters) {
+        const wanted = kept.filter(
+          ({ at, type, payment }) =>
+            (from === undefined || at >= from) &&
+            (to === undefined || at <= to) &&
+            (filter.type === undefined || type === filter.type) &&
+            (filter.payment_id === undefined || payment === filter.payment_id),
+        );
+        const query = {
+          ...filter,
+          // A payment has three events, and a type's page looks at 40 for its four.
+          limit: filter.type ? 4 : filter.payment_id ? 2 : 25,
+          ...(from !== undefined && { created_from: new Date(from).toISOString() }),
+          ...(to !== undefined && { created_to: new Date(to).toISOString() }),
+        };
+        const { events, cursor } = await follow(api, query);
+        expect(idsOf(events), JSON.stringify(query)).toEqual(
+          wanted.map(({ position, payment }) => `evt_${payment}_${1 + ((position - 1) % 3)}`),
+        );
+        // Where the range ends is where one goes on: there is nothing left, and nothing is repeated.
+        expect(await page(api, { ...query, cursor })).toEqual({ data: [], has_more: false, next_cursor: cursor });
+        answered += Number(wanted.length > 0);
+      }
+    }
+    // Of 27 questions; the last two ranges are empty, and the payment is not of the third.
+    expect(answered).toBe(20);
+  });
+
+  it("goes on through a range of time that has not ended", async () => {
+    const { api } = await newMerchant();
+    const { id } = await paymentIn("pending", api);
+    const query = { created_from: "2026-01-01", created_to: "2126-01-01" };
+    const { events, cursor } = await follow(api, query);
+    expect(idsOf(events)).toEqual([`evt_${id}_1`]);
+    await api.run(id, "confirm");
+    expect(idsOf((await follow(api, query, cursor)).events)).toEqual([`evt_${id}_2`]);
+    const later = await follow(api, { created_from: "2126-01-01" });
+    expect(later.events).toEqual([]);
+  });
+
   it("is the merchant's own", async () => {
     const [mine, theirs] = [await newMerchant(), await newMerchant()];
     const { id } = await paymentIn("confirmed", theirs.api);
@@ -183,11 +268,22 @@ describe("the feed", () => {
       "limit=20&payment_id=1000001",
       "type=payment.created",
     ];
+    // Found by halving: 2 × 13 rows at most for each end of a range of 6,000 events, in both statements.
+    const ranges = [
+      "limit=20&created_from=2026-01-01",
+      "limit=20&created_to=2026-01-01",
+      "limit=20&type=payment.refunded&created_from=1970-01-01&created_to=2026-01-01",
+    ];
     await rows("limit=1"); // The key is looked up, and its use noted.
     const measure = () => Promise.all(queries.map(rows));
     const few = await measure();
     await seed(1_001, 5_000);
     expect(await measure()).toEqual(few);
+    for (const query of ranges) {
+      const [trips, read] = await rows(query);
+      expect(trips).toBe(few[0]?.[0]);
+      expect(read, query).toBeLessThanOrEqual(420 + 2 * 2 * 26);
+    }
     for (const [, read] of few) expect(read).toBeLessThanOrEqual(420);
   });
 });
@@ -207,6 +303,8 @@ describe("bad input", () => {
     ["type=", "type"],
     ["payment_id=0", "payment_id"],
     ["payment_id=x", "payment_id"],
+    ["created_from=yesterday", "created_from"],
+    ["created_to=2026-02-30", "created_to"],
     ["colour=red", "colour"],
   ])("%s is a 422 that names the parameter", async (query, parameter) => {
     const { api } = await newMerchant();
