@@ -51,7 +51,9 @@ CREATE TABLE account_events (
 ) STRICT;
 CREATE UNIQUE INDEX account_events_by_idempotency_key ON account_events (actor_merchant_id, idempotency_key)
   WHERE idempotency_key IS NOT NULL;
-CREATE INDEX account_events_by_merchant ON account_events (merchant_id);
+-- Newest first, of a merchant, and of one type.
+CREATE INDEX account_events_by_merchant ON account_events (merchant_id, created_at);
+CREATE INDEX account_events_by_type ON account_events (merchant_id, type, created_at);
 
 -- Payments are never deleted, so a rowid is never used twice and AUTOINCREMENT, a second row written per payment, is
 -- not needed. `version` is the `sequence` of the payment's newest event; `event_positions` is a JSON array of the

@@ -1,6 +1,7 @@
 /** The HTTP app: what happens to every request, the routes, and the API document made from them. */
 import type { Context } from "hono";
 import { license, version } from "../package.json";
+import { accountEvents } from "./account/routes/account-events";
 import { apiKeys } from "./account/routes/api-keys";
 import { merchants } from "./account/routes/merchants";
 import { misconfiguration } from "./auth/configuration";
@@ -101,6 +102,7 @@ for (const routes of [
   events,
   merchants,
   apiKeys,
+  accountEvents,
   webhookEndpoints,
   webhookTestEvents,
   webhookDeliveries,
@@ -148,6 +150,7 @@ app.get("/openapi.json", (c) => {
         { name: "Webhooks", description: "Receive events at a URL of your own" },
         { name: "Merchants", description: "The accounts that own payments" },
         { name: "API keys", description: "The credentials of a merchant's programs" },
+        { name: "Account events", description: "Who changed API keys, webhook endpoints and merchants, and when" },
         { name: "Health", description: "Probes" },
         { name: "Problems", description: "The kinds of error, described" },
       ],

@@ -8,7 +8,7 @@ import type { Database } from "../storage/database";
 import { sha256 } from "../storage/digest";
 import type { Idempotency } from "../storage/idempotency";
 import { raw, type Sql, sql } from "../storage/sql";
-import { applyChange, type ChangeResult } from "./trail";
+import { applyChange, type ChangeResult, recordedAt } from "./trail";
 
 /** Whose keys are meant: one merchant's, or, for an administrator, any merchant's. */
 export type MerchantFilter = number | "any merchant";
@@ -151,7 +151,7 @@ export async function revokeApiKey(
       sql`${descendants}
   INSERT INTO account_events (commit_id, actor_merchant_id, type, data, key_id, request_id, created_at, merchant_id, subject)
   SELECT ${commitId} || ' ' || id, ${merchantId}, 'api_key.revoked', ${JSON.stringify({ revoked_with: id })}, ${keyId},
-    ${requestId}, ${now}, merchant_id, id
+    ${requestId}, ${recordedAt(raw("api_keys.merchant_id"), now)}, merchant_id, id
   FROM api_keys WHERE id IN (SELECT id FROM descendants) AND revoked_at IS NULL AND ${isApplied}`,
       sql`${descendants}
   UPDATE api_keys SET revoked_at = ${now}

@@ -7,15 +7,7 @@ import { ADMINISTRATOR_MERCHANT, type Origin } from "../context";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { raw, type Sql, sql } from "../storage/sql";
-
-/** The types of account events. */
-export const ACCOUNT_EVENT_TYPES = [
-  ...(["merchant.created", "merchant.renamed", "merchant.disabled", "merchant.enabled"] as const),
-  ...(["api_key.created", "api_key.renamed", "api_key.revoked", "api_key.rolled"] as const),
-  ...(["webhook_endpoint.created", "webhook_endpoint.updated", "webhook_endpoint.deleted"] as const),
-  "webhook_endpoint.rolled",
-] as const;
-export type AccountEventType = (typeof ACCOUNT_EVENT_TYPES)[number];
+import type { AccountEventType } from "./event-types";
 
 export interface Change {
   readonly type: AccountEventType;
@@ -61,6 +53,18 @@ function actorIsActive({ merchantId, keyId, now }: Origin): Sql {
     AND (actor.expires_at IS NULL OR actor.expires_at > ${now}))`;
 }
 
+/** How far the clocks of two machines, or a retried request, may be apart, in milliseconds. */
+const MAX_CLOCK_SKEW_MS = 10_000;
+
+/**
+ * When an event of a merchant is recorded, as SQL: now, and never before an event that is recorded already, so that the
+ * trail is in the order of the commits and a reader who goes on from a position misses none. A clock that has jumped
+ * ahead holds the later events only as far as clocks may differ.
+ */
+export const recordedAt = (merchant: Sql, now: number): Sql => sql`max(${now}, coalesce(
+    (SELECT max(earlier.created_at) FROM account_events AS earlier
+    WHERE earlier.merchant_id = ${merchant} AND earlier.created_at <= ${now + MAX_CLOCK_SKEW_MS}), 0))`;
+
 /** Makes a change and records it, or finds what its idempotency key has led to. One round trip. */
 export async function applyChange(
   db: Database,
@@ -74,10 +78,11 @@ export async function applyChange(
   FROM account_events WHERE commit_id = ${commitId} OR (actor_merchant_id = ${merchantId} AND idempotency_key = ${key})`;
   const isActive = actorIsActive(origin);
   const record = sql`
+  WITH changed (merchant_id, subject) AS (${subject})
   INSERT INTO account_events
     (commit_id, actor_merchant_id, idempotency_key, fingerprint, type, data, key_id, request_id, created_at, merchant_id, subject)
-  SELECT ${commitId}, ${merchantId}, ${key}, ${fingerprint}, ${type}, ${JSON.stringify(data)}, ${keyId}, ${requestId}, ${now},
-    subject.* FROM (${subject}) AS subject WHERE changes() = 1
+  SELECT ${commitId}, ${merchantId}, ${key}, ${fingerprint}, ${type}, ${JSON.stringify(data)}, ${keyId}, ${requestId},
+    ${recordedAt(raw("changed.merchant_id"), now)}, changed.merchant_id, changed.subject FROM changed WHERE changes() = 1
   RETURNING subject, fingerprint, commit_id`;
   const isApplied = sql`EXISTS (SELECT 1 FROM account_events WHERE commit_id = ${commitId})`;
   const others = afterwards(isApplied);

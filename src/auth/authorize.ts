@@ -29,10 +29,15 @@ const ANONYMOUS_PRINCIPAL: Principal = {
 
 /**
  * To hand out keys, and see to merchants. What is made with these outlives the key that made it, so that a
- * revocation takes effect on them at once. The administrator's key has these alone: it moves no money and
- * reads no payment, so that whoever does leaves a key's id behind.
+ * revocation takes effect on them at once.
  */
 const MANAGEMENT_SCOPES: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
+
+/**
+ * The administrator's key manages, and reads the trail of that. It moves no money and reads no payment, so that every such
+ * request names the API key of a merchant.
+ */
+const ADMINISTRATOR_SCOPES: ReadonlySet<Scope> = new Set([...MANAGEMENT_SCOPES, "account:read"]);
 
 const CHALLENGE = 'Bearer realm="payments"';
 
@@ -133,7 +138,7 @@ function isAdministrator({ ADMIN_KEY }: Env, presented: string): boolean {
 }
 
 function administrator(keyId: string): Principal {
-  return { merchantId: ADMINISTRATOR_MERCHANT, keyId, scopes: MANAGEMENT_SCOPES, expiresAt: null };
+  return { merchantId: ADMINISTRATOR_MERCHANT, keyId, scopes: ADMINISTRATOR_SCOPES, expiresAt: null };
 }
 
 /** The principal of a key that was issued, from memory where that will do; or its refusal. */

@@ -1,5 +1,6 @@
 /** The D1 statements of sending: what is due, and what came of it. */
 import type { InferSelectModel } from "drizzle-orm";
+import { recordedAt } from "../account/trail";
 import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries, webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
@@ -152,7 +153,7 @@ export async function recordAttempt(
   INSERT INTO account_events
     (merchant_id, type, subject, data, actor_merchant_id, request_id, commit_id, created_at)
   SELECT merchant_id, 'webhook_endpoint.disabled', CAST(id AS TEXT), json_object('reason', ${reason}), merchant_id,
-    ${commitId}, ${commitId}, ${now}
+    ${commitId}, ${commitId}, ${recordedAt(raw("webhook_endpoints.merchant_id"), now)}
   FROM webhook_endpoints WHERE id = ${id} AND changes() = 1 RETURNING id`,
   ]);
   return { state, disabled: (rows.at(-1) ?? []).length > 0 };

@@ -5,6 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { unstable_readConfig as readConfig, type Unstable_Config } from "wrangler";
 import { dependencies, devDependencies } from "../../package.json";
+import { ACCOUNT_EVENT_TYPES } from "../../src/account/event-types";
 import { DELIVERY_STATES } from "../../src/outbox/states";
 import { ACTIONS, LIFECYCLE, outcome, STATUSES } from "../../src/payment/lifecycle";
 
@@ -100,6 +101,11 @@ it("docs/api.md has the lifecycle's table", () => {
     }),
   ]);
   expect(tableBelow("docs/api.md", "The lifecycle")).toEqual(rows);
+});
+
+it("docs/api.md has every type of account event", () => {
+  const rows = tableBelow("docs/api.md", "Account events").flatMap(([types = ""]) => quoted(types));
+  expect(rows.sort()).toEqual([...ACCOUNT_EVENT_TYPES].sort());
 });
 
 it("docs/webhooks.md has every state of a delivery", () => {

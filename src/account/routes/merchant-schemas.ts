@@ -12,7 +12,7 @@ export const MerchantPath = z.object({
 export const MerchantParameter = integerParameter(
   "merchant_id",
   "query",
-  "The merchant whose keys are meant: your own, unless your key has the scope `admin`. Required with the administrator's key",
+  "The merchant that is meant: your own, unless your key has the scope `admin`. Required with the administrator's key",
 );
 
 /** A merchant's id in a body. */
