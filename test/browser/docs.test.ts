@@ -2,7 +2,7 @@ import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { makeAdministratorKey } from "../../src/auth/api-key.ts";
 import { makeSecretsKeys } from "../../src/auth/secret-keys.ts";
 import { PROJECT, type Server, startServer } from "../system/server";
@@ -21,6 +21,10 @@ const ARGUMENTS = [
 ];
 /** Where people find what the page looks like; git ignores it. */
 const SCREENSHOTS = path.join(PROJECT, "dist");
+
+const DESKTOP = { width: 1280, height: 900 };
+/** The narrowest phones that are still sold. */
+const PHONE = { width: 360, height: 740 };
 
 let directory: string;
 let server: Server;
@@ -58,7 +62,8 @@ beforeAll(async () => {
   browser = await chromium.launchPersistentContext(path.join(directory, "profile"), {
     executablePath: CHROMIUM,
     args: ARGUMENTS,
-    viewport: { width: 1280, height: 900 },
+    viewport: DESKTOP,
+    colorScheme: "light",
   });
   browser.setDefaultTimeout(15_000);
   page = browser.pages()[0] ?? (await browser.newPage());
@@ -76,6 +81,13 @@ beforeAll(async () => {
 beforeEach(async () => {
   complaints = [];
   await page.goto(`${server.url}/docs`);
+  await page.locator(".opblock").first().waitFor();
+});
+
+afterEach(async () => {
+  await page.evaluate(() => sessionStorage.clear());
+  await page.setViewportSize(DESKTOP);
+  await page.emulateMedia({ colorScheme: "light" });
 });
 
 afterAll(async () => {
@@ -149,8 +161,143 @@ test("a payment can be created, confirmed, and its creation repeated, by hand", 
   const confirmed = await execute(confirm);
   expect(confirmed).toMatchObject({ code: "200", body: { id: created.body.id, status: "confirmed" } });
 
+  await create.getByPlaceholder("idempotency-key").fill("from-the-page");
   expect(await execute(create)).toEqual({ code: "200", body: confirmed.body });
   expect(complaints).toEqual([]);
+});
+
+describe("the API key", () => {
+  test("survives a reload, and is known to this tab alone, until it is logged out", async () => {
+    await authorize();
+    await page.reload();
+    await page.locator(".auth-wrapper .btn.authorize.locked").waitFor();
+    expect(await execute(await open("listPayments"))).toMatchObject({ code: "200" });
+    const kept = () => page.evaluate(() => [JSON.stringify(localStorage), JSON.stringify(sessionStorage)] as const);
+    const [everywhere, here] = await kept();
+    expect([everywhere.includes(apiKey), here.includes(apiKey)]).toEqual([false, true]);
+
+    const other = await browser.newPage();
+    await other.goto(`${server.url}/docs`);
+    await other.locator(".auth-wrapper .btn.authorize.unlocked").waitFor();
+    await other.close();
+
+    await page.locator(".auth-wrapper .btn.authorize").click();
+    await page.locator(".modal-ux").getByRole("button", { name: "Remove authorization" }).click();
+    expect((await kept()).join()).not.toContain(apiKey);
+    await page.reload();
+    await page.locator(".auth-wrapper .btn.authorize.unlocked").waitFor();
+    expect(complaints).toEqual([]);
+  });
+});
+
+describe("idempotency keys", () => {
+  const keyOf = (block: Locator) => block.getByPlaceholder("idempotency-key").inputValue();
+
+  test("a fresh one stands in every form that takes one, each time it is opened", async () => {
+    const proposed = [await keyOf(await open("createPayment")), await keyOf(await open("confirmPayment"))];
+    for (const again of [1, 2]) {
+      await page.locator("#operations-Payments-createPayment .opblock-summary-control").click();
+      await page.locator("#operations-Payments-createPayment .opblock-body").waitFor({ state: "hidden" });
+      proposed.push(await keyOf(await open("createPayment")));
+      expect(proposed).toHaveLength(2 + again);
+    }
+    // A link to an operation opens its form, before the document is there.
+    await page.goto(`${server.url}/docs`);
+    await page.goto(`${server.url}/docs#/Payments/refundPayment`);
+    await page.reload();
+    await page.locator("#operations-Payments-refundPayment .opblock-body").waitFor();
+    proposed.push(await keyOf(await open("refundPayment")));
+    for (const key of proposed) expect(key).toMatch(/^[0-9a-f]{32}$/);
+    expect(new Set(proposed).size).toBe(5);
+    expect(complaints).toEqual([]);
+  });
+
+  test("a fresh one takes the place of one that was answered, a person's own too", async () => {
+    await authorize();
+    const create = await open("createPayment");
+    const sent = [await keyOf(create)];
+    const first = await execute(create);
+    sent.push(await keyOf(create));
+    const second = await execute(create);
+    expect([first.code, second.code]).toEqual(["201", "201"]);
+    expect(second.body.id).not.toBe(first.body.id);
+    await create.getByPlaceholder("idempotency-key").fill("my-own");
+    expect(await execute(create)).toMatchObject({ code: "201" });
+    sent.push("my-own", await keyOf(create));
+    expect(new Set(sent).size).toBe(4);
+    expect(complaints).toEqual([]);
+  });
+
+  test("the one whose answer was lost stays, so that the next try is a retry", async () => {
+    await authorize();
+    const create = await open("createPayment");
+    const key = await keyOf(create);
+    // The request arrives, and its answer does not.
+    await page.route("**/api/v1/payments", async (route) => {
+      await route.fetch();
+      await route.abort();
+    });
+    await create.getByRole("button", { name: "Execute" }).click();
+    await create.locator(".live-responses-table").getByText("Failed to fetch").first().waitFor();
+    await page.unroute("**/api/v1/payments");
+    expect(await keyOf(create)).toBe(key);
+    expect(complaints.splice(0)).not.toEqual([]);
+    expect(await execute(create)).toMatchObject({ code: "200" });
+    expect(await keyOf(create)).not.toBe(key);
+    expect(complaints).toEqual([]);
+  });
+});
+
+describe("on a phone", () => {
+  /** How far the page reaches beyond the screen's right edge. */
+  const overflow = () => page.evaluate("document.documentElement.scrollWidth - innerWidth");
+
+  test("no page is wider than the screen, with a form open, filled in and answered", async () => {
+    await page.setViewportSize(PHONE);
+    await page.goto(server.url);
+    expect(await overflow()).toBe(0);
+    await page.screenshot({ path: path.join(SCREENSHOTS, "home-phone.png") });
+
+    await page.goto(`${server.url}/docs`);
+    await authorize();
+    expect(await overflow()).toBe(0);
+    for (const operation of ["createPayment", "listPayments", "getPayment"]) {
+      const block = await open(operation);
+      await execute(block);
+      expect([operation, await overflow()]).toEqual([operation, 0]);
+      // What is typed and what is pressed stands within the screen, too.
+      for (const control of await block.locator("input, textarea, select, button").all()) {
+        const box = await control.boundingBox();
+        if (box) expect(box.x + box.width).toBeLessThanOrEqual(PHONE.width);
+      }
+    }
+    await page.screenshot({ path: path.join(SCREENSHOTS, "docs-phone.png") });
+    expect(complaints).toEqual([]);
+  });
+});
+
+describe("dark mode", () => {
+  /** How light the ground is, from 0 for black to 255 for white. */
+  const lightness = async () => {
+    const colors = await page.evaluate<string[]>(
+      "[document.body, document.documentElement].map((element) => getComputedStyle(element).backgroundColor)",
+    );
+    const ground = colors.find((color) => color !== "rgba(0, 0, 0, 0)") ?? "rgb(255, 255, 255)";
+    return (ground.match(/\d+/g) ?? []).reduce((sum, part) => sum + Number(part), 0) / 3;
+  };
+
+  test.each(["/", "/docs"])("%s follows what the system prefers, also while it is open", async (pathname) => {
+    await page.goto(server.url + pathname);
+    expect(await lightness()).toBeGreaterThan(200);
+    await page.emulateMedia({ colorScheme: "dark" });
+    await expect.poll(lightness, { timeout: 10_000 }).toBeLessThan(60);
+    await page.goto(server.url + pathname);
+    expect(await lightness()).toBeLessThan(60);
+    await page.screenshot({ path: path.join(SCREENSHOTS, `${pathname === "/" ? "home" : "docs"}-dark.png`) });
+    await page.emulateMedia({ colorScheme: "light" });
+    await expect.poll(lightness, { timeout: 10_000 }).toBeGreaterThan(200);
+    expect(complaints).toEqual([]);
+  });
 });
 
 /** Gives the page the API key, as a person does. */

@@ -53,6 +53,7 @@ describe("the Swagger page", () => {
     ["/docs/page.js", "text/javascript; charset=utf-8"],
     ["/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8"],
     ["/docs/swagger-ui.css", "text/css; charset=utf-8"],
+    ["/docs/page.css", "text/css; charset=utf-8"],
     ["/docs/home.css", "text/css; charset=utf-8"],
     ["/docs/icon.svg", "image/svg+xml"],
     ["/favicon.ico", "image/vnd.microsoft.icon"],
