@@ -41,8 +41,8 @@ export function renameMerchant(db: Database, origin: Origin, id: number, name: s
 }
 
 /**
- * Disables a merchant, whose keys are then refused, or enables it again, and its keys with it. `unchanged` when there
- * is none, or that is how it is. One round trip.
+ * Disables a merchant, whose keys are then refused and to whom nothing is sent, or enables it again, and its keys with
+ * it. `unchanged` when there is none, or that is how it is. One round trip.
  */
 export function setMerchantEnabled(
   db: Database,
@@ -58,6 +58,15 @@ export function setMerchantEnabled(
   WHERE id = ${id} AND disabled_at IS ${raw(enabled ? "NOT NULL" : "NULL")} AND ${mayApply}`,
     subject: subjectOf(sql`${id}`),
     data: {},
+    // An endpoint that was failing has its five days again: nothing was tried meanwhile.
+    afterwards: (isApplied) =>
+      enabled
+        ? [
+            sql`
+  UPDATE webhook_endpoints SET failing_since = NULL
+  WHERE merchant_id = ${id} AND failing_since IS NOT NULL AND ${isApplied}`,
+          ]
+        : [],
   });
 }
 

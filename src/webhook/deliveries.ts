@@ -22,7 +22,7 @@ export interface DueDelivery
       "url" | "secret" | "previous_secret" | "previous_secret_ends_at" | "types_changed_at"
     > {}
 
-/** The deliveries of an endpoint that are due longest; none while it is disabled. One round trip. */
+/** The deliveries of an endpoint that are due longest; none while it, or its merchant, is disabled. One round trip. */
 export function findDue(
   db: Database,
   { merchantId, endpointId }: EndpointId,
@@ -32,15 +32,16 @@ export function findDue(
   return db.all<DueDelivery>(sql`
   SELECT position, attempted, failures, url, secret, previous_secret, previous_secret_ends_at, types_changed_at
   FROM webhook_endpoints AS endpoint
+  JOIN merchants ON merchants.id = endpoint.merchant_id AND merchants.disabled_at IS NULL
   JOIN webhook_deliveries AS due INDEXED BY webhook_deliveries_due ON due.endpoint_id = endpoint.id
   WHERE endpoint.id = ${endpointId} AND endpoint.merchant_id = ${merchantId}
-  AND disabled_at IS NULL AND deleted_at IS NULL AND next_attempt_at <= ${now}
+  AND endpoint.disabled_at IS NULL AND deleted_at IS NULL AND next_attempt_at <= ${now}
   ORDER BY next_attempt_at, position LIMIT ${limit}`);
 }
 
 /** What an endpoint has left when nothing is due. */
 export interface Outlook {
-  /** When its next delivery is due; null when none is. */
+  /** When its next delivery is due; null when none is, and while its merchant is disabled: the sweep sees that end. */
   readonly next: number | null;
   /** Whether it is disabled or deleted, and all that is open is to be cancelled. */
   readonly is_closed: 0 | 1;
@@ -51,16 +52,18 @@ export interface Outlook {
 /** What an endpoint has left when nothing is due; null when there is no such endpoint. One round trip. */
 export async function findOutlook(db: Database, { merchantId, endpointId }: EndpointId): Promise<Outlook | null> {
   const [found] = await db.all<Outlook>(sql`
-  SELECT (SELECT min(next_attempt_at) FROM webhook_deliveries INDEXED BY webhook_deliveries_due
-    WHERE endpoint_id = endpoint.id AND next_attempt_at IS NOT NULL) AS next,
-  disabled_at IS NOT NULL OR deleted_at IS NOT NULL AS is_closed, types_changed_at
-  FROM webhook_endpoints AS endpoint WHERE id = ${endpointId} AND merchant_id = ${merchantId}`);
+  SELECT iif(merchants.disabled_at IS NULL, (SELECT min(next_attempt_at)
+    FROM webhook_deliveries INDEXED BY webhook_deliveries_due
+    WHERE endpoint_id = endpoint.id AND next_attempt_at IS NOT NULL), NULL) AS next,
+  endpoint.disabled_at IS NOT NULL OR deleted_at IS NOT NULL AS is_closed, types_changed_at
+  FROM webhook_endpoints AS endpoint JOIN merchants ON merchants.id = endpoint.merchant_id
+  WHERE endpoint.id = ${endpointId} AND endpoint.merchant_id = ${merchantId}`);
   return found ?? null;
 }
 
 /**
- * Endpoints with deliveries that have been due since before a time, or with some that are to be cancelled; in no
- * order, so that nobody comes last each time. One round trip; it reads a few rows for each endpoint that has open
+ * Endpoints with deliveries that have been due since before a time, unless their merchant is disabled, or with some
+ * that are to be cancelled; in no order, so that nobody comes last each time. One round trip; it reads a few rows for each endpoint that has open
  * deliveries, however many those are.
  */
 export function findOverdue(
@@ -77,10 +80,12 @@ export function findOverdue(
     FROM open WHERE open.endpoint_id IS NOT NULL
   )
   SELECT endpoint_id, merchant_id
-  FROM open JOIN webhook_endpoints ON webhook_endpoints.id = endpoint_id
-  WHERE disabled_at IS NOT NULL OR deleted_at IS NOT NULL OR types_changed_at IS NOT NULL
-  OR (SELECT min(next_attempt_at) FROM webhook_deliveries AS due
-    WHERE due.endpoint_id = open.endpoint_id AND next_attempt_at IS NOT NULL) < ${before}
+  FROM open
+  JOIN webhook_endpoints AS endpoint ON endpoint.id = endpoint_id
+  JOIN merchants ON merchants.id = endpoint.merchant_id
+  WHERE endpoint.disabled_at IS NOT NULL OR deleted_at IS NOT NULL OR types_changed_at IS NOT NULL
+  OR (merchants.disabled_at IS NULL AND (SELECT min(next_attempt_at) FROM webhook_deliveries AS due
+    WHERE due.endpoint_id = open.endpoint_id AND next_attempt_at IS NOT NULL) < ${before})
   ORDER BY random() LIMIT ${limit}`);
 }
 

@@ -668,6 +668,20 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   },
   {
+    breaks: "a disabled merchant is sent nothing",
+    noticedBy: "webhook/disabling.test.ts",
+    file: DELIVERIES,
+    find: "ON merchants.id = endpoint.merchant_id AND merchants.disabled_at IS NULL",
+    replace: "ON merchants.id = endpoint.merchant_id",
+  },
+  {
+    breaks: "an endpoint of a disabled merchant is left asleep",
+    noticedBy: "webhook/disabling.test.ts",
+    file: DELIVERIES,
+    find: "iif(merchants.disabled_at IS NULL, (SELECT",
+    replace: "iif(true, (SELECT",
+  },
+  {
     breaks: "an event of a payment waits for the one before it",
     noticedBy: "webhook/ordering.test.ts",
     file: "src/outbox/outbox.ts",

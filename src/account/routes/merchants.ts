@@ -141,8 +141,8 @@ const disable = createRoute({
   operationId: "disableMerchant",
   summary: "Disable a merchant",
   description:
-    "Stops a merchant: within 30 seconds all of its API keys are refused everywhere, with a problem that says why. " +
-    "Nothing of it is lost. Takes no body. Asked again, it answers 200 and changes nothing.",
+    "Stops a merchant: within 30 seconds all of its API keys are refused everywhere, with a problem that says why, and no " +
+    "webhook is sent to it. Nothing of it is lost. Takes no body. Asked again, it answers 200 and changes nothing.",
   ...SWITCH,
   responses: {
     200: ok(MerchantSchema, { description: "The merchant, which is disabled", headers: REPLAYED }),
@@ -158,7 +158,7 @@ const enable = createRoute({
   summary: "Enable a merchant",
   description:
     "Ends what disabling began: within 30 seconds the merchant's API keys are valid again, those that have neither been " +
-    "revoked nor expired meanwhile. Takes no body. Asked again, it answers 200 and changes nothing.",
+    "revoked nor expired meanwhile, and within two minutes the webhooks that were still to be sent go on. Takes no body. Asked again, it answers 200 and changes nothing.",
   ...SWITCH,
   responses: {
     200: ok(MerchantSchema, { description: "The merchant, which is enabled", headers: REPLAYED }),

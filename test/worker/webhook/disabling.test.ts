@@ -1,4 +1,8 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
+import { Database } from "../../../src/storage/database";
+import { findOverdue } from "../../../src/webhook/deliveries";
+import { administrator } from "../client";
 import { answers, held, Receiver } from "../receiver";
 import {
   anEndpoint,
@@ -11,6 +15,7 @@ import {
   type Shop,
   stopClock,
   until,
+  type WebhookEndpoint,
   watch,
 } from "./shop";
 
@@ -163,5 +168,96 @@ describe("an endpoint", () => {
     await run(endpoint);
     expect(endpoint.receiver.received).toHaveLength(2);
     expect(await endpoint.alarm()).toBeNull();
+  });
+});
+
+describe("a disabled merchant", () => {
+  const switchTo = async (shop: Shop, state: "enable" | "disable") => {
+    const { status } = await administrator().request("POST", `/api/v1/merchants/${shop.id}/${state}`);
+    expect(status).toBe(200);
+  };
+  /** The endpoints that a sweep in a minute wakes, of those that a test is about. */
+  const swept = async (...endpoints: WebhookEndpoint[]) => {
+    const overdue = await findOverdue(new Database(env.DB), Date.now() + MINUTE, 500);
+    return endpoints.filter(({ id }) => overdue.some(({ endpoint_id }) => endpoint_id === id)).map(({ id }) => id);
+  };
+
+  it("is sent nothing, sets no alarm and wakes nobody; enabled again, it is sent all of it, in order", async () => {
+    const [shop, neighbour] = [await aShop(), await aShop()];
+    const [endpoint, theirs] = [await anEndpoint(shop), await anEndpoint(neighbour)];
+    const now = stopClock();
+    const id = await aPayment(shop);
+    await shop.unheard.run(id, "confirm");
+    await aPayment(neighbour);
+    await switchTo(shop, "disable");
+    expect(await swept(endpoint, theirs)).toEqual([theirs.id]);
+    await run(endpoint);
+    await run(theirs);
+    expect([endpoint.receiver.ids, await endpoint.alarm()]).toEqual([[], null]);
+    expect(theirs.receiver.received).toHaveLength(1);
+    vi.setSystemTime(now + DAY_MS);
+    await run(endpoint);
+    expect(endpoint.receiver.ids).toEqual([]);
+
+    await switchTo(shop, "enable");
+    expect(await swept(endpoint)).toEqual([endpoint.id]);
+    await run(endpoint);
+    expect(endpoint.receiver.ids).toEqual([`evt_${id}_1`, `evt_${id}_2`]);
+    expect(await endpoint.statuses()).toEqual(["succeeded", "succeeded"]);
+  });
+
+  it("is sent nothing more in the middle of a run", async () => {
+    const shop = await aShop();
+    const endpoint = await anEndpoint(shop);
+    const all = held();
+    endpoint.receiver.always(all);
+    stopClock();
+    for (let n = 0; n < 8; n++) await aPayment(shop);
+    const running = run(endpoint);
+    await until(() => endpoint.receiver.received).toHaveLength(5);
+    await switchTo(shop, "disable");
+    all.letGo();
+    await running;
+    // The five that were on their way, and none of the three behind them.
+    expect(endpoint.receiver.received).toHaveLength(5);
+    await switchTo(shop, "enable");
+    expect((await endpoint.statuses()).toSorted()).toEqual([
+      ...new Array(3).fill("pending"),
+      ...new Array(5).fill("succeeded"),
+    ]);
+  });
+
+  it("has what is open of a disabled endpoint cancelled all the same", async () => {
+    const shop = await aShop();
+    const endpoint = await anEndpoint(shop);
+    stopClock();
+    await aPayment(shop);
+    await switchTo(shop, "disable");
+    await env.DB.prepare("UPDATE webhook_endpoints SET disabled_at = 1, disabled_reason = 'gone' WHERE id = ?")
+      .bind(endpoint.id)
+      .run();
+    expect(await swept(endpoint)).toEqual([endpoint.id]);
+    await run(endpoint);
+    await switchTo(shop, "enable");
+    expect(await endpoint.statuses()).toEqual(["cancelled"]);
+  });
+
+  it("finds an endpoint that was failing enabled, with five days again", async () => {
+    const shop = await aShop();
+    const endpoint = await anEndpoint(shop);
+    endpoint.receiver.always(answers(500));
+    const now = stopClock();
+    await aPayment(shop);
+    await run(endpoint);
+    expect(await endpoint.get()).toMatchObject({ failing_since: new Date(now).toISOString() });
+    await switchTo(shop, "disable");
+    vi.setSystemTime(now + 6 * DAY_MS);
+    await switchTo(shop, "enable");
+    await run(endpoint);
+    expect(endpoint.receiver.received).toHaveLength(2);
+    expect(await endpoint.get()).toMatchObject({
+      enabled: true,
+      failing_since: new Date(now + 6 * DAY_MS).toISOString(),
+    });
   });
 });
