@@ -56,6 +56,7 @@ const MAX_HEADER_LENGTH = 8 * 1024;
 
 /** What is refused for the configuration, the address or the size alone, before anything else is done. */
 function refuse(c: Context<App>): Response | null {
+  if (!URL.canParse(c.req.url)) return problem(c, "invalid_host");
   if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");
   const missing = misconfiguration(c.env) ?? loopbackMisconfiguration(c.env, c.req.url);
   if (missing !== null && !/^\/(health|docs(\/.*)?|favicon\.ico|openapi\.json)\/?$/.test(c.req.path)) {

@@ -27,6 +27,12 @@ export const KINDS = {
     detail: "The path or the query has percent-encoded bytes that are not UTF-8",
     remedy: "Encode the path and the query as UTF-8: é is %C3%A9. Nothing was changed.",
   },
+  invalid_host: {
+    status: 400,
+    title: "Invalid host",
+    detail: "The Host header is not a host name or an address, with or without a port",
+    remedy: "Send the host that the service is reached by, such as localhost:8000. Nothing was changed.",
+  },
   idempotency_key_missing: {
     status: 400,
     title: "Idempotency key missing",
@@ -252,6 +258,7 @@ export const PARAMETER_PROBLEMS = ["invalid_url", "validation_failed"] as const 
 
 /** What every route that anybody may ask may answer. */
 export const PUBLIC_PROBLEMS = [
+  "invalid_host",
   "host_not_allowed",
   "body_too_large",
   "headers_too_large",
@@ -265,6 +272,7 @@ export const SCOPED_PROBLEMS = [
   "invalid_token",
   "insufficient_scope",
   "merchant_disabled",
+  "invalid_host",
   "host_not_allowed",
   "body_too_large",
   "rate_limited",

@@ -107,6 +107,28 @@ it.each([
   expect([400, 404]).toContain(status);
 });
 
+// What the kj HTTP library lets through to the Worker and no URL can be made of.
+it.each([
+  ...["127.999.1.1", "256.256.256.256", "1.2.3.4.5", "[::1", "::1", "[v1.x]", "localhost:99999", "localhost:abc"],
+  ...["local host", "a<b", "a|b", "%"],
+])("the Host %s gets a 400 that says so, also from callers without a key", async (host) => {
+  for (const target of ["/api/v1/payments?limit=1", "/health", "/nope"]) {
+    const message = `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+    const { status, headers, body } = await exchange(running.url, message);
+    expect([status, headers.get("Content-Type")]).toEqual([400, "application/problem+json"]);
+    expect(JSON.parse(body)).toMatchObject({ type: "/problems/invalid-host", title: "Invalid host", status: 400 });
+  }
+});
+
+it.each([
+  ["no Host", ""],
+  ["an empty Host", "Host: \r\n"],
+  ["a Host with a byte above 0x7f", "Host: caf\xe9\r\n"],
+])("%s gets a 400 from workerd itself", async (_, header) => {
+  const { status } = await exchange(running.url, `GET /health HTTP/1.1\r\n${header}Connection: close\r\n\r\n`);
+  expect(status).toBe(400);
+});
+
 it("every history over HTTP is linearizable", async () => {
   const figures = { httpHistories: 0, httpCalls: 0 };
   const { httpHistories, firstSeed } = REPLAY.http === undefined ? SCALE : { httpHistories: 1, firstSeed: REPLAY.http };
