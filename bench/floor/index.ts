@@ -109,7 +109,7 @@ async function answer(request: Request, env: FloorEnv): Promise<Answer> {
   const origin = { keyId: keyIdOf(request), requestId: crypto.randomUUID(), now: Date.now() };
   if (action === undefined) return create(env.DB, origin, key, JSON.parse(await request.text()));
   const mark = await fingerprint(action, Number(id), {});
-  return env.PAYMENT.getByName(id ?? "").act(origin, Number(id), action, key, mark);
+  return env.PAYMENT.getByName(`1:${id}`).act(origin, Number(id), action, key, mark);
 }
 
 /** What events keep of their cause. The service keeps the request's id twice: as the caller's, and as its own. */

@@ -233,6 +233,12 @@ export const KINDS = {
     detail: "The service is not configured",
     remedy: "Whoever operates the service sets what detail names. Nothing was changed.",
   },
+  payment_busy: {
+    status: 503,
+    title: "Payment busy",
+    detail: "Too many requests for this payment are waiting",
+    remedy: "Wait for Retry-After seconds, then repeat the request with the same Idempotency-Key. Nothing was changed.",
+  },
   unavailable: {
     status: 503,
     title: "Temporarily unavailable",

@@ -1,34 +1,54 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Origin } from "../context";
 import { type Cost, Database } from "../storage/database";
+import { objectName, readObjectName } from "../storage/object-name";
 import { classifyObjectError, Outage, withRetries } from "../storage/outage";
+import { isRefusal } from "./classify";
 import { type ActionRequest, type ActionResult, applyAction } from "./run-action";
+
+/** So many calls wait for the payment, or this one has waited for so long, that it was not run. */
+interface Busy {
+  readonly tag: "busy";
+}
 
 /** What crosses RPC. Thrown errors lose their class on the way, so they too are tagged values. */
 export interface Reply {
-  readonly acted: ActionResult | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
+  readonly acted: ActionResult | Busy | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
   readonly cost: Cost;
 }
+
+/** Calls that may wait for their turn at once: what comes then is refused at once, instead of waiting for seconds. */
+const MAX_WAITING_CALLS = 100;
+/** How long a call may wait for its turn, in milliseconds: after that its caller has hardly waited for it. */
+const MAX_WAIT_MS = 10_000;
+const NO_COST: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
 
 /** How many requests of unknown outcome an object remembers. */
 const MAX_LOST_REQUESTS = 100;
 
 /**
- * One payment's line: the object named by the payment's id runs its actions one at a time, in order of
- * arrival. It stores nothing; the truth is in D1, and the guard in SQL holds if it ever exists twice.
+ * One payment's line: the object named by the merchant and the payment's id runs its actions one at a time, in order
+ * of arrival. Only its merchant's calls meet it, and the line has an end. It stores nothing; the truth is in D1, and
+ * the guard in SQL holds if it ever exists twice.
  */
 export class PaymentObject extends DurableObject<Env> {
   // Awaits on D1 do not hold the runtime's input gate: without this queue, calls would interleave.
   #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
   /** The requests whose outcome was last not known here. */
   #lost: readonly string[] = [];
 
   /** Answers, and does nothing: readiness asks whether objects of this class can be called. */
   ping(): void {}
 
-  /** Asks something of this payment, once all that was asked before is done. */
-  run(origin: Origin, asked: ActionRequest): Promise<Reply> {
+  /** Asks something of this payment, once all that was asked before is done; `busy` when that is too much. */
+  async run(origin: Origin, asked: ActionRequest): Promise<Reply> {
+    if (this.#waiting >= MAX_WAITING_CALLS) return this.#busy(origin);
+    const arrivedAt = Date.now();
+    this.#waiting++;
     const reply = this.#last.then(async () => {
+      this.#waiting--;
+      if (Date.now() - arrivedAt > MAX_WAIT_MS) return this.#busy(origin);
       const db = new Database(this.env.DB);
       const acted = await this.#run(db, origin, asked);
       return { acted: this.#sure(origin, acted), cost: db.cost };
@@ -37,21 +57,24 @@ export class PaymentObject extends DurableObject<Env> {
     return reply;
   }
 
+  #busy(origin: Origin): Reply {
+    return { acted: this.#sure(origin, { tag: "busy" }), cost: NO_COST };
+  }
+
   /**
    * A call may come twice. What the first one has lost on its way to D1 may still arrive there, so that a
    * refusal of the second would be a guess.
    */
   #sure({ commitId }: Origin, acted: Reply["acted"]): Reply["acted"] {
     if (acted.tag === "outage") this.#lost = [commitId, ...this.#lost].slice(0, MAX_LOST_REQUESTS);
-    const isRefusal = acted.tag === "refused" || acted.tag === "not_found" || acted.tag === "outdated";
-    return isRefusal && this.#lost.includes(commitId)
+    return (isRefusal(acted) || acted.tag === "busy") && this.#lost.includes(commitId)
       ? { tag: "outage", cause: "The call came before, and may still arrive" }
       : acted;
   }
 
   async #run(db: Database, origin: Origin, asked: ActionRequest): Promise<Reply["acted"]> {
     try {
-      return await applyAction(db, origin, Number(this.ctx.id.name), asked);
+      return await applyAction(db, origin, readObjectName(this.ctx.id.name).id, asked);
     } catch (error) {
       if (error instanceof Outage) return { tag: "outage", cause: String(error.cause) };
       return { tag: "bug", cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
@@ -71,12 +94,13 @@ export async function runAction(
   id: number,
   origin: Origin,
   asked: ActionRequest,
-): Promise<ActionResult> {
+): Promise<ActionResult | Busy> {
+  const name = objectName({ merchantId: origin.merchantId, id });
   let attempts = 0;
   const { acted, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(String(id)).run(origin, asked);
+    return objects.getByName(name).run(origin, asked);
   }, classifyObjectError);
   db.add(cost);
   switch (acted.tag) {
@@ -87,7 +111,8 @@ export async function runAction(
     case "refused":
     case "not_found":
     case "outdated":
-      // As in the store: what the broken object has sent may still arrive.
+    case "busy":
+      // As in applyAction: what the broken object has sent may still arrive.
       if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
   }
   return acted;

@@ -1,8 +1,8 @@
 /** Payments and events as everybody outside sees them, in answers and in webhooks alike. Pure. */
-import { currencyExponent } from "./currency";
+import { currencyExponent } from "../money/currency";
+import { toMajor } from "../money/money";
 import type { PaymentEvent } from "./history";
 import type { EventType, Status } from "./lifecycle";
-import { toMajor } from "./money";
 import type { Payment } from "./payment";
 
 export interface PaymentResponse {

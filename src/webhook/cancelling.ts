@@ -5,7 +5,7 @@
 import { receives } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import { sql } from "../storage/sql";
-import type { EndpointId } from "./object-name";
+import type { EndpointId } from "./deliveries";
 
 /** Pending deliveries of one step, each with what waits behind it: some milliseconds of D1. */
 const DELIVERIES_PER_STEP = 500;

@@ -5,9 +5,14 @@ import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries, webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
-import type { EndpointId } from "./object-name";
 import { DISABLE_AFTER_FAILING_MS, nextAttempt } from "./schedule";
 import type { AttemptResult } from "./send";
+
+/** An endpoint, as every statement about its deliveries names it. */
+export interface EndpointId {
+  readonly merchantId: number;
+  readonly endpointId: number;
+}
 
 type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;
 

@@ -6,7 +6,7 @@ import { firstFrom } from "../payment/feed";
 import type { EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
 import { join, raw, type Sql, sql } from "../storage/sql";
-import type { EndpointId } from "./object-name";
+import type { EndpointId } from "./deliveries";
 import type { Attempt } from "./send";
 
 type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;

@@ -3,10 +3,10 @@ import { findEventsAt } from "../payment/history";
 import { toEventResponse } from "../payment/response";
 import { Database } from "../storage/database";
 import { logError, logInfo } from "../storage/log";
+import { readObjectName } from "../storage/object-name";
 import { type CancelResult, cancelAll, cancelUnwanted, type Walk, walkOf } from "./cancelling";
-import { type DueDelivery, findDue, findOutlook, recordAttempt } from "./deliveries";
+import { type DueDelivery, type EndpointId, findDue, findOutlook, recordAttempt } from "./deliveries";
 import { secretsOf } from "./endpoints";
-import { type EndpointId, readObjectName } from "./object-name";
 import { send } from "./send";
 import { Signal } from "./signal";
 import { urlRules } from "./url";
@@ -34,8 +34,8 @@ const PAUSED_UNTIL = "paused_until";
 
 /**
  * One endpoint's line: the object sends what is due to its endpoint, and nobody else's deliveries wait for that. What
- * is due is in D1 alone; the object keeps an alarm, so that a run that breaks off begins again. `object-name.ts` says
- * how it is named.
+ * is due is in D1 alone; the object keeps an alarm, so that a run that breaks off begins again. It is
+ * named by `objectName`.
  */
 export class WebhookEndpointObject extends DurableObject<Env> {
   readonly #due = new Signal((milliseconds, signal) => scheduler.wait(milliseconds, { signal }));
@@ -62,7 +62,8 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     const paused = await this.#pausedUntil();
     if (paused !== null) return this.ctx.storage.setAlarm(paused);
     this.#isRunning = true;
-    const endpoint = readObjectName(this.ctx.id.name);
+    const { merchantId, id } = readObjectName(this.ctx.id.name);
+    const endpoint = { merchantId, endpointId: id };
     let next: number | null;
     try {
       next = await this.#run(endpoint);

@@ -3,8 +3,7 @@ import { type DeliveryId, insertDeliveriesOf, isDeliveryId, receives } from "../
 import { firstFrom } from "../payment/feed";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
-import { openOfPayment } from "./deliveries";
-import type { EndpointId } from "./object-name";
+import { type EndpointId, openOfPayment } from "./deliveries";
 
 /** Has later events of a payment wait for an earlier one that is sent again. */
 const putBack = (endpointId: number, positions: Sql) => sql`

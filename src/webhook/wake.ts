@@ -2,10 +2,10 @@
 import type { DeliveryMessage } from "../outbox/outbox";
 import { Database } from "../storage/database";
 import { logError } from "../storage/log";
+import { objectName } from "../storage/object-name";
 import { findOverdue } from "./deliveries";
 import { wipeEndedSecrets } from "./endpoints";
 import type { WebhookEndpointObject } from "./object";
-import { objectName } from "./object-name";
 
 /** How long a delivery may be due before the sweep takes it for forgotten, in milliseconds. */
 const OVERDUE_AFTER_MS = 30_000;
@@ -26,7 +26,7 @@ async function wake(objects: Objects, name: string): Promise<boolean> {
 }
 
 function namesOf({ merchant_id, endpoint_ids }: DeliveryMessage): string[] {
-  return endpoint_ids.map((endpointId) => objectName({ merchantId: merchant_id, endpointId }));
+  return endpoint_ids.map((endpointId) => objectName({ merchantId: merchant_id, id: endpointId }));
 }
 
 /** Wakes the endpoints that a batch of messages names, each once; who cannot be woken is asked again later. */
@@ -71,8 +71,8 @@ export async function sweepDeliveries(d1: D1Database, objects: Objects, now: num
   const db = new Database(d1);
   const overdue = await findOverdue(db, now - OVERDUE_AFTER_MS, MAX_ENDPOINTS_PER_SWEEP);
   let woken = 0;
-  for (const { merchant_id: merchantId, endpoint_id: endpointId } of overdue) {
-    if (await wake(objects, objectName({ merchantId, endpointId }))) woken++;
+  for (const { merchant_id: merchantId, endpoint_id: id } of overdue) {
+    if (await wake(objects, objectName({ merchantId, id }))) woken++;
   }
   return { woken, secrets_wiped: await wipeEndedSecrets(db, now) };
 }

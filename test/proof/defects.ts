@@ -146,13 +146,13 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "money is not multiplied",
-    file: "src/payment/money.ts",
+    file: "src/money/money.ts",
     find: `Number(digits.padEnd(magnitude + exponent, "0"))`,
     replace: "Math.trunc(Number(amount) * 10 ** exponent)",
   },
   {
     breaks: "an amount finer than the minor unit is refused, not rounded",
-    file: "src/payment/money.ts",
+    file: "src/money/money.ts",
     find: "if (digits.length - magnitude > exponent) {",
     replace: "if (digits.length - magnitude > exponent + 1) {",
   },
@@ -225,8 +225,22 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a refusal of a call that came twice is no guess",
     file: OBJECT,
-    find: "return isRefusal && this.#lost.includes(commitId)",
-    replace: "return isRefusal && this.#lost.length > 1_000",
+    find: "&& this.#lost.includes(commitId)",
+    replace: "&& this.#lost.length > 1_000",
+  },
+  {
+    breaks: "the line of a payment has an end",
+    noticedBy: "payment/concurrency.test.ts",
+    file: OBJECT,
+    find: "if (this.#waiting >= MAX_WAITING_CALLS) return",
+    replace: "if (this.#waiting > 9 * MAX_WAITING_CALLS) return",
+  },
+  {
+    breaks: "a call whose caller has hardly waited for it is not run",
+    noticedBy: "payment/concurrency.test.ts",
+    file: OBJECT,
+    find: "if (Date.now() - arrivedAt > MAX_WAIT_MS) return",
+    replace: "if (Date.now() - arrivedAt > 9 * MAX_WAIT_MS) return",
   },
   {
     breaks: "every attempt takes a fresh stub",
@@ -235,8 +249,8 @@ export const DEFECTS: readonly Defect[] = [
     find: `  const { acted, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(String(id)).run(`,
-    replace: `  const stub = objects.getByName(String(id));
+    return objects.getByName(name).run(`,
+    replace: `  const stub = objects.getByName(name);
   const { acted, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     return stub.run(`,
@@ -747,10 +761,10 @@ export const DEFECTS: readonly Defect[] = [
     replace: "if (paused === 0) return",
   },
   {
-    breaks: "an endpoint's object is named by its merchant",
-    file: "src/webhook/object-name.ts",
-    find: `return \`\${merchantId}:\${endpointId}\`;`,
-    replace: `return \`\${merchantId > 0}:\${endpointId}\`;`,
+    breaks: "an object is named by its merchant",
+    file: "src/storage/object-name.ts",
+    find: `return \`\${merchantId}:\${id}\`;`,
+    replace: `return \`1:\${id}\`;`,
   },
   {
     breaks: "only a 2xx is a success",

@@ -13,6 +13,7 @@ const FLOORS = [
   "webhook",
   "payment",
   "account",
+  "money",
   "route.ts",
   "outbox",
   "auth",

@@ -2,10 +2,10 @@
 import { z } from "@hono/zod-openapi";
 import { inexactText } from "../../http/exact-json";
 import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
+import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../money/currency";
+import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../../money/money";
 import type { NewPayment } from "../create";
-import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../currency";
 import { STATUSES } from "../lifecycle";
-import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../money";
 import type { Payment } from "../payment";
 import type { PaymentResponse } from "../response";
 

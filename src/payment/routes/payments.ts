@@ -182,6 +182,7 @@ function actionRoute(action: Action) {
       "action_not_allowed",
       "idempotency_key_reused",
       "precondition_failed",
+      "payment_busy",
     ],
     problemExamples: {
       ...INVALID_IDEMPOTENCY_KEY,
@@ -207,6 +208,8 @@ for (const action of ACTIONS) {
         return problem(c, "payment_not_found");
       case "key_reused":
         return problem(c, "idempotency_key_reused");
+      case "busy":
+        return problem(c, "payment_busy", { headers: { "Retry-After": "1" } });
       case "refused":
         return problem(c, "action_not_allowed", { detail: refusal(acted.status, action) });
       case "outdated":

@@ -1,11 +1,12 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Action } from "../../../src/payment/lifecycle";
 import { PaymentObject } from "../../../src/payment/object";
 import { applyAction } from "../../../src/payment/run-action";
+import { SCOPE_NAMES } from "../../../src/scopes";
 import { Database } from "../../../src/storage/database";
-import { client, ORDER, paymentIn } from "../client";
+import { client, newKey, newMerchant, ORDER, paymentIn } from "../client";
 import { instrumentD1 } from "../d1";
 import { envWithD1 } from "../objects";
 
@@ -90,7 +91,7 @@ it("gives one key to one of 50 payments that ask for it at once", async () => {
 it("holds the lifecycle with two live instances of one payment's object", async () => {
   for (let round = 0; round < 10; round++) {
     const { id } = await paymentIn("pending");
-    const replies = await runInDurableObject(env.PAYMENT.getByName(String(id)), (_, state) => {
+    const replies = await runInDurableObject(env.PAYMENT.getByName(`1:${id}`), (_, state) => {
       const instances = [new PaymentObject(state, env), new PaymentObject(state, env)];
       return Promise.all(
         FIFTY.slice(0, 10).map((n) =>
@@ -149,7 +150,7 @@ describe("a call that comes to an object twice, since its first answer was lost,
       if (arrives) await roundTrip();
       throw new Error("D1_ERROR: Network connection lost.");
     });
-    return runInDurableObject(env.PAYMENT.getByName(String(id)), (_, state) =>
+    return runInDurableObject(env.PAYMENT.getByName(`1:${id}`), (_, state) =>
       use(new PaymentObject(state, { ...env, DB: losing })),
     );
   };
@@ -174,5 +175,74 @@ describe("a call that comes to an object twice, since its first answer was lost,
       (await object.run(other, asking("refund"))).acted.tag,
     ]);
     expect(tags).toEqual(["outage", "outage", "refused"]);
+  });
+});
+
+describe("the line of a payment", () => {
+  /** D1 that answers once it is let go; `asked` is when it has a question. */
+  const held = () => {
+    const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const db = instrumentD1(env.DB, async (roundTrip) => {
+      asked.resolve();
+      await gate.promise;
+      return roundTrip();
+    });
+    return { db, asked: asked.promise, letGo: gate.resolve };
+  };
+
+  it("has an end: one call runs, 100 wait, and more are refused at once, with nothing changed", async () => {
+    const { id } = await paymentIn("pending");
+    const { db, letGo } = held();
+    const patient = client(envWithD1(db), { outages: true });
+    const first = patient.run(id, "confirm");
+    // 100 actions of 5 ms to 20 ms each are one to two seconds, as long as a caller should wait before it asks again.
+    const waiting = Array.from({ length: 100 }, () => patient.run(id, "confirm"));
+    const refused = await Promise.all(Array.from({ length: 5 }, () => patient.run(id, "confirm")));
+    for (const { status, body, headers } of refused) {
+      expect([status, body.type, headers.get("Retry-After")]).toEqual([503, "/problems/payment-busy", "1"]);
+    }
+    letGo();
+    expect((await first).status).toBe(200);
+    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(waiting.map(() => 200));
+    expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed"]);
+    expect((await patient.run(id, "refund")).status).toBe(200);
+  });
+
+  it("does not run a call that has waited for more than 10 seconds", async () => {
+    const { id } = await paymentIn("pending");
+    const { db, asked, letGo } = held();
+    const { now } = origin();
+    const tags = await runInDurableObject(env.PAYMENT.getByName(`1:${id}`), async (_, state) => {
+      const object = new PaymentObject(state, { ...env, DB: db });
+      const clock = vi.spyOn(Date, "now").mockReturnValue(now);
+      try {
+        const running = object.run(origin(), asking("confirm"));
+        await asked;
+        const late = object.run(origin(), asking("fail"));
+        clock.mockReturnValue(now + 1);
+        const inTime = object.run(origin(), asking("refund"));
+        clock.mockReturnValue(now + 10_001);
+        letGo();
+        return (await Promise.all([running, late, inTime])).map(({ acted }) => acted.tag);
+      } finally {
+        clock.mockRestore();
+      }
+    });
+    expect(tags).toEqual(["changed", "busy", "changed"]);
+    expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed", "payment.refunded"]);
+  });
+
+  it("is no other merchant's: a stranger's calls do not meet the payment's object", async () => {
+    const { id } = await paymentIn("pending");
+    const names: string[] = [];
+    const getByName = (name: string) => {
+      names.push(name);
+      return env.PAYMENT.getByName(name);
+    };
+    const watched = { ...env, PAYMENT: Object.assign(Object.create(env.PAYMENT), { getByName }) };
+    const merchantId = await newMerchant();
+    const stranger = client(watched, { key: await newKey(SCOPE_NAMES, merchantId) });
+    expect((await stranger.run(id, "confirm")).status).toBe(404);
+    expect(names).toEqual([`${merchantId}:${id}`]);
   });
 });

@@ -4,8 +4,8 @@ import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, expect, type MockInstance, vi } from "vitest";
 import type { z } from "zod";
 import type { EventType } from "../../../src/payment/lifecycle";
+import { objectName } from "../../../src/storage/object-name";
 import { WebhookEndpointObject } from "../../../src/webhook/object";
-import { objectName } from "../../../src/webhook/object-name";
 import type { DeliverySchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
 import { type Client, client, ORDER } from "../client";
 import { newMerchant } from "../payment-list";
@@ -61,7 +61,7 @@ export async function anEndpoint({ id: merchantId, api }: Shop, types?: readonly
   const { id, secret } = made.body;
   receiver.secrets.push(secret);
   const path = `${ENDPOINTS}/${id}`;
-  const stub = env.WEBHOOK_ENDPOINT.getByName(objectName({ merchantId, endpointId: id }));
+  const stub = env.WEBHOOK_ENDPOINT.getByName(objectName({ merchantId, id }));
   /** What is to be sent, and was, oldest event first. */
   const deliveries = async () => {
     const { body } = await api.request<{ data: Delivery[] }>("GET", `${path}/deliveries?limit=100`);

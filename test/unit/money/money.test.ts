@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../../src/payment/currency";
-import { DECIMAL_PATTERN, toMajor, toMinor } from "../../../src/payment/money";
+import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../../src/money/currency";
+import { DECIMAL_PATTERN, toMajor, toMinor } from "../../../src/money/money";
 
 const minor = (amount: number | string, exponent = 2) => {
   const read = toMinor(amount, exponent);

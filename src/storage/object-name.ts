@@ -1,0 +1,21 @@
+/**
+ * How an object is named: with the merchant, so that no call of another merchant's can meet it, whatever id that one
+ * asks for.
+ */
+
+/** A thing of a merchant that has an object: a payment, or a webhook endpoint. */
+export interface ObjectId {
+  readonly merchantId: number;
+  readonly id: number;
+}
+
+export function objectName({ merchantId, id }: ObjectId): string {
+  return `${merchantId}:${id}`;
+}
+
+/** @throws Error when nobody of this service has named the object so */
+export function readObjectName(name: string | undefined): ObjectId {
+  const [, merchantId, id] = /^([1-9]\d*):([1-9]\d*)$/.exec(name ?? "") ?? [];
+  if (merchantId === undefined || id === undefined) throw new Error(`No name of a merchant's object: ${name}`);
+  return { merchantId: Number(merchantId), id: Number(id) };
+}
