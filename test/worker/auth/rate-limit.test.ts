@@ -217,14 +217,18 @@ describe("a key that has ended", () => {
   });
 });
 
-it.each(["KEY_RATE", "MERCHANT_RATE", "FAILURE_RATE"] as const)(
+it.each(["KEY_RATE", "MERCHANT_RATE", "COSTLY_RATE", "FAILURE_RATE"] as const)(
   "%s that fails lets on, and says so in the log",
   async (limit) => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const broken: RateLimit = { limit: () => Promise.reject(new Error("no counter")) };
     const wrong = await wrongSecret(publicId(await newKey()) ?? "");
     const key = limit === "FAILURE_RATE" ? wrong : await newKey();
-    const { status } = await client({ ...env, [limit]: broken }, { key }).request("GET", PAYMENTS);
+    const { status } = await client({ ...env, [limit]: broken }, { key }).request(
+      "GET",
+      // A filter without an index is costly work.
+      `${PAYMENTS}?status=pending`,
+    );
     expect(status).toBe(limit === "FAILURE_RATE" ? 401 : 200);
     const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)));
     expect(lines).toContainEqual({ message: "quota not counted", limit, cause: "Error: no counter" });
