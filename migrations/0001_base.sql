@@ -119,11 +119,13 @@ CREATE TABLE events (
 -- `types` is a JSON array of event types; NULL for all, also those that come later. `types_changed_at` is set while
 -- open deliveries of types that the endpoint no longer receives are to be cancelled. The newest secret signs, and the
 -- one before it up to its end; both are wiped when they have ended. `disabled_at` is NULL while events are sent;
--- `failing_since` is the first failure after the last success.
+-- `failing_since` is the first failure after the last success. `url_set_by` is the key that gave the endpoint its URL,
+-- whose revocation disables it; NULL in open mode.
 CREATE TABLE webhook_endpoints (
   id INTEGER PRIMARY KEY CHECK (id > 0),
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
   url TEXT NOT NULL CHECK (url <> ''),
+  url_set_by TEXT CHECK (length(url_set_by) = 12),
   types TEXT CHECK (json_array_length(types) > 0),
   types_changed_at INTEGER CHECK (types_changed_at > 0),
   secret TEXT CHECK (secret <> ''),
@@ -142,6 +144,7 @@ CREATE TABLE webhook_endpoints (
 CREATE INDEX webhook_endpoints_by_merchant ON webhook_endpoints (merchant_id);
 CREATE INDEX webhook_endpoints_enabled ON webhook_endpoints (merchant_id)
   WHERE disabled_at IS NULL AND deleted_at IS NULL;
+CREATE INDEX webhook_endpoints_by_key ON webhook_endpoints (url_set_by) WHERE url_set_by IS NOT NULL;
 CREATE INDEX webhook_endpoints_rolled ON webhook_endpoints (previous_secret_ends_at)
   WHERE previous_secret_ends_at IS NOT NULL;
 

@@ -65,8 +65,8 @@ const subjectOf = (id: string) => sql`SELECT merchant_id, id FROM api_keys WHERE
 const whoseKeys = (whose: MerchantFilter): Sql =>
   whose === "any merchant" ? raw("true") : sql`merchant_id = ${whose}`;
 
-/** The key that acts, as `created_by` names it: the administrator's secret and nobody in open mode have no row. */
-const creatorOf = ({ keyId, merchantId }: Origin): string | null =>
+/** The key that acts, as `created_by` and `url_set_by` name it: the administrator's secret and nobody in open mode have no row. */
+export const creatorOf = ({ keyId, merchantId }: Origin): string | null =>
   merchantId === ADMINISTRATOR_MERCHANT ? null : keyId;
 
 /** A merchant's keys that are active, as the index `api_keys_active` has them. */
@@ -124,7 +124,8 @@ export type RevokeResult =
 const isRevoked = (row: object): row is { revoked: string } => "revoked" in row;
 
 /**
- * Revokes a key for good, and with it every key that it has created, those that these have, and so on; each has its event.
+ * Revokes a key for good, and with it every key that it has created, those that these have, and so on, and disables the
+ * webhook endpoints to which one of them gave their URL; each has its event. What is open of these the sweep cancels.
  * `unchanged` when they have none of this id, or it is revoked. One round trip.
  */
 export async function revokeApiKey(
@@ -141,6 +142,8 @@ export async function revokeApiKey(
     SELECT id FROM api_keys WHERE created_by = ${id}
     UNION SELECT child.id FROM descendants CROSS JOIN api_keys AS child ON child.created_by = descendants.id
   )`;
+  const servesThem = sql`url_set_by IN (SELECT ${id} UNION ALL SELECT id FROM descendants)
+  AND disabled_at IS NULL AND deleted_at IS NULL`;
   const changed = await applyChange(db, origin, idempotency, {
     type: "api_key.revoked",
     first: (mayApply) => sql`
@@ -148,6 +151,16 @@ export async function revokeApiKey(
     subject: subjectOf(id),
     data: {},
     afterwards: (isApplied) => [
+      sql`${descendants}
+  INSERT INTO account_events (commit_id, actor_merchant_id, type, data, key_id, request_id, created_at, merchant_id, subject)
+  SELECT ${commitId} || ' endpoint ' || id, ${merchantId}, 'webhook_endpoint.disabled',
+    json_object('reason', 'key_revoked', 'revoked_key', url_set_by), ${keyId}, ${requestId}, ${now}, merchant_id,
+    CAST(id AS TEXT)
+  FROM webhook_endpoints WHERE ${servesThem} AND ${isApplied}`,
+      sql`${descendants}
+  UPDATE webhook_endpoints
+  SET disabled_at = ${now}, disabled_reason = 'key_revoked', updated_at = max(updated_at, ${now})
+  WHERE ${servesThem} AND ${isApplied}`,
       sql`${descendants}
   INSERT INTO account_events (commit_id, actor_merchant_id, type, data, key_id, request_id, created_at, merchant_id, subject)
   SELECT ${commitId} || ' ' || id, ${merchantId}, 'api_key.revoked', ${JSON.stringify({ revoked_with: id })}, ${keyId},

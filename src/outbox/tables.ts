@@ -9,6 +9,7 @@ export const webhookEndpoints = sqliteTable("webhook_endpoints", {
     .notNull()
     .references(() => merchants.id),
   url: text().notNull(),
+  url_set_by: text(),
   types: text(),
   types_changed_at: integer(),
   secret: text(),
@@ -16,7 +17,7 @@ export const webhookEndpoints = sqliteTable("webhook_endpoints", {
   previous_secret_ends_at: integer(),
   failing_since: integer(),
   disabled_at: integer(),
-  disabled_reason: text({ enum: ["requested", "gone", "failing"] }),
+  disabled_reason: text({ enum: ["requested", "gone", "failing", "key_revoked"] }),
   deleted_at: integer(),
   created_at: integer().notNull(),
   updated_at: integer().notNull(),

@@ -1,5 +1,6 @@
 /** Every D1 statement about webhook endpoints. */
 import type { InferSelectModel } from "drizzle-orm";
+import { creatorOf } from "../account/api-keys";
 import { applyChange, type ChangeResult } from "../account/trail";
 import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
@@ -22,6 +23,7 @@ const COLUMNS = columnsOf<WebhookEndpointRow>({
   id: true,
   merchant_id: true,
   url: true,
+  url_set_by: true,
   types: true,
   types_changed_at: true,
   secret: true,
@@ -116,8 +118,8 @@ export async function createWebhookEndpoint(
   const changed = await applyChange(db, origin, idempotency, {
     type: "webhook_endpoint.created",
     first: (mayApply) => sql`
-  INSERT INTO webhook_endpoints (merchant_id, url, types, secret, created_at, updated_at)
-  SELECT ${merchantId}, ${url}, ${types && JSON.stringify(types)}, ${secret}, ${now}, ${now} WHERE ${mayApply}
+  INSERT INTO webhook_endpoints (merchant_id, url, url_set_by, types, secret, created_at, updated_at)
+  SELECT ${merchantId}, ${url}, ${creatorOf(origin)}, ${types && JSON.stringify(types)}, ${secret}, ${now}, ${now} WHERE ${mayApply}
   AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ${merchantId} AND deleted_at IS NULL) < ${MAX_ENDPOINTS}`,
     subject: subjectOf(raw("last_insert_rowid()")),
     data: { url, types },
@@ -131,7 +133,10 @@ export interface WebhookEndpointChange {
   readonly enabled?: boolean | undefined;
 }
 
-/** Changes an endpoint; `unchanged` when there is none, or that is how it is. One round trip. */
+/**
+ * Changes an endpoint; `unchanged` when there is none, or that is how it is. A key that gives it another URL, or enables
+ * it after the one that had given it its URL was revoked, answers for the URL from then on. One round trip.
+ */
 export function updateWebhookEndpoint(
   db: Database,
   origin: Origin,
@@ -146,6 +151,8 @@ export function updateWebhookEndpoint(
     type: "webhook_endpoint.updated",
     first: (mayApply) => sql`
   UPDATE webhook_endpoints SET url = ${wantedUrl}, updated_at = max(updated_at, ${now}),
+    url_set_by = iif(url <> ${wantedUrl} OR (${isEnabled} = 1 AND disabled_reason = 'key_revoked'),
+      ${creatorOf(origin)}, url_set_by),
     types = iif(${isRetyped}, ${types ? JSON.stringify(types) : null}, types),
     types_changed_at = iif(${isRetyped}, max(coalesce(types_changed_at, 0) + 1, ${now}), types_changed_at),
     disabled_at = CASE ${isEnabled} WHEN 1 THEN NULL WHEN 0 THEN coalesce(disabled_at, ${now}) ELSE disabled_at END,

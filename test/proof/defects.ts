@@ -682,6 +682,20 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   },
   {
+    breaks: "a revoked key's endpoints end with it",
+    noticedBy: "webhook/containment.test.ts",
+    file: KEYS,
+    find: `url_set_by IN (SELECT \${id} UNION ALL SELECT id FROM descendants)`,
+    replace: `url_set_by IN (SELECT \${id} UNION ALL SELECT id FROM descendants WHERE 0)`,
+  },
+  {
+    breaks: "a URL that a stolen key set ends with it",
+    noticedBy: "webhook/containment.test.ts",
+    file: "src/webhook/endpoints.ts",
+    find: `url_set_by = iif(url <> \${wantedUrl} OR `,
+    replace: `url_set_by = iif(url <> url OR `,
+  },
+  {
     breaks: "a disabled merchant is sent nothing",
     noticedBy: "webhook/disabling.test.ts",
     file: DELIVERIES,

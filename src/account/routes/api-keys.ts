@@ -163,7 +163,7 @@ const revoke = createRoute({
   summary: "Revoke an API key",
   description:
     "Ends a key, for good, and with it every key that it has created, and that these have; within 30 seconds they are " +
-    "refused everywhere. Takes no body. Asked again, it answers 200 and changes nothing.",
+    "refused everywhere. Webhook endpoints to which one of them gave their URL are disabled. Takes no body. Asked again, it answers 200 and changes nothing.",
   ...TAGS,
   request: {
     params: ApiKeyPath,

@@ -27,6 +27,7 @@ export const INVALID_ENDPOINT_ID = {
 const ENDPOINT_EXAMPLE = {
   id: 1,
   url: "https://shop.example.com/webhooks",
+  url_set_by: "4fT9bQ2sXk7L",
   types: ["payment.confirmed" as const, "payment.refunded" as const],
   all_types: false,
   enabled: true,
@@ -44,6 +45,10 @@ export const WebhookEndpointSchema = z
   .object({
     id: z.int().openapi({ description: "The endpoint's id" }),
     url: z.string().openapi({ description: "Where events are sent" }),
+    url_set_by: z.string().nullable().openapi({
+      description:
+        "The API key that set `url`, whose revocation disables the endpoint; null where no key was asked for",
+    }),
     types: z.array(z.enum(EVENT_TYPES)).openapi({ description: "The types of events that are sent" }),
     all_types: z.boolean().openapi({
       description:
@@ -51,9 +56,14 @@ export const WebhookEndpointSchema = z
     }),
     enabled: z.boolean().openapi({ description: "Whether events are sent" }),
     disabled_at: Time.nullable().openapi({ description: "Since when they are not; null while they are" }),
-    disabled_reason: z.enum(["requested", "gone", "failing"]).nullable().openapi({
-      description: "Why they are not: it was asked for, the endpoint answered 410, or it has only failed for five days",
-    }),
+    disabled_reason: z
+      .enum(["requested", "gone", "failing", "key_revoked"])
+      .nullable()
+      .openapi({
+        description:
+          "Why they are not: it was asked for, the endpoint answered 410, it has only failed for five days, or the API key " +
+          "that set `url` was revoked",
+      }),
     failing_since: Time.nullable().openapi({ description: "The first failure after the last success" }),
     previous_secret_ends_at: Time.nullable().openapi({
       description: "Up to when the secret before this one signs too; null when there is none",
@@ -88,6 +98,7 @@ export function toWebhookEndpointResponse(
   return {
     id: endpoint.id,
     url: endpoint.url,
+    url_set_by: endpoint.url_set_by,
     types: [...(endpoint.types ?? EVENT_TYPES)],
     all_types: endpoint.types === null,
     enabled: endpoint.disabled_at === null,

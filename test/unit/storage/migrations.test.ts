@@ -23,7 +23,7 @@ const FILLED = `
     "status":"pending","provider":"internal","metadata":{"cart":"c-7"}}', 'r1', 'c1', '0123456789ab', 'order-42', 1000);
   INSERT INTO events VALUES (2, 2, 7, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', '0123456789ab', NULL,
     2000);
-  INSERT INTO webhook_endpoints VALUES (1, 2, 'https://shop.example.com/', NULL, NULL, 'whsec_c2VjcmV0', NULL, NULL, NULL,
+  INSERT INTO webhook_endpoints VALUES (1, 2, 'https://shop.example.com/', NULL, NULL, NULL, 'whsec_c2VjcmV0', NULL, NULL, NULL,
     NULL, NULL, NULL, 1000, 1000);
   INSERT INTO webhook_deliveries VALUES (1, 1, 'succeeded', NULL, 1, 0, '[]', 1000);
   INSERT INTO webhook_deliveries VALUES (1, 2, 'pending', 2000, 0, 0, '[]', 2000);

@@ -136,6 +136,7 @@ describe("create", () => {
     expect(body).toEqual({
       id: body.id,
       url: "https://shop.example.com/webhooks",
+      url_set_by: publicId(merchant.key),
       types: EVENT_TYPES,
       all_types: true,
       enabled: true,
