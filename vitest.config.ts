@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
@@ -6,14 +7,20 @@ import { makeSecretsKeys } from "./src/auth/secret-keys.ts";
 
 const migrations = await readD1Migrations(path.join(import.meta.dirname, "migrations"));
 
+// Node's own SQLite reads databases.
+const execArgv = ["--disable-warning=ExperimentalWarning"];
+
 export default defineConfig({
   test: {
-    // The log has a line for every request, and every delivery.
+    // What a test logs is printed when it fails; of the log's lines for each request and delivery, nothing.
+    silent: "passed-only",
     onConsoleLog: (log) => !/"message":"(request|delivery)"/.test(log),
     reporters: ["default", "./test/count-reporter.ts"],
+    // Every core: vitest alone would leave one idle, of two.
+    maxWorkers: availableParallelism(),
     projects: [
       // Pure modules, on Node.
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], isolate: false, execArgv } },
       // The Worker, its object and its D1, in workerd.
       {
         plugins: [
@@ -33,7 +40,10 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/worker/**/*.test.ts"],
+          // A runtime of its own for each file would be a third of the time: setup.ts gives it a database instead.
+          isolate: false,
           setupFiles: ["./test/worker/setup.ts"],
+          globalSetup: ["./test/quiet.ts"],
           provide: { migrations },
         },
       },
@@ -42,10 +52,10 @@ export default defineConfig({
         resolve: {
           alias: { "cloudflare:workers": path.join(import.meta.dirname, "test/proof/cloudflare-workers.ts") },
         },
-        test: { name: "proof", include: ["test/proof/**/*.test.ts"], testTimeout: 120_000 },
+        test: { name: "proof", include: ["test/proof/**/*.test.ts"], testTimeout: 120_000, execArgv },
       },
       // The project as a user runs it, on Node: its commands, its bundle, its document.
-      { test: { name: "system", include: ["test/system/**/*.test.ts"], testTimeout: 120_000 } },
+      { test: { name: "system", include: ["test/system/**/*.test.ts"], testTimeout: 120_000, execArgv } },
     ],
   },
 });

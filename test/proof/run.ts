@@ -51,9 +51,9 @@ const failures: string[] = [];
 /** Runs test files of the proof with this environment and adds up the figures that they report. */
 async function vitest(files: readonly string[], env: Record<string, string>): Promise<Figures> {
   const program = path.join(PROJECT, "node_modules/vitest/vitest.mjs");
-  const child = spawn(process.execPath, [program, "run", "--project", "proof", ...files], {
+  const child = spawn(process.execPath, [program, "run", "--project", "proof", "--silent=false", ...files], {
     cwd: PROJECT,
-    env: { ...process.env, ...env },
+    env: { ...process.env, PROOF_REPORT: "1", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const figures: Figures = {};

@@ -1,8 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, it } from "vitest";
 
-const read = (file: string) => readFileSync(path.join(import.meta.dirname, "../..", file), "utf8");
+const PROJECT = path.join(import.meta.dirname, "../..");
+const read = (file: string) => readFileSync(path.join(PROJECT, file), "utf8");
 const { scripts } = JSON.parse(read("package.json"));
 
 /** The commands of a shell script: its lines that are neither empty nor comments. */
@@ -20,4 +22,15 @@ it("`.ci/run` ends with it, and the workflow calls nothing but `.ci/run`", () =>
   expect(commands(read(".ci/run")).at(-1)).toBe("npm run verify");
   const steps = [...read(".github/workflows/ci.yml").matchAll(/^ *(?:- )?run: (.*)$/gm)].map(([, command]) => command);
   expect(steps).toEqual([".ci/run"]);
+});
+
+it("`npm run check` covers every TypeScript project, and the lint all files", () => {
+  const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: PROJECT, encoding: "utf8" });
+  const projects = files.split("\n").filter((file) => path.basename(file) === "tsconfig.json");
+  const check = read("scripts/check.ts");
+  const [, typed = ""] = /^const TYPED = \[(.*)\];$/m.exec(check) ?? [];
+  expect([...typed.matchAll(/"([^"]+)"/g)].map(([, folder]) => folder).sort()).toEqual(
+    projects.map(path.dirname).sort(),
+  );
+  expect(check).toContain("biome check .");
 });

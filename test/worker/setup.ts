@@ -1,6 +1,6 @@
-import { applyD1Migrations, type D1Migration } from "cloudflare:test";
+import { applyD1Migrations, type D1Migration, reset } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterAll, inject } from "vitest";
+import { afterAll, inject, vi } from "vitest";
 import { assertInvariants } from "./invariants";
 
 declare module "vitest" {
@@ -9,6 +9,9 @@ declare module "vitest" {
   }
 }
 
+// Files share a runtime. Each begins as if it had one of its own: with empty storage, and modules that remember nothing.
+vi.resetModules();
+await reset();
 await applyD1Migrations(env.DB, inject("migrations"));
 
 // Whatever a test file did, or did not mean to do, the database it leaves must be consistent.
