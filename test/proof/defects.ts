@@ -23,6 +23,8 @@ const AUTHORIZE = "src/auth/authorize.ts";
 const KEYS = "src/account/api-keys.ts";
 const GRANTS = "src/account/routes/grants.ts";
 const TRAIL = "src/account/trail.ts";
+const ACCOUNT_EVENTS = "src/account/account-events.ts";
+const RATE_LIMITS = "src/auth/rate-limits.ts";
 const CONFIGURATION = "src/auth/configuration.ts";
 const LOCAL = "src/auth/local.ts";
 const KEY_ROUTES = "src/account/routes/api-keys.ts";
@@ -961,6 +963,168 @@ export const DEFECTS: readonly Defect[] = [
     file: "src/jobs/retention.ts",
     find: "AND created_at < ?5 RETURNING",
     replace: "AND ?5 = ?5 RETURNING",
+  },
+  {
+    breaks: "a merchant's trail has its own account events only",
+    noticedBy: "account/account-events.test.ts",
+    file: ACCOUNT_EVENTS,
+    find: `merchant_id = \${merchantId} AND created_at BETWEEN`,
+    replace: `merchant_id > 0 * \${merchantId} AND created_at BETWEEN`,
+  },
+  {
+    breaks: "the trail shows no query of a URL",
+    noticedBy: "account/account-events.test.ts",
+    file: "src/account/routes/account-events.ts",
+    find: `value.replace(/\\?.*$/s, "?…")`,
+    replace: "value",
+  },
+  {
+    breaks: "the trail is in the order of the commits",
+    noticedBy: "account/account-events.test.ts",
+    file: TRAIL,
+    find: `earlier.created_at <= \${now + MAX_CLOCK_SKEW_MS}`,
+    replace: `earlier.created_at <= \${now}`,
+  },
+  {
+    breaks: "a clock that has jumped ahead does not hold the times of the trail",
+    noticedBy: "account/account-events.test.ts",
+    file: TRAIL,
+    find: ` AND earlier.created_at <= \${now + MAX_CLOCK_SKEW_MS}`,
+    replace: "",
+  },
+  {
+    breaks: "account events of a type are costly work",
+    noticedBy: "account/account-events.test.ts",
+    file: "src/account/routes/account-events.ts",
+    find: "{ isCostly: ({ query }) => query.type !== undefined }",
+    replace: "{}",
+  },
+  {
+    breaks: "a Host that is no host is refused before a URL is made of it",
+    noticedBy: "http/problems.test.ts",
+    file: APP,
+    find: `if (!URL.canParse(c.req.url)) return problem(c, "invalid_host");`,
+    replace: "",
+  },
+  {
+    breaks: "a list in a request has 100 entries at most",
+    noticedBy: "http/problems.test.ts",
+    file: "src/http/fields.ts",
+    find: "if (named.length > MAX_LIST_LENGTH) {",
+    replace: "if (named.length < 0) {",
+  },
+  {
+    breaks: "secrets whose time after a roll has ended are wiped",
+    noticedBy: "webhook/sweep.test.ts",
+    file: "src/webhook/wake.ts",
+    find: "secrets_wiped: await wipeEndedSecrets(db, now)",
+    replace: "secrets_wiped: 0",
+  },
+  {
+    breaks: "a page of the log has ten attempts of a delivery",
+    noticedBy: "webhook/deliveries.test.ts",
+    file: "src/webhook/delivery-log.ts",
+    find: `WHERE key >= json_array_length(delivery.attempts) - \${MAX_ATTEMPTS_IN_PAGE}`,
+    replace: "WHERE key >= 0",
+  },
+  {
+    breaks: "512 bytes of an answer are kept",
+    noticedBy: "webhook/attempt.test.ts",
+    file: SEND,
+    find: "chunks.push(chunk.subarray(0, MAX_RESPONSE_BYTES_KEPT - length));",
+    replace: "chunks.push(chunk);",
+  },
+  {
+    breaks: "a key beyond its quota costs D1 nothing",
+    noticedBy: "auth/rate-limit.test.ts",
+    file: AUTHORIZE,
+    find: `const beyondKey = await refuseBeyond(c, "KEY_RATE", id);`,
+    replace: `await lookUp(c, presented, id);\n  const beyondKey = await refuseBeyond(c, "KEY_RATE", id);`,
+  },
+  {
+    breaks: "a merchant is disabled at once where it was disabled",
+    noticedBy: "account/containment.test.ts",
+    file: "src/account/routes/merchants.ts",
+    find: "forgetMerchant(c.env, id);",
+    replace: "",
+  },
+  {
+    breaks: "revocation reaches a key by way of one that is revoked already",
+    noticedBy: "account/containment.test.ts",
+    file: KEYS,
+    find: "ON child.created_by = descendants.id",
+    replace:
+      "ON child.created_by = descendants.id AND (SELECT revoked_at FROM api_keys WHERE id = descendants.id) IS NULL",
+  },
+  {
+    breaks: "a roll that keeps the old key makes no room for the new one",
+    noticedBy: "account/containment.test.ts",
+    file: KEYS,
+    find: "(overlap === 0 ? 1 : 0)",
+    replace: "1",
+  },
+  {
+    breaks: "failures with an ended key are counted by address",
+    noticedBy: "auth/rate-limit.test.ts",
+    file: AUTHORIZE,
+    find: `\`\${address(c)} \${id}\``,
+    replace: "id",
+  },
+  {
+    breaks: "an IPv6 address is its /64",
+    noticedBy: "auth/rate-limit.test.ts",
+    file: RATE_LIMITS,
+    find: ".slice(0, 4)",
+    replace: "",
+  },
+  {
+    breaks: "a rate limit that fails lets requests through",
+    noticedBy: "auth/rate-limit.test.ts",
+    file: RATE_LIMITS,
+    find: `logError({ message: "quota not counted", limit: name, cause: String(error) });`,
+    replace: "throw error;",
+  },
+  {
+    breaks: "a refusal lasts as many seconds as its quota is for",
+    noticedBy: "auth/rate-limit.test.ts",
+    file: RATE_LIMITS,
+    find: `"Retry-After": String(seconds),`,
+    replace: `"Retry-After": String(seconds / 1000),`,
+  },
+  {
+    breaks: "the Bearer scheme has no case",
+    noticedBy: "auth/access.test.ts",
+    file: AUTHORIZE,
+    find: "/^Bearer +(\\S+)$/i",
+    replace: "/^Bearer +(\\S+)$/",
+  },
+  {
+    breaks: "an isolate remembers so many keys at most",
+    noticedBy: "auth/rate-limit.test.ts",
+    file: "src/auth/key-cache.ts",
+    find: "if (map.size > KEY_CACHE_SIZE && oldest !== undefined) map.delete(oldest);",
+    replace: "",
+  },
+  {
+    breaks: "a payment's events are read with events:read",
+    noticedBy: "auth/access.test.ts",
+    file: "src/payment/routes/history.ts",
+    find: `requiresScope("events:read")`,
+    replace: `requiresScope("payments:read")`,
+  },
+  {
+    breaks: "deliveries are read with webhooks:manage",
+    noticedBy: "auth/access.test.ts",
+    file: "src/webhook/routes/deliveries.ts",
+    find: `requiresScope("webhooks:manage") }`,
+    replace: `requiresScope("events:read") }`,
+  },
+  {
+    breaks: "readiness is found out in 2 seconds, or not at all",
+    noticedBy: "service/health.test.ts",
+    file: "src/service/readiness.ts",
+    find: "return inTime(latest.missing, UNKNOWN);",
+    replace: "return latest.missing;",
   },
 ];
 

@@ -269,6 +269,14 @@ describe("pages", () => {
   });
 });
 
+it("are costly work where a type is asked for, and only there", async () => {
+  const { key } = await newShop();
+  const refuses: RateLimit = { limit: async () => ({ success: false }) };
+  const api = client({ ...env, COSTLY_RATE: refuses }, { key });
+  expect((await api.request("GET", `${EVENTS}?type=api_key.created`)).status).toBe(429);
+  expect((await api.request("GET", `${EVENTS}?created_from=2026-01-01`)).status).toBe(200);
+});
+
 describe("cost", () => {
   let metered: Meter;
   let api: Client;

@@ -1,5 +1,7 @@
+import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import { app } from "../../../src/app";
 import { PROBLEM_KINDS, typeUri } from "../../../src/http/problem-kinds";
 import { client, ORDER, paymentIn } from "../client";
 
@@ -423,3 +425,25 @@ it("accepts JSON under every name it has", async () => {
     expect((await api.request("POST", PAYMENTS, { body: JSON.stringify(ORDER), headers })).status).toBe(201);
   }
 });
+
+// No Request can be made with such a URL, and workerd hands one to the Worker: test/proof/http.test.ts sends these.
+it.each(["127.999.1.1", "localhost:99999", "[::1", "local host"])(
+  "the Host %s is a problem, with a key or without",
+  async (host) => {
+    for (const path of ["/health", PAYMENTS, `${PAYMENTS}?limit=1`, "/docs", "/nothing"]) {
+      const request = new Proxy(new Request(`http://localhost${path}`), {
+        get: (target, property) =>
+          property === "url" ? `http://${host}${path}` : Reflect.get(target, property, target),
+      });
+      const response = await app.fetch(request, { ...env, AUTH_MODE: "open" }, createExecutionContext());
+      expect([response.status, response.headers.get("Content-Type")]).toEqual([400, "application/problem+json"]);
+      expect(await response.json()).toEqual({
+        type: "/problems/invalid-host",
+        title: "Invalid host",
+        status: 400,
+        detail: "The Host header is not a host name or an address, with or without a port",
+        instance: response.headers.get("X-Request-Id"),
+      });
+    }
+  },
+);
