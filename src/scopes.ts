@@ -17,10 +17,10 @@ export function isScope(name: string): name is Scope {
   return Object.hasOwn(SCOPES, name);
 }
 
-/** Who asks, and what they may do. */
+/** In whose name a request is made, and what it may do. */
 export interface Principal {
   readonly merchantId: number;
-  /** The public id of the key; null for whoever reaches a service in open mode without one. */
+  /** The public id of the key; null for a request without a key in open mode. */
   readonly keyId: string | null;
   readonly scopes: ReadonlySet<Scope>;
   /** When the key ends, in milliseconds; null for never. */

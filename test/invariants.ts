@@ -35,10 +35,10 @@ replay (payment_id, sequence, state, at, legal) AS (
     AND event.payment_id = replay.payment_id AND event.sequence = replay.sequence + 1
 ),
 newest AS (SELECT *, max(sequence) FROM replay GROUP BY payment_id),
-told AS (SELECT payment_id, count(*) AS events, max(sequence) AS newest FROM events GROUP BY payment_id),
-judged AS (
+counted AS (SELECT payment_id, count(*) AS events, max(sequence) AS newest FROM events GROUP BY payment_id),
+checked AS (
   SELECT id, CASE
-    WHEN version IS NOT told.events OR version IS NOT told.newest OR version IS NOT json_array_length(event_positions)
+    WHEN version IS NOT counted.events OR version IS NOT counted.newest OR version IS NOT json_array_length(event_positions)
       THEN 'a payment has not the events 1..version'
     WHEN NOT legal THEN 'an event is not a step of the lifecycle'
     WHEN (order_id, amount_minor, currency, status, provider, version, updated_at, metadata)
@@ -52,7 +52,7 @@ judged AS (
       AND found.value = pair.value AND found.created_at = payments.created_at AND found.payment_id = payments.id))
       THEN 'a payment is not found by its metadata'
     END AS violation
-  FROM payments LEFT JOIN newest ON newest.payment_id = id LEFT JOIN told ON told.payment_id = id
+  FROM payments LEFT JOIN newest ON newest.payment_id = id LEFT JOIN counted ON counted.payment_id = id
 ),
 feed AS (
   SELECT payment_id, CASE
@@ -63,7 +63,7 @@ feed AS (
     END AS violation
   FROM events WINDOW feed AS (PARTITION BY merchant_id ORDER BY position)
 )
-SELECT violation, id FROM judged WHERE violation IS NOT NULL
+SELECT violation, id FROM checked WHERE violation IS NOT NULL
 UNION ALL
 SELECT violation, payment_id FROM feed WHERE violation IS NOT NULL
 UNION ALL

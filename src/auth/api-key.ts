@@ -24,7 +24,7 @@ const FORMAT = new RegExp(
 /** A key with its public id. */
 export interface IssuedApiKey {
   readonly id: string;
-  /** It is shown to whoever asked for it, and nobody after that. */
+  /** Shown once, in the answer to the request that creates it. */
   readonly key: string;
 }
 

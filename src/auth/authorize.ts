@@ -19,7 +19,7 @@ import { checksumKeys, secretsKeys } from "./secret-keys";
 /** `last_used_at` is written at most so often, in milliseconds. */
 const USE_RECORDED_EVERY_MS = 3_600_000;
 
-/** Whoever asks without a key where no key is asked for: the default merchant. */
+/** The principal of a request without a key in open mode: the default merchant, with every scope. */
 const ANONYMOUS_PRINCIPAL: Principal = {
   merchantId: 1,
   keyId: null,

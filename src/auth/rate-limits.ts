@@ -25,7 +25,7 @@ const POLICIES: Readonly<Record<RateLimitName, string>> = {
 };
 
 /**
- * Who fails: an IPv4 address, or the /64 of an IPv6 address, for whoever has one of these has all of it.
+ * The address that failures are counted by: an IPv4 address, or the /64 of an IPv6 address, which is one customer's.
  * Cloudflare sets the header, and nobody can set it from outside.
  */
 export function address(c: Context<App>): string {

@@ -55,7 +55,8 @@ export const KINDS = {
     status: 401,
     title: "Invalid token",
     detail: "The API key is not valid",
-    remedy: "Check the key: it may be mistyped, unknown, revoked or expired. Ask whoever manages your keys for one.",
+    remedy:
+      "Check the key: it may be mistyped, unknown, revoked or expired. Ask the person who manages your keys for one.",
   },
   insufficient_scope: {
     status: 403,
@@ -68,7 +69,7 @@ export const KINDS = {
     title: "Merchant disabled",
     detail: "The merchant of this API key is disabled",
     remedy:
-      "Ask whoever operates the service to enable the merchant: until then its keys are refused. Nothing was changed.",
+      "Ask the operator of the service to enable the merchant: until then its keys are refused. Nothing was changed.",
   },
   host_not_allowed: {
     status: 403,
@@ -231,7 +232,7 @@ export const KINDS = {
     status: 503,
     title: "Not configured",
     detail: "The service is not configured",
-    remedy: "Whoever operates the service sets what detail names. Nothing was changed.",
+    remedy: "The operator of the service sets what detail names. Nothing was changed.",
   },
   payment_busy: {
     status: 503,

@@ -1,4 +1,4 @@
-/** Whether the service can work: what it needs is asked, at most once a second, whoever wants to know. */
+/** Whether the service can work: D1 and the objects are probed at most once a second, however many requests ask. */
 import type { Context } from "hono";
 import type { App } from "../context";
 import { Database } from "../storage/database";

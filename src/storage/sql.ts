@@ -4,7 +4,7 @@
  * query builder: a statement reads as SQLite receives it.
  */
 
-/** What D1 binds. Booleans and dates are turned into numbers by whoever knows their unit. */
+/** What D1 binds. The caller turns booleans and dates into numbers: it knows their unit. */
 export type Value = string | number | null;
 
 /** A piece of SQL, and the values of its parameters in order. */

@@ -74,7 +74,7 @@ export function mutatePureModules(room: string): Score[] {
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-  if (!existsSync(REPORT)) throw new Error(`Stryker has judged nothing of ${room}`);
+  if (!existsSync(REPORT)) throw new Error(`Stryker has tried nothing of ${room}`);
   return scoresOf(JSON.parse(readFileSync(REPORT, "utf8")));
 }
 

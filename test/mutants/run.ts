@@ -6,12 +6,12 @@
  *     npm run mutants -- --only pure --room http   Stryker on the pure modules, or on those of one room, which only prints
  *     npm run mutants -- --only text --count 120 --seed 1
  *                                                  mutants of the text of the rest; it goes on where it was broken off
- *     --fresh                                      forgets what was judged before
+ *     --fresh                                      forgets earlier results
  */
 import { parseArgs } from "node:util";
 import { record, table } from "../../bench/results.ts";
-import { type Judged, judgeTextualMutants } from "./judge.ts";
 import { installStryker, mutatePureModules, PURE_MODULES, type Score, type Survivor } from "./pure.ts";
+import { type Tried, tryTextualMutants } from "./rest.ts";
 import EXPLAINED from "./survivors.json" with { type: "json" };
 
 /** In percent of the mutants that change anything that a caller could see. */
@@ -71,10 +71,10 @@ A mutant that times out waits for ever, or goes round for ever. ${shown(caught(s
 }
 
 if (wanted("text")) {
-  const judged = await judgeTextualMutants(Number(options.count), Number(options.seed), options.fresh);
-  const whyOf = ({ file, from, to }: Judged) =>
+  const tried = await tryTextualMutants(Number(options.count), Number(options.seed), options.fresh);
+  const whyOf = ({ file, from, to }: Tried) =>
     EXPLAINED.find((known) => known.file === file && known.from === from && known.to === to)?.why ?? null;
-  const ran = judged.filter(({ tag }) => tag !== "broken");
+  const ran = tried.filter(({ tag }) => tag !== "broken");
   const silent = ran.filter(({ tag }) => tag !== "noticed");
   // A change that no caller can see is not one that a test could notice.
   const equivalent = silent.filter((mutant) => whyOf(mutant)?.startsWith("Equivalent"));

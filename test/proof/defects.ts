@@ -165,7 +165,7 @@ export const DEFECTS: readonly Defect[] = [
     replace: "if (creator)",
   },
   {
-    breaks: "a creation found by its own retry is told as it was",
+    breaks: "a creation found by its own retry is answered as it was",
     file: CREATE,
     find: "const asItWas = { ...existing, status, version: 1, updated_at: existing.created_at };",
     replace: "const asItWas = existing;",
@@ -191,7 +191,7 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   },
   {
-    breaks: "whoever asks for readiness makes D1 work once a second at most",
+    breaks: "readiness costs D1 one query a second at most",
     noticedBy: "service/health.test.ts",
     file: "src/service/readiness.ts",
     find: "now - latest.at < MAX_AGE_MS",
@@ -677,7 +677,7 @@ export const DEFECTS: readonly Defect[] = [
     replace: "firstFrom(merchantId, to)",
   },
   {
-    breaks: "an event is told as it was then",
+    breaks: "an event shows its payment as it was then",
     noticedBy: "payment/feed.test.ts",
     file: HISTORY,
     find: "AND event.position <= chosen.position",
@@ -735,7 +735,7 @@ export const DEFECTS: readonly Defect[] = [
     replace: `\${merchantId} = \${merchantId} AND payments.id = \${payment}`,
   },
   {
-    breaks: "an event is delivered to whoever receives its type only",
+    breaks: "an event is delivered only to endpoints that receive its type",
     noticedBy: "webhook/attempt.test.ts",
     file: "src/outbox/outbox.ts",
     find: `wanted.value = \${type}`,
@@ -797,7 +797,7 @@ export const DEFECTS: readonly Defect[] = [
     replace: `redirect: "follow"`,
   },
   {
-    breaks: "a URL is judged again before it is sent to",
+    breaks: "a URL is checked again before it is sent to",
     noticedBy: "webhook/attempt.test.ts",
     file: SEND,
     find: "if (!judged.ok) return",
@@ -861,7 +861,7 @@ export const DEFECTS: readonly Defect[] = [
     replace: "requestUrl !== null;",
   },
   {
-    breaks: "what went wrong below HTTP is not told to a merchant",
+    breaks: "what went wrong below HTTP is not shown to a merchant",
     noticedBy: "webhook/endpoints.test.ts",
     file: SEND,
     find: `return sent(null, "No connection", "");`,

@@ -26,13 +26,13 @@ it("every history of concurrent clients is linearizable, under every class of fa
   const figures: Record<string, number> = { histories: 0, calls: 0, unknown: 0, faults: 0 };
   const { histories, firstSeed } = REPLAY.history === undefined ? SCALE : { histories: 1, firstSeed: REPLAY.history };
   const struck = new Map<string, number>();
-  const told = new Map<string, number>();
+  const outcome = new Map<string, number>();
   for (let seed = firstSeed; seed < firstSeed + histories; seed++) {
     const run = await history(seed);
     figures.histories = (figures.histories ?? 0) + 1;
     figures.calls = (figures.calls ?? 0) + run.calls.length;
-    figures.unknown = (figures.unknown ?? 0) + run.calls.filter(({ told }) => told.tag === "unknown").length;
-    for (const call of run.calls) told.set(call.told.tag, (told.get(call.told.tag) ?? 0) + 1);
+    figures.unknown = (figures.unknown ?? 0) + run.calls.filter(({ outcome }) => outcome.tag === "unknown").length;
+    for (const call of run.calls) outcome.set(call.outcome.tag, (outcome.get(call.outcome.tag) ?? 0) + 1);
     for (const [fault, times] of run.struck) struck.set(fault, (struck.get(fault) ?? 0) + times);
   }
   figures.faults = [...struck.values()].reduce((sum, times) => sum + times, 0);
@@ -40,6 +40,6 @@ it("every history of concurrent clients is linearizable, under every class of fa
   if (REPLAY.history !== undefined) return;
   const strikes = [...struck.keys()];
   expect(strikes).toEqual(expect.arrayContaining(FAULTS.map((fault) => `${fault} / payment write`)));
-  // An answer that was never given was never judged.
-  expect([...told.keys()].sort()).toEqual(["key_reused", "not_found", "ok", "outdated", "refused", "unknown"]);
+  // A kind of outcome that never came was never checked.
+  expect([...outcome.keys()].sort()).toEqual(["key_reused", "not_found", "ok", "outdated", "refused", "unknown"]);
 }, 3_600_000);

@@ -21,8 +21,8 @@ export type Operation =
 /** What a client means to ask: an operation, perhaps on condition that the payment is still as it was last seen. */
 export type Intention = Operation | (Omit<Act, "expected"> & { expected: "as seen" });
 
-/** What it was told; unknown when the answer was a 503 or none at all. */
-export type Told =
+/** How it was answered; unknown when that was a 503 or nothing at all. */
+export type Outcome =
   | ({ tag: "ok"; status: 200 | 201; replayed: boolean; paymentId: number } & Shown)
   | { tag: "not_found" | "refused" | "outdated" | "key_reused" }
   | { tag: "unknown" };
@@ -41,7 +41,7 @@ export interface Call {
   readonly operation: Operation;
   readonly start: number;
   readonly end: number;
-  readonly told: Told;
+  readonly outcome: Outcome;
   /** Whether a fault struck anything while it was under way, so that the service may have tried it again. */
   readonly disturbed?: boolean;
 }
@@ -55,11 +55,11 @@ export function intentOf(operation: Exclude<Operation, { kind: "get" }>): string
 
 /**
  * What to ask when all is still, so that the history ends with what is there: every payment, and once more
- * every success that has a key, which must be told it as a replay.
+ * every success that has a key, which must be answered as a replay.
  */
 export function finalOperations(calls: readonly Call[], payments: readonly number[]): Operation[] {
-  const successes = calls.flatMap(({ operation, told }) =>
-    told.tag === "ok" && operation.kind !== "get" && operation.key !== null ? [operation] : [],
+  const successes = calls.flatMap(({ operation, outcome }) =>
+    outcome.tag === "ok" && operation.kind !== "get" && operation.key !== null ? [operation] : [],
   );
   const replays = new Map(successes.map((operation) => [`${operation.key} ${intentOf(operation)}`, operation]));
   return [...payments.map((paymentId) => ({ kind: "get" as const, paymentId })), ...replays.values()];
@@ -69,8 +69,8 @@ export function finalOperations(calls: readonly Call[], payments: readonly numbe
 export class Memory {
   readonly #versions = new Map<number, number>();
 
-  note(told: Told): void {
-    if (told.tag === "ok") this.#versions.set(told.paymentId, told.version);
+  note(outcome: Outcome): void {
+    if (outcome.tag === "ok") this.#versions.set(outcome.paymentId, outcome.version);
   }
 
   /** The operation that is meant, from what is known now. */
@@ -94,7 +94,7 @@ export interface Service {
  *
  * @throws Error on an answer that no client should ever see
  */
-export async function ask({ origin, key, send }: Service, operation: Operation): Promise<Told> {
+export async function ask({ origin, key, send }: Service, operation: Operation): Promise<Outcome> {
   const headers: Record<string, string> = {
     "Content-Type": "application/json",
     Authorization: `Bearer ${key}`,

@@ -40,15 +40,15 @@ async function history(seed: number): Promise<Call[]> {
   let clock = 0;
   const call = async (client: number, operation: Operation) => {
     const started = clock++;
-    const told = await ask(service, operation);
-    calls.push({ client, operation, start: started, end: clock++, told });
-    return told;
+    const outcome = await ask(service, operation);
+    calls.push({ client, operation, start: started, end: clock++, outcome });
+    return outcome;
   };
   const own = (key: string) => `history-${seed}-${key}`;
   const ids: number[] = [];
   for (const name of ["first", "second", "third"]) {
-    const told = await call(0, { kind: "create", key: own(name), orderId: 1, cart: null });
-    if (told.tag === "ok") ids.push(told.paymentId);
+    const outcome = await call(0, { kind: "create", key: own(name), orderId: 1, cart: null });
+    if (outcome.tag === "ok") ids.push(outcome.paymentId);
   }
   /** The program's small numbers, as this history's own payments and keys. */
   const localised = (intention: Intention): Intention => {
@@ -63,8 +63,8 @@ async function history(seed: number): Promise<Call[]> {
       for (const intention of intentions) memory.note(await call(client, memory.decide(localised(intention))));
     }),
   );
-  for (const { client, operation, told } of [...calls]) {
-    if (told.tag === "unknown" && operation.kind !== "get" && operation.key !== null) await call(client, operation);
+  for (const { client, operation, outcome } of [...calls]) {
+    if (outcome.tag === "unknown" && operation.kind !== "get" && operation.key !== null) await call(client, operation);
   }
   for (const operation of finalOperations(
     calls,
@@ -76,8 +76,8 @@ async function history(seed: number): Promise<Call[]> {
 
 /** The key and the payment of every creation that was acknowledged. */
 function creationsOf(calls: readonly Call[]): [string, number][] {
-  const created = calls.flatMap(({ operation, told }): [string, number][] =>
-    operation.kind === "create" && told.tag === "ok" ? [[operation.key, told.paymentId]] : [],
+  const created = calls.flatMap(({ operation, outcome }): [string, number][] =>
+    operation.kind === "create" && outcome.tag === "ok" ? [[operation.key, outcome.paymentId]] : [],
   );
   return [...new Map(created)];
 }

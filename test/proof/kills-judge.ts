@@ -169,16 +169,16 @@ function isDue(call: Call, { http, detail }: Said & { tag: "refused" }, others: 
   return mayHaveHappened && !STEPS[call.operation].repeatable && detail === refusal(due.to, call.operation);
 }
 
-/** A status of a payment that an answer told of; a refusal tells no more than that. */
-interface Told {
+/** A status of a payment that an answer reported; a refusal reports no more than that. */
+interface ReportedStatus {
   readonly id: number;
   readonly status: Status;
   readonly updated_at: string | null;
   readonly attempt: Attempt;
 }
 
-function statusesTold(call: Call): Told[] {
-  return call.attempts.flatMap((attempt): Told[] => {
+function reportedStatuses(call: Call): ReportedStatus[] {
+  return call.attempts.flatMap((attempt): ReportedStatus[] => {
     const { said } = attempt;
     if (said.tag === "done") {
       const { id, status, updated_at } = said.payment;
@@ -192,9 +192,9 @@ function statusesTold(call: Call): Told[] {
 
 /** What began after an answer had ended does not show an earlier status of the payment. */
 function judgeStatuses(calls: readonly Call[], find: Find): void {
-  for (const [id, told] of Map.groupBy(calls.flatMap(statusesTold), ({ id }) => id)) {
-    for (const then of told) {
-      for (const now of told) {
+  for (const [id, reported] of Map.groupBy(calls.flatMap(reportedStatuses), ({ id }) => id)) {
+    for (const then of reported) {
+      for (const now of reported) {
         if (then.attempt.ended >= now.attempt.began) continue;
         const isLater = then.updated_at === null || now.updated_at === null || then.updated_at <= now.updated_at;
         if (canBe(then.status, now.status) && isLater) continue;
@@ -251,7 +251,7 @@ function judgeStored(call: Call, tables: Tables, find: Find): void {
   const { payments, orders, keys, events } = tables;
   const done = acknowledgements(call);
   const marked = call.key === null ? undefined : keys.get(call.key);
-  for (const { id, status, updated_at } of statusesTold(call)) {
+  for (const { id, status, updated_at } of reportedStatuses(call)) {
     const row = payments.get(id);
     if (!row) find("lost", `payment ${id} is gone`);
     else if (!canBe(status, row.status)) find("lost", `payment ${id} was ${status} and is ${row.status}`);

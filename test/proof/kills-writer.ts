@@ -172,7 +172,7 @@ interface Open {
 }
 
 /**
- * Creates payments and acts on them, one request after the other, until it is told to stop.
+ * Creates payments and acts on them, one request after the other, until it is stopped.
  *
  * @param writer its number; its keys and orders are its own
  * @param ready waits until it may go on; false ends it

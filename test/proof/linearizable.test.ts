@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Action, Status } from "../../src/payment/lifecycle";
-import type { Call, Operation, Shown, Told } from "./history";
+import type { Call, Operation, Outcome, Shown } from "./history";
 import { findViolation } from "./linearizable";
 
 const create: Operation = { kind: "create", key: "k", orderId: 1, cart: null };
@@ -12,7 +12,7 @@ const act = (action: Action, key: string | null = null, expected: number | null 
   expected,
 });
 const get: Operation = { kind: "get", paymentId: 1 };
-const ok = (payment: Status, status: 200 | 201 = 200, more: Partial<Shown> & { replayed?: boolean } = {}): Told => ({
+const ok = (payment: Status, status: 200 | 201 = 200, more: Partial<Shown> & { replayed?: boolean } = {}): Outcome => ({
   tag: "ok",
   status,
   replayed: false,
@@ -23,23 +23,23 @@ const ok = (payment: Status, status: 200 | 201 = 200, more: Partial<Shown> & { r
   cart: null,
   ...more,
 });
-const replay = (payment: Status): Told => ok(payment, 200, { replayed: true });
-const outdated: Told = { tag: "outdated" };
-const refused: Told = { tag: "refused" };
-const unknown: Told = { tag: "unknown" };
+const replay = (payment: Status): Outcome => ok(payment, 200, { replayed: true });
+const outdated: Outcome = { tag: "outdated" };
+const refused: Outcome = { tag: "refused" };
+const unknown: Outcome = { tag: "unknown" };
 
 /** Calls one after the other, each with its own client; `at` puts one elsewhere. */
-const history = (...calls: [Operation, Told, at?: [number, number]][]): Call[] =>
-  calls.map(([operation, told, [start, end] = [0, 0]], index) => ({
+const history = (...calls: [Operation, Outcome, at?: [number, number]][]): Call[] =>
+  calls.map(([operation, outcome, [start, end] = [0, 0]], index) => ({
     client: index,
     operation,
-    told,
+    outcome,
     start: start || index * 10,
     end: end || index * 10 + 5,
   }));
 
 const HOLDERS = new Map([["k", 1]]);
-const judgeDisturbed = (...calls: Parameters<typeof history>) =>
+const checkDisturbed = (...calls: Parameters<typeof history>) =>
   findViolation(
     history(...calls).map((call) => ({ ...call, disturbed: true })),
     HOLDERS,
@@ -130,11 +130,11 @@ describe("the checker knows of a call that was tried again inside", () => {
     [act("confirm", "c"), replay("confirmed")],
   ];
   it("that it may find its own key, if a fault struck", () => {
-    expect(judgeDisturbed(...first)).toBe("fine");
+    expect(checkDisturbed(...first)).toBe("fine");
     expect(judge(...first)).toBe("violation");
   });
   it("that its own change is no replay", () => {
-    expect(judgeDisturbed([create, ok("pending", 201)], [act("confirm", "c"), replay("confirmed")])).toBe("violation");
+    expect(checkDisturbed([create, ok("pending", 201)], [act("confirm", "c"), replay("confirmed")])).toBe("violation");
   });
 });
 

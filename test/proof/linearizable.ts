@@ -3,7 +3,7 @@ import { EMPTY, type KeyHolders, type State, step } from "./oracle";
 
 /**
  * Looks for an order of the calls, each at one moment between its start and its end, in which the
- * reference model gives every answer that was told (Wing & Gong's search, with memoised dead ends). A
+ * reference model gives every answer that was given (Wing & Gong's search, with memoised dead ends). A
  * call of unknown outcome may take effect once, at any moment after its start, or never; but not once a
  * call has been made that began when all was still.
  *
@@ -18,7 +18,7 @@ export function findViolation(
   still = Number.POSITIVE_INFINITY,
 ): readonly Call[] | null {
   const sorted = [...calls.flatMap(withFirstAttempt)].sort((a, b) => a.start - b.start);
-  const known = sorted.filter(({ told }) => told.tag !== "unknown").length;
+  const known = sorted.filter(({ outcome }) => outcome.tag !== "unknown").length;
   const deadEnds = new Set<string>();
   const done = new Set<number>();
 
@@ -30,17 +30,17 @@ export function findViolation(
     if (deadEnds.has(position)) return false;
     // What has ended before another began must come before it.
     const firstEnd = Math.min(
-      ...sorted.map(({ end, told }, index) =>
-        done.has(index) || told.tag === "unknown" ? Number.POSITIVE_INFINITY : end,
+      ...sorted.map(({ end, outcome }, index) =>
+        done.has(index) || outcome.tag === "unknown" ? Number.POSITIVE_INFINITY : end,
       ),
     );
     const tooLate = began(still);
     for (const [index, call] of sorted.entries()) {
-      if (done.has(index) || call.start > firstEnd || (tooLate && call.told.tag === "unknown")) continue;
+      if (done.has(index) || call.start > firstEnd || (tooLate && call.outcome.tag === "unknown")) continue;
       const next = apply(state, call, holders);
       if (!next) continue;
       done.add(index);
-      if (search(next, knownDone + (call.told.tag === "unknown" ? 0 : 1))) return true;
+      if (search(next, knownDone + (call.outcome.tag === "unknown" ? 0 : 1))) return true;
       done.delete(index);
     }
     deadEnds.add(position);
@@ -59,24 +59,24 @@ interface Attempt extends Call {
  * call, because a fault struck, it finds that key and says so: a replay of its own first attempt.
  */
 function withFirstAttempt(call: Call): Attempt[] {
-  const { operation, told, disturbed } = call;
+  const { operation, outcome, disturbed } = call;
   const mayBeItsOwn = disturbed && operation.kind === "act" && operation.action === "confirm" && operation.key !== null;
-  return mayBeItsOwn && told.tag === "ok" && told.replayed
-    ? [{ ...call, told: { tag: "unknown" }, repetition: true }, call]
+  return mayBeItsOwn && outcome.tag === "ok" && outcome.replayed
+    ? [{ ...call, outcome: { tag: "unknown" }, repetition: true }, call]
     : [call];
 }
 
-/** The state after the call, when the model's answer in this state is the one that was told. */
-function apply(state: State, { operation, told, repetition }: Attempt, holders: KeyHolders): State | null {
+/** The state after the call, when the model's answer in this state is the one that was given. */
+function apply(state: State, { operation, outcome, repetition }: Attempt, holders: KeyHolders): State | null {
   const { answer, next } = step(state, operation, holders);
   if (repetition && next.payments !== state.payments) return null;
-  if (told.tag === "unknown") return next === state ? null : next;
-  if (answer.tag !== told.tag) return null;
-  if (answer.tag !== "ok" || told.tag !== "ok") return next;
-  return TOLD.every((name) => answer[name] === told[name]) ? next : null;
+  if (outcome.tag === "unknown") return next === state ? null : next;
+  if (answer.tag !== outcome.tag) return null;
+  if (answer.tag !== "ok" || outcome.tag !== "ok") return next;
+  return COMPARED.every((name) => answer[name] === outcome[name]) ? next : null;
 }
 
-const TOLD = ["status", "replayed", "paymentId", "payment", "version", "orderId", "cart"] as const;
+const COMPARED = ["status", "replayed", "paymentId", "payment", "version", "orderId", "cart"] as const;
 
 function fingerprint({ payments, keys }: State): string {
   const order = (a: readonly [unknown, unknown], b: readonly [unknown, unknown]) =>

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { ACTIONS, type Action, STATUSES, type Status } from "../../src/payment/lifecycle";
 import { VIOLATIONS } from "../invariants";
 import { SimulatedD1 } from "./d1";
-import { ask, type Operation, type Told } from "./history";
+import { ask, type Operation, type Outcome } from "./history";
 import { EMPTY, STATUSES as ORACLE_STATUSES, STEPS, type State, step } from "./oracle";
 import { Platform } from "./platform";
 import regressions from "./regressions.json";
@@ -13,7 +13,7 @@ import { World } from "./world";
 
 interface Real {
   d1: SimulatedD1;
-  ask(operation: Operation): Promise<Told>;
+  ask(operation: Operation): Promise<Outcome>;
 }
 
 /** How often each operation was answered in each way: what is never asked proves nothing. */
@@ -129,8 +129,8 @@ const concurrent = fc.asyncProperty(
     const [first = [], ...others] = program;
     const { violation, calls } = await simulate(seed, d1, 0, [[...BEGINNING, ...first], ...others]);
     expect(violation).toBeNull();
-    for (const { operation, told } of calls) {
-      covered.concurrent.count(operation, told.tag === "ok" && told.replayed ? "replayed" : told.tag);
+    for (const { operation, outcome } of calls) {
+      covered.concurrent.count(operation, outcome.tag === "ok" && outcome.replayed ? "replayed" : outcome.tag);
     }
   },
 );

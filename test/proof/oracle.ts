@@ -1,8 +1,8 @@
 /**
  * What the service must be like, as simple as can be, and written down once for all who judge it: the model, the checker of
- * histories and the judge of kills. Pure. The lifecycle is not the code's, for that is what is judged.
+ * histories and the checker of kills. Pure. The lifecycle is not the code's, for that is what is checked.
  */
-import { intentOf, type Operation, type Shown, type Told } from "./history.ts";
+import { intentOf, type Operation, type Outcome, type Shown } from "./history.ts";
 
 export type Status = "pending" | "confirmed" | "failed" | "refunded";
 export type Action = "confirm" | "fail" | "refund";
@@ -39,8 +39,8 @@ export interface State {
 
 export const EMPTY: State = { payments: new Map(), keys: new Map() };
 
-/** What the model answers; impossible is what it never says, so that no answer that was told agrees. */
-export type Answer = Exclude<Told, { tag: "unknown" }> | { tag: "impossible" };
+/** What the model answers; impossible is what it never says, so that no answer that was given agrees. */
+export type Answer = Exclude<Outcome, { tag: "unknown" }> | { tag: "impossible" };
 
 /**
  * What the service must answer to an operation in a state, and the state that it leaves.
@@ -53,7 +53,7 @@ export function step(state: State, operation: Operation, holders: KeyHolders): {
   const ok = (status: 200 | 201, replayed: boolean, paymentId: number, shown: Shown): Answer => {
     return { tag: "ok", status, replayed, paymentId, ...shown };
   };
-  // A key that was used is judged before anything else, If-Match included.
+  // A key that was used counts before anything else, If-Match included.
   const used = operation.kind !== "get" && operation.key !== null ? state.keys.get(operation.key) : undefined;
   if (used && operation.kind !== "get") {
     const shown = state.payments.get(used.paymentId);

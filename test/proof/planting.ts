@@ -1,6 +1,6 @@
 /** Plants the defects, one after the other, in a copy of the project, and sees whether the tests notice. */
 import { DEFECTS, type Defect, plant } from "./defects.ts";
-import { inCopy, runTests, type Told, withChange } from "./test-run.ts";
+import { inCopy, type RunResult, runTests, withChange } from "./test-run.ts";
 
 export const WORKER_TESTS = "test/worker/";
 const RUN_WITHIN_MS = 600_000;
@@ -41,9 +41,9 @@ export interface Verdict {
 /**
  * Plants each defect in a copy of the project and runs the tests there.
  *
- * @param report is told of each verdict as it falls
+ * @param report receives each verdict as it falls
  * @throws Error when the tests do not pass without a defect, when a defect's text does not stand in its file
- *   exactly once, and, at the end, when the tests did not run with a defect: then nothing was judged
+ *   exactly once, and, at the end, when the tests did not run with a defect: then nothing was tried
  */
 export async function plantDefects(
   report: (verdict: Verdict) => void,
@@ -53,40 +53,40 @@ export async function plantDefects(
     // A test that fails without a defect would catch every one.
     const controls = new Map([...SUITES, ...defects.flatMap(suitesFor)].map((suite) => [suite[1].join(" "), suite[1]]));
     for (const [name, args] of controls) {
-      const told = await runTests(copy, args, RUN_WITHIN_MS);
-      if (told.tag !== "passed") throw new Error(`Without a defect, ${name}: ${told.what}`);
+      const result = await runTests(copy, args, RUN_WITHIN_MS);
+      if (result.tag !== "passed") throw new Error(`Without a defect, ${name}: ${result.what}`);
     }
 
     const verdicts: Verdict[] = [];
-    const unjudged: string[] = [];
+    const broken: string[] = [];
     for (const defect of defects) {
-      const told = await withChange(
+      const result = await withChange(
         copy,
         defect.file,
         (sound) => plant(defect, sound),
         () => firstToNotice(copy, suitesFor(defect)),
       );
-      if (told.tag === "broken" || told.tag === "hung") {
-        unjudged.push(`${defect.breaks}: ${told.what}`);
+      if (result.tag === "broken" || result.tag === "hung") {
+        broken.push(`${defect.breaks}: ${result.what}`);
         continue;
       }
-      const verdict = { defect, caughtBy: told.tag === "passed" ? null : told.what };
+      const verdict = { defect, caughtBy: result.tag === "passed" ? null : result.what };
       verdicts.push(verdict);
       report(verdict);
     }
-    if (unjudged.length > 0) throw new Error(`The tests do not run with a defect:\n${unjudged.join("\n")}`);
+    if (broken.length > 0) throw new Error(`The tests do not run with a defect:\n${broken.join("\n")}`);
     return verdicts;
   });
 }
 
 /** A suite that only hangs says nothing, and the next one may. */
-async function firstToNotice(copy: string, suites: readonly Suite[]): Promise<Told> {
-  let silent: Told = { tag: "passed" };
+async function firstToNotice(copy: string, suites: readonly Suite[]): Promise<RunResult> {
+  let silent: RunResult = { tag: "passed" };
   for (const [name, args] of suites) {
-    const told = await runTests(copy, args, RUN_WITHIN_MS);
-    if (told.tag === "passed") continue;
-    silent = { ...told, what: `${name}: ${told.what}` };
-    if (told.tag !== "hung") break;
+    const result = await runTests(copy, args, RUN_WITHIN_MS);
+    if (result.tag === "passed") continue;
+    silent = { ...result, what: `${name}: ${result.what}` };
+    if (result.tag !== "hung") break;
   }
   return silent;
 }

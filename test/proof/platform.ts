@@ -141,7 +141,7 @@ export class Platform {
         await world.wait(world.below(5_000));
         break;
       case "object: delivered twice":
-        // As networks do that were not told of the first arrival: one after the other, answered by the second.
+        // As networks do that have lost the first arrival: one after the other, answered by the second.
         await this.#run(name, asked);
         break;
       case "object: aborted in the middle": {
@@ -165,7 +165,7 @@ export class Platform {
     return reply;
   }
 
-  /** Asks a live instance; who waits for one that is aborted is told so, and not what it would have said. */
+  /** Asks a live instance; a caller that waits for one that is aborted gets that error, and no answer. */
   #run(name: string, asked: Parameters<PaymentObject["run"]>): Promise<Reply> {
     const { object, aborted } = this.#instance(name);
     return Promise.race([aborted, object.run(...asked)]);
@@ -218,6 +218,6 @@ function attempt(execute: () => unknown): void {
   try {
     execute();
   } catch {
-    // Refused by the database, and nobody is told.
+    // Refused by the database, and the answer is lost.
   }
 }

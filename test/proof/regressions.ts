@@ -51,14 +51,14 @@ export async function meaningless(): Promise<readonly Regression[]> {
     const lost: Regression[] = [];
     for (const seed of SEEDS) {
       const defect = defectOf(seed);
-      const told = await withChange(
+      const result = await withChange(
         copy,
         defect.file,
         (sound) => plant(defect, sound),
         () => runTests(copy, ["--project", "proof", seed.file], RUN_WITHIN_MS, seed.environment),
       );
-      console.log(`${told.tag}: ${JSON.stringify(seed.environment)}, ${seed.finds}`);
-      if (told.tag !== "noticed") lost.push(seed);
+      console.log(`${result.tag}: ${JSON.stringify(seed.environment)}, ${seed.finds}`);
+      if (result.tag !== "noticed") lost.push(seed);
     }
     return lost;
   });

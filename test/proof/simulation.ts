@@ -46,9 +46,9 @@ export async function simulate(
     const start = clock++;
     const faults = platform.faults;
     await world.turn();
-    const told = await ask(platform.service, operation);
-    calls.push({ client, operation, start, end: clock++, told, disturbed: platform.faults > faults });
-    return told;
+    const outcome = await ask(platform.service, operation);
+    calls.push({ client, operation, start, end: clock++, outcome, disturbed: platform.faults > faults });
+    return outcome;
   };
 
   try {
@@ -61,8 +61,8 @@ export async function simulate(
       );
       // What is still on its way arrives before or after the retries: both must do.
       platform.faultRate = 0;
-      for (const { client, operation, told } of [...calls]) {
-        if (told.tag !== "unknown" || operation.kind === "get" || operation.key === null) continue;
+      for (const { client, operation, outcome } of [...calls]) {
+        if (outcome.tag !== "unknown" || operation.kind === "get" || operation.key === null) continue;
         const answer = await call(client, operation);
         if (answer.tag === "unknown") throw new Error(`Still unknown without faults: ${JSON.stringify(operation)}`);
       }
@@ -127,16 +127,16 @@ export function judgeRows(
   const creations = new Map(
     [...calls]
       .reverse()
-      .flatMap(({ operation, told }) =>
-        operation.kind === "create" && told.tag === "ok" ? [[operation.key, { operation, told }] as const] : [],
+      .flatMap(({ operation, outcome }) =>
+        operation.kind === "create" && outcome.tag === "ok" ? [[operation.key, { operation, outcome }] as const] : [],
       ),
   );
-  const makers = new Map([...creations].map(([key, { told }]) => [told.paymentId, key]));
+  const makers = new Map([...creations].map(([key, { outcome }]) => [outcome.paymentId, key]));
   if (makers.size < creations.size) return `Two creations made one payment: ${JSON.stringify([...creations])}`;
   const ids = new Set(rows.map(({ id }) => id));
-  for (const [key, { told }] of creations) {
-    if (!ids.has(told.paymentId)) return `The payment ${told.paymentId} of the key ${key} is lost`;
-    if (holders.get(key) !== told.paymentId) return `The key ${key} does not name its payment ${told.paymentId}`;
+  for (const [key, { outcome }] of creations) {
+    if (!ids.has(outcome.paymentId)) return `The payment ${outcome.paymentId} of the key ${key} is lost`;
+    if (holders.get(key) !== outcome.paymentId) return `The key ${key} does not name its payment ${outcome.paymentId}`;
   }
   for (const { id, ...row } of rows) {
     const creation = creations.get(makers.get(id) ?? "");

@@ -13,7 +13,7 @@ describe("a report", () => {
   const file = (message: string, status: string, ...assertionResults: Test[]): File => {
     return { name: "/copy/test/a.test.ts", status, message, assertionResults };
   };
-  const told = (exited: boolean, success: boolean, ...testResults: File[]) =>
+  const result = (exited: boolean, success: boolean, ...testResults: File[]) =>
     readRun("/copy", exited, { success, testResults });
   const PASSED = test("open", "passed");
   const FAILED = test("close", "failed", "AssertionError: expected 1 to be 2");
@@ -21,25 +21,25 @@ describe("a report", () => {
   const TIMED_OUT = test("turn", "failed", "TestTimeoutError: Test timed out in 5000ms.");
 
   it("that passes has noticed nothing", () => {
-    expect(told(true, true, file("", "passed", PASSED, SKIPPED))).toEqual({ tag: "passed" });
+    expect(result(true, true, file("", "passed", PASSED, SKIPPED))).toEqual({ tag: "passed" });
   });
 
   it("notices by a test that failed, whatever a hook adds to that", () => {
     const noticed = { tag: "noticed", what: "test/a.test.ts > keys > close" };
-    expect(told(false, false, file("", "failed", PASSED, FAILED, SKIPPED))).toEqual(noticed);
-    expect(told(false, false, file("the invariants", "failed", PASSED, FAILED))).toEqual(noticed);
-    expect(told(false, false, file("", "failed", TIMED_OUT, FAILED))).toEqual(noticed);
+    expect(result(false, false, file("", "failed", PASSED, FAILED, SKIPPED))).toEqual(noticed);
+    expect(result(false, false, file("the invariants", "failed", PASSED, FAILED))).toEqual(noticed);
+    expect(result(false, false, file("", "failed", TIMED_OUT, FAILED))).toEqual(noticed);
     // The second file was not begun any more.
-    expect(told(false, false, file("", "failed", FAILED), file("", "failed"))).toEqual(noticed);
+    expect(result(false, false, file("", "failed", FAILED), file("", "failed"))).toEqual(noticed);
   });
 
   it("that only times out has hung", () => {
     const hung = { tag: "hung", what: "test/a.test.ts > keys > turn: timed out" };
-    expect(told(false, false, file("", "failed", PASSED, TIMED_OUT))).toEqual(hung);
+    expect(result(false, false, file("", "failed", PASSED, TIMED_OUT))).toEqual(hung);
     const before = test("turn", "failed", "Error: Test timed out in 5000ms.");
-    expect(told(false, false, file("", "failed", PASSED, before))).toEqual(hung);
+    expect(result(false, false, file("", "failed", PASSED, before))).toEqual(hung);
     const hook = test("turn", "failed", "HookTimeoutError: Hook timed out in 10000ms.");
-    expect(told(false, false, file("", "failed", PASSED, hook))).toEqual(hung);
+    expect(result(false, false, file("", "failed", PASSED, hook))).toEqual(hung);
   });
 
   it.each<[string, string, boolean, boolean, File[]]>([
@@ -57,7 +57,7 @@ describe("a report", () => {
     ["crashes", "an error outside the tests", false, false, [file("", "failed", PASSED)]],
     ["has an unhandled error", "an error outside the tests", false, true, [file("", "passed", PASSED)]],
   ])("that %s is broken", (_, what, exited, success, files) => {
-    expect(told(exited, success, ...files)).toEqual({ tag: "broken", what: expect.stringContaining(what) });
+    expect(result(exited, success, ...files)).toEqual({ tag: "broken", what: expect.stringContaining(what) });
   });
 });
 
@@ -103,8 +103,8 @@ describe("a run of vitest", () => {
       { tag: "broken", what: expect.stringContaining("nothing") },
     ],
     ["has no test", "", { tag: "broken", what: expect.stringContaining("No test suite found") }],
-  ])("that %s", async (_, body, told) => {
-    expect(await run(body)).toEqual(told);
+  ])("that %s", async (_, body, result) => {
+    expect(await run(body)).toEqual(result);
   });
 
   it("that does not end is ended, and has hung", async () => {

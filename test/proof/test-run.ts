@@ -53,7 +53,9 @@ export async function withChange<T>(
  * What a run of tests tells: all passed, a test noticed the defect, tests only timed out, or the run itself is
  * broken.
  */
-export type Told = { readonly tag: "passed" } | { readonly tag: "noticed" | "hung" | "broken"; readonly what: string };
+export type RunResult =
+  | { readonly tag: "passed" }
+  | { readonly tag: "noticed" | "hung" | "broken"; readonly what: string };
 
 /** The part of vitest's JSON report that is read. */
 export interface Report {
@@ -80,7 +82,7 @@ const TIMED_OUT = /^\w*Error: (Test|Hook) timed out in /;
  *
  * @param exited whether vitest ended with success
  */
-export function readRun(directory: string, exited: boolean, { success, testResults }: Report): Told {
+export function readRun(directory: string, exited: boolean, { success, testResults }: Report): RunResult {
   const tests = testResults.flatMap(({ name, assertionResults }) =>
     assertionResults.map((test) => {
       const title = [path.relative(directory, name), ...test.ancestorTitles, test.title].join(" > ");
@@ -111,7 +113,7 @@ export async function runTests(
   args: readonly string[],
   within: number,
   environment: Readonly<Record<string, string>> = { PROOF_HISTORIES: "1500" },
-): Promise<Told> {
+): Promise<RunResult> {
   const vitest = path.join(PROJECT, "node_modules/vitest/vitest.mjs");
   const report = path.join(directory, "report.json");
   rmSync(report, { force: true });

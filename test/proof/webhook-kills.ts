@@ -1,5 +1,5 @@
 /**
- * Kills the service at random moments while payments change and webhook endpoints are told of it, and checks what
+ * Kills the service at random moments while payments change and their events are delivered, and checks what
  * has arrived: the built Worker on workerd, its state on disk, `kill -9`. The receiver outlives it.
  */
 import { createHmac } from "node:crypto";
@@ -200,7 +200,7 @@ async function run(plan: WebhookPlan, running: Running, receiver: Receiver, file
       if ((kills + 1) % 10 === 0) report(`${kills + 1} of ${plan.kills} kills, ${receiver.arrivals.length} requests`);
     }
   };
-  report(`Seed ${seed}: ${plan.kills} kills while endpoints are told`);
+  report(`Seed ${seed}: ${plan.kills} kills while events are delivered`);
   const ended = killer().finally(() => {
     stopped = true;
   });
@@ -277,8 +277,8 @@ function judge(events: readonly Event[], receiver: Receiver, violations: readonl
   const byId = new Map(events.map((event) => [event.id, event]));
   for (const { host, id, body } of arrivals) {
     const event = byId.get(id);
-    if (!event) wrong.push(`${host} was told of ${id}, which never happened`);
-    else if (body !== JSON.stringify(event)) wrong.push(`${host} was told ${body}, and not ${JSON.stringify(event)}`);
+    if (!event) wrong.push(`${host} received ${id}, which never happened`);
+    else if (body !== JSON.stringify(event)) wrong.push(`${host} received ${body}, and not ${JSON.stringify(event)}`);
   }
   const perHost = Map.groupBy(arrivals, ({ host }) => host);
   for (const host of Object.keys(RECEIVERS)) {
@@ -286,12 +286,12 @@ function judge(events: readonly Event[], receiver: Receiver, violations: readonl
     for (const event of events) {
       const requests = perEvent.get(event.id) ?? [];
       const taken = requests.filter((request) => request.taken);
-      if (taken.length === 0) missing.push(`${host} was never told of ${event.id}`);
+      if (taken.length === 0) missing.push(`${host} never received ${event.id}`);
       repeated += Math.max(taken.length - 1, 0);
       const [first] = requests;
       const before = event.sequence > 1 ? (perEvent.get(`evt_${event.data.id}_${event.sequence - 1}`) ?? []) : null;
       if (first && before && !before.some((request) => request.taken && request.ended < first.began)) {
-        outOfOrder.push(`${host} was told of ${event.id} before it had taken the event before it`);
+        outOfOrder.push(`${host} received ${event.id} before it had taken the event before it`);
       }
     }
   }

@@ -10,8 +10,8 @@ import { derived, World } from "./world";
 
 /** What can go wrong between a commit and the record of its delivery. */
 export const WEBHOOK_FAULTS = [
-  "queue: lost before it is told",
-  "queue: lost after it was told",
+  "queue: lost before it is sent",
+  "queue: lost after it was sent",
   "queue: doubled",
   "queue: late",
   "endpoint's object: out of reach",
@@ -35,7 +35,7 @@ const MINUTE = 60_000;
 /** With receivers that take what they are sent, each sweep that is needed sends something. */
 const MOST_SWEEPS = 100;
 
-/** One request as a receiver got it, and whether it was told of as a success. */
+/** One request as a receiver got it, and whether it was answered as a success. */
 interface Received {
   readonly host: string;
   readonly id: string;
@@ -97,8 +97,8 @@ class WebhookPlatform {
   async #queue(message: DeliveryMessage): Promise<void> {
     await this.world.turn();
     const fault = this.#strike(QUEUE_FAULTS);
-    if (fault === "queue: lost before it is told") throw new Error("The queue is out of reach");
-    if (fault === "queue: lost after it was told") return;
+    if (fault === "queue: lost before it is sent") throw new Error("The queue is out of reach");
+    if (fault === "queue: lost after it was sent") return;
     const copies = fault === "queue: doubled" ? 2 : 1;
     for (let n = 0; n < copies; n++)
       void this.#consume(message, fault === "queue: late" ? this.world.below(10 * MINUTE) : 0);
@@ -284,7 +284,7 @@ function takeCrypto(world: World): void {
 const AUTHORIZED = (key: string) => ({ Authorization: `Bearer ${key}`, "Content-Type": "application/json" });
 
 /**
- * Clients write payments while endpoints are told of them, under faults; then the faults are switched off and
+ * Clients write payments while their events are delivered, under faults; then the faults are switched off and
  * time goes on until nothing is left to send. Every event must have arrived at every endpoint that wants it, a
  * payment's in order, each as the API tells it.
  */
@@ -296,7 +296,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
   const { service, env } = platform;
   const [fetchBefore, timeoutBefore] = [globalThis.fetch, AbortSignal.timeout];
   const endpoints: { host: string; types: readonly string[] }[] = [];
-  const told: unknown[] = [];
+  const delivered: unknown[] = [];
 
   const ask = async (method: string, path: string, body?: unknown, key?: string) => {
     await world.turn();
@@ -358,7 +358,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       webhooks.faultRate = 0;
       writing = false;
       await sweeping;
-      // A sweep finds what nobody has been told of, once it is due on a clock that may have jumped.
+      // A sweep finds what has not been delivered, once it is due on a clock that may have jumped.
       for (let sweeps = 0; sweeps < MOST_SWEEPS; sweeps++) {
         const [{ at } = { at: null }] = d1.rows<{ at: number | null }>(
           "SELECT min(next_attempt_at) AS at FROM webhook_deliveries",
@@ -375,7 +375,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
           has_more: boolean;
           next_cursor: string;
         };
-        told.push(...page.data);
+        delivered.push(...page.data);
         path = page.has_more ? `/events?limit=100&cursor=${page.next_cursor}` : null;
       }
     });
@@ -391,7 +391,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
     const [{ n = 0 } = {}] = d1.rows<{ n: number }>("SELECT count(*) AS n FROM webhook_deliveries");
     return {
       struck: webhooks.struck,
-      events: told.length,
+      events: delivered.length,
       deliveries: n,
       requests: webhooks.received.length,
       violation,
@@ -403,17 +403,17 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
     if (broken.length > 0) return `The invariants do not hold: ${JSON.stringify(broken)}`;
     const open = d1.rows("SELECT * FROM webhook_deliveries WHERE state <> 'succeeded'");
     if (open.length > 0) return `Not delivered: ${JSON.stringify(open)}`;
-    const events = told as { id: string; type: string; sequence: number; data: { id: number } }[];
+    const events = delivered as { id: string; type: string; sequence: number; data: { id: number } }[];
     for (const { host, types } of endpoints) {
       const arrived = webhooks.received.filter((request) => request.host === host);
       const wanted = events.filter(({ type }) => types.includes(type));
       const strange = arrived.find(({ id }) => !wanted.some((event) => event.id === id));
-      if (strange) return `${host} was told what it did not ask for: ${strange.body}`;
+      if (strange) return `${host} received what it did not ask for: ${strange.body}`;
       for (const event of wanted) {
         const requests = arrived.filter(({ id }) => id === event.id);
-        if (!requests.some(({ taken }) => taken)) return `${host} was never told of ${event.id}`;
+        if (!requests.some(({ taken }) => taken)) return `${host} never received ${event.id}`;
         const changed = requests.find(({ body }) => body !== JSON.stringify(event));
-        if (changed) return `${host} was told ${changed.body} and not ${JSON.stringify(event)}`;
+        if (changed) return `${host} received ${changed.body} and not ${JSON.stringify(event)}`;
         const first = Math.min(...requests.map(({ began }) => began));
         const early = wanted.find(
           (before) =>
@@ -421,7 +421,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
             before.sequence < event.sequence &&
             !arrived.some(({ id, taken, ended }) => id === before.id && taken && ended < first),
         );
-        if (early) return `${host} was told of ${event.id} before it had taken ${early.id}`;
+        if (early) return `${host} received ${event.id} before it had taken ${early.id}`;
       }
     }
     return null;

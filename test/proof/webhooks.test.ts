@@ -8,10 +8,10 @@ const d1 = new SimulatedD1();
 
 /** A run by its seed alone: odd seeds run under faults, even ones without. */
 async function run(seed: number): Promise<WebhookRun> {
-  const told = await simulateWebhooks(seed, d1, seed % 2 === 1 ? 0.3 : 0);
-  if (told.violation !== null) report({ webhookViolations: 1 });
-  expect(told.violation, `Seed ${seed}; again: npm run proof -- --replay-webhooks ${seed}`).toBeNull();
-  return told;
+  const result = await simulateWebhooks(seed, d1, seed % 2 === 1 ? 0.3 : 0);
+  if (result.violation !== null) report({ webhookViolations: 1 });
+  expect(result.violation, `Seed ${seed}; again: npm run proof -- --replay-webhooks ${seed}`).toBeNull();
+  return result;
 }
 
 it.runIf(REPLAY.webhooks === undefined).each(regressions.webhooks)(
@@ -27,12 +27,12 @@ it("every event arrives at every endpoint that wants it, a payment's in order, u
   const figures = { webhookRuns: 0, webhookEvents: 0, webhookDeliveries: 0, webhookRequests: 0 };
   const struck = new Map<string, number>();
   for (let seed = firstSeed; seed < firstSeed + webhookRuns; seed++) {
-    const told = await run(seed);
+    const result = await run(seed);
     figures.webhookRuns++;
-    figures.webhookEvents += told.events;
-    figures.webhookDeliveries += told.deliveries;
-    figures.webhookRequests += told.requests;
-    for (const [fault, times] of told.struck) struck.set(fault, (struck.get(fault) ?? 0) + times);
+    figures.webhookEvents += result.events;
+    figures.webhookDeliveries += result.deliveries;
+    figures.webhookRequests += result.requests;
+    for (const [fault, times] of result.struck) struck.set(fault, (struck.get(fault) ?? 0) + times);
   }
   const strikes = [...struck].map(([fault, times]): [string, number] => [`${fault} / webhooks`, times]);
   report({ ...figures, ...Object.fromEntries(strikes) });

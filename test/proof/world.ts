@@ -75,7 +75,7 @@ export class World {
       for (let [idle, steps] = [0, 0]; ; steps++) {
         if (steps > MAX_STEPS) throw new Error("The world does not come to rest");
         await new Promise(setImmediate);
-        // Only now: whoever was let go has gone as far as it can, and may have queued again.
+        // Only now: a caller that was let go has gone as far as it can, and may have queued again.
         if (ended && this.#ready.length === 0 && this.#sleeping.length === 0) break;
         const progressed = this.#letOneGo();
         idle = progressed ? 0 : idle + 1;

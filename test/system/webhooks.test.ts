@@ -35,7 +35,7 @@ test("the README's consumer has 20 lines", () => {
   expect(CONSUMER.trim().split("\n").length).toBeLessThanOrEqual(20);
 });
 
-test("it is told of the README's five flows, each event once, a payment's in order", async () => {
+test("it receives the README's five flows, each event once, a payment's in order", async () => {
   const created = await post("/webhook-endpoints", { url: `http://localhost:${port}/` });
   expect(created.status).toBe(201);
   await writeFile(path.join(directory, "webhook.json"), await created.text());
@@ -50,7 +50,7 @@ test("it is told of the README's five flows, each event once, a payment's in ord
   expect(ofPayment(2)).toEqual(["evt_2_1 payment.created", "evt_2_2 payment.failed"]);
 });
 
-test("whoever was away is told later", async () => {
+test("a receiver that was away gets its events later", async () => {
   await consumer.stop();
   const created = await post("/payments", { order_id: 9, amount: 9 }, "while-away");
   const { id } = (await created.json()) as { id: number };

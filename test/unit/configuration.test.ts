@@ -69,7 +69,7 @@ describe("wrangler.toml", () => {
   });
 });
 
-it("asks the service's own files, and the URLs of webhook endpoints in one place, where they are judged", () => {
+it("asks the service's own files, and the URLs of webhook endpoints in one place, where they are checked", () => {
   const files = readdirSync(path.join(PROJECT, "src"), { recursive: true, encoding: "utf8" });
   const calls = files
     .filter((file) => file.endsWith(".ts"))

@@ -76,7 +76,7 @@ export async function wrongSecret(id: string): Promise<string> {
   return withChecksum(`pay_${id}_${"f0rged".padEnd(32, "0")}`, secret);
 }
 
-/** A well-formed key with this public id as whoever has read the source can make it: with a CRC-32 at its end. */
+/** A well-formed key with this public id as a reader of the source could make it: with a CRC-32 at its end. */
 export function forgeKey(id: string): string {
   const body = `pay_${id}_${"f0rged".padEnd(32, "0")}`;
   let crc = 0xffffffff;

@@ -138,7 +138,7 @@ function expectValid(document: Document, schema: Schema, value: unknown): void {
 function closed<T>(schema: T): T {
   if (Array.isArray(schema)) return schema.map(closed) as T;
   if (typeof schema !== "object" || schema === null) return schema;
-  // The members of an allOf are judged together, so none of them may be closed by itself.
+  // The members of an allOf are validated together, so none of them may be closed by itself.
   // An example's id is no schema's.
   const copy = Object.fromEntries(
     Object.entries(schema)

@@ -6,7 +6,7 @@ import { PaymentObject } from "../../src/payment/object";
  * The bindings of the Worker with another D1, for the Worker and inside the objects alike. Each name has
  * one instance of PaymentObject that runs in the real object's context.
  *
- * @param onCall is told of every call to an object
+ * @param onCall runs before every call to an object
  */
 export function envWithD1(db: D1Database, onCall: () => void = () => {}): Env {
   const inside: Env = { ...env, DB: db };

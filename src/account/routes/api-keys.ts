@@ -224,7 +224,7 @@ registerRoute(apiKeys, roll, async (c, { params, body }) => {
   if (!old) return problem(c, "api_key_not_found");
   const missing = ungranted(c, old.scopes);
   if (missing.length > 0) return scopeMissing(c, missing);
-  // Left out, it is the old key's, which the roll itself may change: so a retry is told by what was sent.
+  // Left out, it is the old key's, which the roll itself may change: so the fingerprint is of what was sent.
   const { overlap_seconds, expires_at = old.expires_at } = body;
   const outlives = refuseOutliving(c, expires_at);
   if (outlives) return outlives;

@@ -1,4 +1,4 @@
-/** What whoever asks may do to keys: whose they may be about, and what a new one may be given. */
+/** What a principal may do to API keys: of which merchant, and with which scopes and end. */
 import type { Context } from "hono";
 import { type IssuedApiKey, makeApiKey } from "../../auth/api-key";
 import { scopeMissing } from "../../auth/authorize";
@@ -8,7 +8,7 @@ import { problem } from "../../http/problem";
 import type { Scope } from "../../scopes";
 import type { MerchantFilter } from "../api-keys";
 
-/** Whose keys the request may be about. */
+/** Which merchants' keys the request may read and change. */
 export function merchantFilter(c: Context<App>): MerchantFilter {
   const { scopes, merchantId } = c.get("principal");
   return scopes.has("admin") ? "any merchant" : merchantId;
@@ -37,13 +37,13 @@ export function requestedMerchant(
     : scopeMissing(c, ["admin"]);
 }
 
-/** The scopes that the caller may not hand on: a key is never given more than who gives it has. */
+/** The scopes that the caller may not grant: no key has more than the key that created it. */
 export function ungranted(c: Context<App>, scopes: readonly Scope[]): Scope[] {
   const own = c.get("principal").scopes;
   return own.has("admin") ? [] : scopes.filter((scope) => !own.has(scope));
 }
 
-/** Refuses a key that would outlive the one that makes it: an end would be no end. */
+/** Refuses a key that would outlive the one that creates it: the end of that one would be no end. */
 export function refuseOutliving(c: Context<App>, expiresAt: number | null): Response | null {
   const { scopes, expiresAt: own } = c.get("principal");
   if (own === null || scopes.has("admin") || (expiresAt !== null && expiresAt <= own)) return null;

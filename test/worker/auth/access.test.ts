@@ -107,7 +107,7 @@ async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record
   const endpoint = path.includes("{endpoint_id}") && (await newEndpoint(owner, merchant));
   return {
     ...(endpoint && { endpoint_id: String(endpoint) }),
-    // After the endpoint, which is told of it.
+    // After the endpoint, so that it has a delivery there.
     ...(path.includes("{event_id}") && { event_id: `evt_${(await paymentIn("pending", owner)).id}_1` }),
     ...(path.includes("{payment_id}") && { payment_id: String((await paymentIn(status, owner)).id) }),
     ...(path.includes("{key_id}") && { key_id: publicId(await newKey(["keys:manage"], merchant)) ?? "" }),
@@ -137,7 +137,7 @@ let stranger: number;
 const keys = { revoked: "", expired: "", strangers: "" };
 
 beforeAll(async () => {
-  // Nothing leaves this machine; whoever is told of an event takes it.
+  // Nothing leaves this machine; every receiver answers 204.
   vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(null, { status: 204 }));
   [merchant, stranger] = [await newMerchant(), await newMerchant()];
   keys.strangers = await newKey(
@@ -215,7 +215,7 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   renameMerchant: ["admin"],
   disableMerchant: ["admin"],
   enableMerchant: ["admin"],
-  // Whoever has events sent to a URL of their choice, or sent once more, reads them there.
+  // A key that has events sent to a URL of its choice, or sent once more, reads them there.
   createWebhookEndpoint: ["webhooks:manage", "events:read"],
   updateWebhookEndpoint: ["webhooks:manage", "events:read"],
   retryWebhookDelivery: ["webhooks:manage", "events:read"],
@@ -288,7 +288,7 @@ describe.each(PUBLIC)("$method $path", (route) => {
 describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
   it("answers a key that has its scopes, and needs no other", async () => {
     const path = pathOf(route, await idsFor(route, merchant));
-    // Whoever makes a key must have what it grants.
+    // A key that creates another must have what it grants.
     const granted = exampleBody(route)?.scopes ?? [];
     const { status } = await ask(route, path, bearer(await newKey([...route.scopes, ...granted], merchant)));
     expect(status).toBeOneOf([200, 201, 204]);
@@ -560,7 +560,7 @@ describe("in open mode", () => {
     }
   });
 
-  it("whoever asks without a key is merchant 1, with every scope", async () => {
+  it("a request without a key is merchant 1's, with every scope", async () => {
     const anybody = client(env);
     const { id } = await paymentIn("pending", anybody);
     expect((await client().get(id)).body.id).toBe(id);
@@ -586,7 +586,7 @@ describe("in open mode", () => {
     expect((await askAt(required, "/api/v1/payments", "localhost", { headers: bearer(key) })).status).toBe(401);
   });
 
-  it("a key is judged as the key that it is", async () => {
+  it("a key that is sent is checked, and is the principal", async () => {
     const own = await paymentIn("pending", client(env));
     const ask = (Authorization: string) =>
       client(env, { key: undefined }).request("GET", `/api/v1/payments/${own.id}`, { headers: { Authorization } });

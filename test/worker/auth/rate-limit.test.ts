@@ -19,7 +19,7 @@ function allows(quota: number) {
 }
 
 describe("requests of a key beyond its quota", () => {
-  it("are refused, and told when to come back", async () => {
+  it("are refused, with when to come back", async () => {
     const key = await newKey();
     const api = client({ ...env, KEY_RATE: refuses() }, { key });
     const before = await env.DB.prepare("SELECT count(*) AS n FROM payments").first("n");
@@ -176,7 +176,7 @@ describe("a key that has ended", () => {
     vi.useRealTimers();
   });
 
-  it("is told to come back after 20 tries a minute from an address: in 60 seconds", async () => {
+  it("is refused for 60 seconds after 20 tries a minute from an address", async () => {
     const { ask } = await ended();
     const statuses: number[] = [];
     // The limit's minutes are the clock's, so a run may see the end of one and all of the next.
@@ -288,7 +288,7 @@ describe("what is too large is refused before anything is done:", () => {
     expect(status).toBe(200);
   });
 
-  it("a body of more than 64 KiB, whoever sends it", async () => {
+  it("a body of more than 64 KiB, with and without a key", async () => {
     const body = "x".repeat(64 * 1024 + 1);
     const headers = { "Content-Length": String(body.length), "Content-Type": "application/json" };
     for (const key of [null, await unknownKey(), await newKey()]) {
@@ -299,7 +299,7 @@ describe("what is too large is refused before anything is done:", () => {
     }
   });
 
-  it("a body of exactly 64 KiB is read, and then judged", async () => {
+  it("a body of exactly 64 KiB is read, and then validated", async () => {
     const body = JSON.stringify({ note: "x".repeat(64 * 1024 - 11) });
     expect(body).toHaveLength(64 * 1024);
     const headers = { "Content-Length": String(body.length), "Content-Type": "application/json" };

@@ -273,7 +273,7 @@ describe("X-Request-Id", () => {
     expect([second.status, second.body.detail]).toEqual([409, "Cannot refund payment in refunded status"]);
   });
 
-  it("proves nothing: a creation with it is told from a retry", async () => {
+  it("proves nothing: a creation with it is not taken for a retry", async () => {
     const api = client();
     const headers = { "X-Request-Id": "one-creation", "Idempotency-Key": crypto.randomUUID() };
     const first = await api.request("POST", PAYMENTS, { body: ORDER, headers });

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { inCopy, PROJECT, runTests, type Told, withChange } from "../proof/test-run.ts";
+import { inCopy, PROJECT, type RunResult, runTests, withChange } from "../proof/test-run.ts";
 import { PURE_MODULES } from "./pure.ts";
 import { draw, lineOf, type Mutant, mutantsOf, mutate } from "./textual.ts";
 
@@ -34,7 +34,7 @@ const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
 /** Fewer simulated runs than elsewhere: most mutants fail in the first. */
 const ENVIRONMENT = { PROOF_HISTORIES: "500", PROOF_WEBHOOK_RUNS: "100", PROOF_MODEL_SEEDS: "100" };
 
-export interface Judged extends Verdict {
+export interface Tried extends Verdict {
   readonly id: string;
   readonly room: string;
   readonly file: string;
@@ -44,7 +44,7 @@ export interface Judged extends Verdict {
   readonly to: string;
 }
 interface Verdict {
-  readonly tag: Told["tag"];
+  readonly tag: RunResult["tag"];
   readonly what: string;
 }
 
@@ -66,13 +66,13 @@ export function allMutants(): Mutant[] {
  * Judges so many mutants that a seed draws, in turn from each room. What was noticed before is remembered, as long as
  * the mutated file is the same, so that a run that was broken off goes on where it was.
  */
-export async function judgeTextualMutants(count: number, seed: number, fresh: boolean): Promise<readonly Judged[]> {
+export async function tryTextualMutants(count: number, seed: number, fresh: boolean): Promise<readonly Tried[]> {
   const drawn = draw(allMutants(), roomOf, count, seed);
-  // What survived is judged again: the tests may be others.
+  // What survived is tried again: the tests may be others.
   const settled = fresh ? [] : progress().filter(({ tag }) => tag === "noticed" || tag === "broken");
-  const known = new Map(settled.map((judged) => [judged.id, judged]));
+  const known = new Map(settled.map((tried) => [tried.id, tried]));
   return inCopy(async (copy) => {
-    const judged: Judged[] = [];
+    const tried: Tried[] = [];
     const sound = new Set<string>();
     for (const mutant of drawn) {
       const text = readFileSync(path.join(copy, mutant.file), "utf8");
@@ -84,32 +84,32 @@ export async function judgeTextualMutants(count: number, seed: number, fresh: bo
       const before = known.get(id);
       const verdict = before ?? {
         ...lineOf(mutant, text),
-        ...(await judge(copy, mutant, room, sound)),
+        ...(await tryMutant(copy, mutant, room, sound)),
         id,
         room,
         file: mutant.file,
         kind: mutant.kind,
       };
-      judged.push(verdict);
+      tried.push(verdict);
       if (before) continue;
       known.set(id, verdict);
       mkdirSync(path.dirname(PROGRESS), { recursive: true });
       writeFileSync(PROGRESS, JSON.stringify([...known.values()], null, 1));
       console.log(
-        `${judged.length}/${drawn.length} ${verdict.tag}: ${mutant.file}:${verdict.line} ${verdict.from} → ${verdict.to}`,
+        `${tried.length}/${drawn.length} ${verdict.tag}: ${mutant.file}:${verdict.line} ${verdict.from} → ${verdict.to}`,
       );
     }
-    return judged;
+    return tried;
   });
 }
 
-async function judge(copy: string, mutant: Mutant, room: string, sound: Set<string>): Promise<Verdict> {
+async function tryMutant(copy: string, mutant: Mutant, room: string, sound: Set<string>): Promise<Verdict> {
   const suites = TESTS[room] ?? [];
   // A test that fails without a mutant would notice every one.
   if (!sound.has(room)) {
     for (const args of suites) {
-      const told = await runTests(copy, args, 2 * RUN_WITHIN_MS, ENVIRONMENT);
-      if (told.tag !== "passed") throw new Error(`Without a mutant, ${room}: ${told.what}`);
+      const result = await runTests(copy, args, 2 * RUN_WITHIN_MS, ENVIRONMENT);
+      if (result.tag !== "passed") throw new Error(`Without a mutant, ${room}: ${result.what}`);
     }
     sound.add(room);
   }
@@ -120,17 +120,17 @@ async function judge(copy: string, mutant: Mutant, room: string, sound: Set<stri
     async () => {
       let silent: Verdict = { tag: "passed", what: "" };
       for (const args of suites) {
-        const told = await runTests(copy, args, RUN_WITHIN_MS, ENVIRONMENT);
-        if (told.tag === "passed") continue;
-        silent = told;
+        const result = await runTests(copy, args, RUN_WITHIN_MS, ENVIRONMENT);
+        if (result.tag === "passed") continue;
+        silent = result;
         // Tests that only hang, and a file that does not load, say nothing; the next suite may.
-        if (told.tag === "noticed") break;
+        if (result.tag === "noticed") break;
       }
       return silent;
     },
   );
 }
 
-function progress(): readonly Judged[] {
+function progress(): readonly Tried[] {
   return existsSync(PROGRESS) ? JSON.parse(readFileSync(PROGRESS, "utf8")) : [];
 }
