@@ -1,9 +1,9 @@
 /** What happened to payments: events as they are stored, and what each says of its payment as of then. */
 import type { InferSelectModel } from "drizzle-orm";
 import type { Origin } from "../context";
+import type { EventType } from "../outbox/event-types";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
-import type { EventType } from "./lifecycle";
 import type { Payment } from "./payment";
 import type { events } from "./tables";
 

@@ -1,7 +1,9 @@
 /**
- * The lifecycle of a payment. Pure, and the only place that knows the rules: the SQL guard, the event
- * types, the API document and the tests are derived from this table.
+ * The lifecycle of a payment. Pure, and the only place that knows the rules: the SQL guard, the API document and the
+ * tests are derived from this table.
  */
+
+import type { EventType } from "../outbox/event-types";
 
 export const STATUSES = ["pending", "confirmed", "failed", "refunded"] as const;
 export type Status = (typeof STATUSES)[number];
@@ -41,11 +43,7 @@ export function refusal(status: Status, action: Action): string {
   return `Cannot ${action} payment in ${status} status`;
 }
 
-export type EventType = "payment.created" | `payment.${Exclude<Status, typeof INITIAL_STATUS>}`;
-
-/** The type of the event that records a payment's arrival in `status`. */
+/** The type of the event that records a payment's arrival in `status`: the table of types must have it. */
 export function eventType(status: Status): EventType {
   return status === INITIAL_STATUS ? "payment.created" : `payment.${status}`;
 }
-
-export const EVENT_TYPES: readonly EventType[] = STATUSES.map(eventType);

@@ -1,8 +1,9 @@
 /** Payments and events as everybody outside sees them, in answers and in webhooks alike. Pure. */
 import { currencyExponent } from "../money/currency";
 import { toMajor } from "../money/money";
+import type { EventType } from "../outbox/event-types";
 import type { PaymentEvent } from "./history";
-import type { EventType, Status } from "./lifecycle";
+import type { Status } from "./lifecycle";
 import type { Payment } from "./payment";
 
 export interface PaymentResponse {

@@ -1,7 +1,8 @@
 /** The tables of payments, mirrored for TypeScript. */
 import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { merchants } from "../auth/tables";
-import { type EventType, STATUSES } from "./lifecycle";
+import type { EventType } from "../outbox/event-types";
+import { STATUSES } from "./lifecycle";
 
 export const payments = sqliteTable("payments", {
   id: integer().primaryKey(),

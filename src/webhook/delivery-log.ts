@@ -1,9 +1,9 @@
 /** The log of an endpoint's deliveries: the statements that read it. */
 import type { InferSelectModel } from "drizzle-orm";
+import type { EventType } from "../outbox/event-types";
 import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries } from "../outbox/tables";
 import { firstFrom } from "../payment/feed";
-import type { EventType } from "../payment/lifecycle";
 import type { Database } from "../storage/database";
 import { join, raw, type Sql, sql } from "../storage/sql";
 import type { EndpointId } from "./deliveries";

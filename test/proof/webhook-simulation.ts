@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
+import { EVENT_TYPE_NAMES } from "../../src/outbox/event-types";
 import type { DeliveryMessage } from "../../src/outbox/outbox";
-import { ACTIONS, EVENT_TYPES } from "../../src/payment/lifecycle";
+import { ACTIONS } from "../../src/payment/lifecycle";
 import { WebhookEndpointObject } from "../../src/webhook/object";
 import { sweepDeliveries, wakeWebhookEndpoints } from "../../src/webhook/wake";
 import { VIOLATIONS } from "../invariants";
@@ -324,7 +325,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       globalThis.fetch = webhooks.fetch as typeof fetch;
       AbortSignal.timeout = () => new AbortController().signal;
       for (let n = 0; n < 1 + world.below(3); n++) {
-        const types = world.random() < 0.6 ? EVENT_TYPES : EVENT_TYPES.filter(() => world.random() < 0.6);
+        const types = world.random() < 0.6 ? EVENT_TYPE_NAMES : EVENT_TYPE_NAMES.filter(() => world.random() < 0.6);
         if (types.length === 0) continue;
         const host = `endpoint-${n}.example.com`;
         await ask("POST", "/webhook-endpoints", { url: `https://${host}/`, types });

@@ -1,7 +1,7 @@
 /** What events look like from outside: schemas and parameters. */
 import { z } from "@hono/zod-openapi";
 import { choiceOf, integerParameter, timeParameter } from "../../http/fields";
-import { EVENT_TYPES } from "../lifecycle";
+import { EVENT_TYPE_NAMES } from "../../outbox/event-types";
 import { type EventResponse, readEventId } from "../response";
 import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";
 
@@ -20,7 +20,7 @@ export const EVENT_EXAMPLE = {
 export const EventSchema = z
   .object({
     id: z.string().openapi({ description: "Names the event, and never changes" }),
-    type: z.enum(EVENT_TYPES).openapi({ description: "What happened" }),
+    type: z.enum(EVENT_TYPE_NAMES).openapi({ description: "What happened" }),
     timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
     sequence: z.int().min(1).openapi({ description: "1, 2, 3 … for each payment, without gaps" }),
     // With a description of its own it would be another type in the document.
@@ -40,7 +40,7 @@ export const EventSchema = z
 
 /** The query parameters that choose events, in the feed and in the log of deliveries. */
 export const EventFilters = {
-  type: choiceOf("type", EVENT_TYPES).optional(),
+  type: choiceOf("type", EVENT_TYPE_NAMES).optional(),
   payment_id: integerParameter("payment_id", "query", "The payment whose events are meant").optional(),
   created_from: timeParameter("created_from", "from", "Only events from this time on").optional(),
   created_to: timeParameter("created_to", "to", "Only events up to this time").optional(),

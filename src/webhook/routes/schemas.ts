@@ -8,8 +8,8 @@ import {
   oneOrSeveralOf,
   POSITIVE_INTEGER_MESSAGE,
 } from "../../http/fields";
+import { EVENT_TYPE_NAMES, type EventType } from "../../outbox/event-types";
 import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
-import { EVENT_TYPES, type EventType } from "../../payment/lifecycle";
 import { eventId } from "../../payment/response";
 import { MAX_ATTEMPTS_KEPT } from "../deliveries";
 import { type Delivery, MAX_ATTEMPTS_IN_PAGE } from "../delivery-log";
@@ -49,7 +49,7 @@ export const WebhookEndpointSchema = z
       description:
         "The API key that set `url`, whose revocation disables the endpoint; null where no key was asked for",
     }),
-    types: z.array(z.enum(EVENT_TYPES)).openapi({ description: "The types of events that are sent" }),
+    types: z.array(z.enum(EVENT_TYPE_NAMES)).openapi({ description: "The types of events that are sent" }),
     all_types: z.boolean().openapi({
       description:
         "Whether the endpoint receives all types, also those that the service may have later; `types` lists today's",
@@ -99,7 +99,7 @@ export function toWebhookEndpointResponse(
     id: endpoint.id,
     url: endpoint.url,
     url_set_by: endpoint.url_set_by,
-    types: [...(endpoint.types ?? EVENT_TYPES)],
+    types: [...(endpoint.types ?? EVENT_TYPE_NAMES)],
     all_types: endpoint.types === null,
     enabled: endpoint.disabled_at === null,
     disabled_at: time(endpoint.disabled_at),
@@ -125,12 +125,12 @@ const Url = z
       "Where events are sent: https, with the name of a public host, port 443 or 8443, without credentials and fragment",
   });
 
-const TYPES_MESSAGE = oneOrSeveralOf(EVENT_TYPES);
+const TYPES_MESSAGE = oneOrSeveralOf(EVENT_TYPE_NAMES);
 const Types = z
-  .array(z.enum(EVENT_TYPES, { error: TYPES_MESSAGE }), { error: TYPES_MESSAGE })
+  .array(z.enum(EVENT_TYPE_NAMES, { error: TYPES_MESSAGE }), { error: TYPES_MESSAGE })
   .min(1, { error: TYPES_MESSAGE })
   .max(MAX_LIST_LENGTH, { error: LIST_LENGTH_MESSAGE })
-  .transform((types) => EVENT_TYPES.filter((type) => types.includes(type)))
+  .transform((types) => EVENT_TYPE_NAMES.filter((type) => types.includes(type)))
   .openapi({ description: "The types of events that are sent; all, also those that come later, when left out" });
 
 const ALL_TYPES_MESSAGE = "Must be true; to receive some types, name them in types";
@@ -222,7 +222,7 @@ export const TestSchema = z
 export const DeliverySchema = z
   .object({
     event_id: z.string().openapi({ description: "The event that is delivered; names the delivery, too" }),
-    event_type: z.enum(EVENT_TYPES).openapi({ description: "What happened" }),
+    event_type: z.enum(EVENT_TYPE_NAMES).openapi({ description: "What happened" }),
     status: z.enum(DELIVERY_STATE_NAMES).openapi({
       description: Object.entries(DELIVERY_STATES)
         .map(([state, meaning]) => `\`${state}\`: ${meaning}`)

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { EVENT_TYPE_NAMES } from "../../../src/outbox/event-types";
 import { ACTIONS, eventType, LIFECYCLE, outcome, refusal, STATUSES } from "../../../src/payment/lifecycle";
 
 it("judges each action in each status as the design's table does", () => {
@@ -36,4 +37,5 @@ it("names an event after the status it led to, and the first one after the creat
     "payment.failed",
     "payment.refunded",
   ]);
+  expect(EVENT_TYPE_NAMES).toEqual(expect.arrayContaining(STATUSES.map(eventType)));
 });

@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { app } from "../../../src/app";
 import { publicId } from "../../../src/auth/api-key";
 import { pageSchema } from "../../../src/http/pages";
-import { EVENT_TYPES } from "../../../src/payment/lifecycle";
+import { EVENT_TYPE_NAMES } from "../../../src/outbox/event-types";
 import { type TestSchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
 import { sweepDeliveries } from "../../../src/webhook/wake";
 import { type Answer, type Client, client, newKey, ORDER } from "../client";
@@ -137,7 +137,7 @@ describe("create", () => {
       id: body.id,
       url: "https://shop.example.com/webhooks",
       url_set_by: publicId(merchant.key),
-      types: EVENT_TYPES,
+      types: EVENT_TYPE_NAMES,
       all_types: true,
       enabled: true,
       disabled_at: null,
@@ -249,7 +249,7 @@ describe("create", () => {
     ["another URL", { url: "https://other.example.com/" }],
     ["other types", { types: ["payment.created"] }],
   ])("refuses the idempotency key for %s", async (_, other) => {
-    const body = { url: "https://shop.example.com/", types: EVENT_TYPES };
+    const body = { url: "https://shop.example.com/", types: EVENT_TYPE_NAMES };
     await create(body, "one");
     const { status, body: problem } = await create({ ...body, ...other }, "one");
     expect([status, problem]).toMatchObject([409, { type: "/problems/idempotency-key-reused" }]);
@@ -839,7 +839,7 @@ describe("the trail", () => {
 });
 
 describe("bad input is refused, and says where it is:", () => {
-  const TYPES = `Must be one or several of ${EVENT_TYPES.join(", ")}`;
+  const TYPES = `Must be one or several of ${EVENT_TYPE_NAMES.join(", ")}`;
   const HTTPS = "Must be an https URL";
   const NAMED = "Must name its host, not an address";
   const PUBLIC = "Must name a public host";

@@ -3,7 +3,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, expect, type MockInstance, vi } from "vitest";
 import type { z } from "zod";
-import type { EventType } from "../../../src/payment/lifecycle";
+import type { EventType } from "../../../src/outbox/event-types";
 import { objectName } from "../../../src/storage/object-name";
 import { WebhookEndpointObject } from "../../../src/webhook/object";
 import type { DeliverySchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
