@@ -4,12 +4,12 @@
  */
 export const SCALE = {
   /** Seeds of the model, sequential and concurrent each. */
-  modelSeeds: number("PROOF_MODEL_SEEDS", 200),
+  modelSeeds: number("PROOF_MODEL_SEEDS", 100),
   /** The model's seed; by chance when nothing is said. */
   modelSeed: optional("PROOF_MODEL_SEED"),
-  histories: number("PROOF_HISTORIES", 2_000),
-  httpHistories: number("PROOF_HTTP_HISTORIES", 100),
-  webhookRuns: number("PROOF_WEBHOOK_RUNS", 300),
+  histories: number("PROOF_HISTORIES", 500),
+  httpHistories: number("PROOF_HTTP_HISTORIES", 50),
+  webhookRuns: number("PROOF_WEBHOOK_RUNS", 100),
   /** Where the seeds of the histories begin, so that several processes can share the work. */
   firstSeed: number("PROOF_FIRST_SEED", 1),
 };

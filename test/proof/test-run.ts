@@ -103,6 +103,9 @@ export function readRun(directory: string, exited: boolean, { success, testResul
   return { tag: "broken", what: `no test failed, but the run did: ${message || "an error outside the tests"}` };
 }
 
+/** A planted defect may hide longer than `npm test` looks. */
+const LONGER = { PROOF_HISTORIES: "1500", PROOF_WEBHOOK_RUNS: "300", PROOF_MODEL_SEEDS: "200" };
+
 /**
  * Runs tests up to the first that fails.
  *
@@ -112,7 +115,7 @@ export async function runTests(
   directory: string,
   args: readonly string[],
   within: number,
-  environment: Readonly<Record<string, string>> = { PROOF_HISTORIES: "1500" },
+  environment: Readonly<Record<string, string>> = LONGER,
 ): Promise<RunResult> {
   const vitest = path.join(PROJECT, "node_modules/vitest/vitest.mjs");
   const report = path.join(directory, "report.json");

@@ -1,6 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { createConfig, lintFromString } from "@redocly/openapi-core";
+import { Document, Ruleset, Spectral } from "@stoplight/spectral-core";
+import { Json } from "@stoplight/spectral-parsers";
+import { oas } from "@stoplight/spectral-rulesets";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Server, startServer } from "./server";
 import { type Answer, exchange } from "./wire";
@@ -190,3 +194,29 @@ function expectProblem({ status, headers, body }: Answer, type: string): void {
     instance: headers.get("X-Request-Id"),
   });
 }
+
+describe("the API document", () => {
+  let document: string;
+
+  beforeAll(async () => {
+    const response = await fetch(`${server.url}/openapi.json`);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("application/json");
+    document = await response.text();
+  });
+
+  test("has nothing that Spectral's spectral:oas finds", async () => {
+    const spectral = new Spectral();
+    spectral.setRuleset(new Ruleset({ extends: [[oas, "recommended"]] }));
+    const findings = await spectral.run(new Document(document, Json, "openapi.json"));
+    expect(findings.map(({ code, message, path }) => ({ code, message, at: path.join(".") }))).toEqual([]);
+  });
+
+  test("has nothing that Redocly's recommended-strict finds", async () => {
+    const config = await createConfig({ extends: ["recommended-strict"] });
+    const findings = await lintFromString({ source: document, absoluteRef: "openapi.json", config });
+    expect(findings.map(({ ruleId, message, location }) => ({ ruleId, message, at: location[0]?.pointer }))).toEqual(
+      [],
+    );
+  });
+});
