@@ -171,7 +171,7 @@ export const KINDS = {
     status: 409,
     title: "Webhook endpoint busy",
     detail: "What was still to be sent when the endpoint was disabled is being cancelled",
-    remedy: "Enable the endpoint again after some seconds. Nothing was changed.",
+    remedy: "Wait for Retry-After seconds, then enable the endpoint again. Nothing was changed.",
   },
   webhook_delivery_waiting: {
     status: 409,

@@ -92,7 +92,12 @@ function problemResponse(kinds: readonly ProblemKind[], examples: ProblemExample
   const [first] = kinds;
   return {
     description: kinds.map((kind) => `${KINDS[kind].title}: ${KINDS[kind].remedy}`).join(" "),
-    headers: { ...(first && HEADERS[KINDS[first].status]), ...REQUEST_ID },
+    headers: Object.assign(
+      {},
+      first && HEADERS[KINDS[first].status],
+      ...kinds.map((kind) => KIND_HEADERS[kind]),
+      REQUEST_ID,
+    ),
     content: {
       [PROBLEM_MEDIA_TYPE]: {
         schema: ProblemSchema,
@@ -161,4 +166,9 @@ const HEADERS: Partial<Record<Kind["status"], Headers>> = {
     RateLimit: header("The requests `r` that are left for the next `t` seconds", '"key";r=0;t=10'),
   },
   503: { "Retry-After": retryAfter(Number(RETRY_AFTER)) },
+};
+
+/** The headers that problems of a kind come with, beside those of its status. */
+const KIND_HEADERS: Partial<Record<ProblemKind, Headers>> = {
+  webhook_endpoint_busy: { "Retry-After": retryAfter(10) },
 };

@@ -32,7 +32,7 @@ export const MAX_EVENTS_SCANNED_PER_RESULT = 10;
 
 /**
  * The position of a merchant's first event that is not before a time, or of the next one, as SQL: found by halving,
- * since the times of a merchant's events never fall. It reads some two rows for each time that their number doubles.
+ * since the times of a merchant's events never fall. It reads three rows for each time that their number doubles.
  */
 export const firstFrom = (merchantId: number, time: number): Sql => {
   const middle = raw("(low + high) / 2");

@@ -697,6 +697,14 @@ describe("the log", () => {
       return [meter.trips - trips, meter.rowsRead - rowsRead];
     };
     const queries = ["", "status=waiting", "type=payment.failed", "payment_id=9007199254740991"];
+    // The ends of a range of time are found by halving, in three rows for each of 12 steps through 3,051 events; the
+    // beginning three times, in both statements and for the oldest of the range, and the end twice.
+    const ranges: [query: string, atMost: number][] = [
+      ["created_from=2026-01-01", 140],
+      ["created_to=2126-01-01", 100],
+      ["created_from=2026-01-01&created_to=2126-01-01", 215],
+      ["created_from=2026-01-01&created_to=2126-01-01&status=waiting", 300],
+    ];
     await seed(limit * MAX_DELIVERIES_SCANNED_PER_RESULT + 1);
     await seedDeliveries(id, "succeeded");
     const few = [];
@@ -707,6 +715,11 @@ describe("the log", () => {
     // Whose endpoint it is, and the page.
     expect(few[0]).toEqual([2, expect.any(Number)]);
     expect(few[0]?.[1]).toBeLessThan(5 * limit);
+    for (const [query, atMost] of ranges) {
+      const [trips, rowsRead] = await read(query);
+      expect([trips, query]).toEqual([2, query]);
+      expect(rowsRead, query).toBeLessThanOrEqual(atMost);
+    }
   });
 
   it("is of the endpoint alone", async () => {
