@@ -1,6 +1,7 @@
 /** How every answer is made: its body, and the headers that all of them have. */
 import type { Context } from "hono";
 import type { App } from "../context";
+import { type Page, toPageResponse } from "./pages";
 
 export const STRICT_TRANSPORT_SECURITY = "max-age=31536000";
 
@@ -32,4 +33,10 @@ export function json(
   headers: Readonly<Record<string, string>> = {},
 ): Response {
   return answer(c, status, JSON.stringify(value), { "Content-Type": "application/json", ...headers });
+}
+
+/** A page of a list in JSON, with its links. */
+export function jsonPage<Row>(c: Context<App>, page: Page<Row>, toResponse: (row: Row) => object): Response {
+  const { body, headers } = toPageResponse(c.req.url, page, toResponse);
+  return json(c, 200, body, headers);
 }

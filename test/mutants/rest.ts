@@ -24,7 +24,7 @@ const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   jobs: [worker("jobs", "webhook/sweep")],
   outbox: [node("proof/webhooks.test"), worker("webhook", "auth/access")],
   payment: [node("unit/payment", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
-  service: [worker("http", "auth/access")],
+  service: [worker("service", "http", "auth/access")],
   storage: [node("unit/storage", "proof/histories"), worker("storage", "payment", "http/log", "jobs")],
   webhook: [node("unit/webhook", "proof/webhooks.test"), worker("webhook", "auth/access")],
   // The files that lie above the rooms.
@@ -63,11 +63,16 @@ export function allMutants(): Mutant[] {
 }
 
 /**
- * Judges so many mutants that a seed draws, in turn from each room. What was noticed before is remembered, as long as
+ * Tries so many mutants that a seed draws, in turn from each room, or those of them that are in one. What was noticed before is remembered, as long as
  * the mutated file is the same, so that a run that was broken off goes on where it was.
  */
-export async function tryTextualMutants(count: number, seed: number, fresh: boolean): Promise<readonly Tried[]> {
-  const drawn = draw(allMutants(), roomOf, count, seed);
+export async function tryTextualMutants(
+  { count, seed, room: only }: { count: number; seed: number; room: string | undefined },
+  fresh: boolean,
+): Promise<readonly Tried[]> {
+  const drawn = draw(allMutants(), roomOf, count, seed).filter(
+    ({ file }) => only === undefined || roomOf(file) === only,
+  );
   // What survived is tried again: the tests may be others.
   const settled = fresh ? [] : progress().filter(({ tag }) => tag === "noticed" || tag === "broken");
   const known = new Map(settled.map((tried) => [tried.id, tried]));

@@ -5,7 +5,8 @@
  *     npm run mutants                              all of it
  *     npm run mutants -- --only pure --room http   Stryker on the pure modules, or on those of one room, which only prints
  *     npm run mutants -- --only text --count 120 --seed 1
- *                                                  mutants of the text of the rest; it goes on where it was broken off
+ *                                                  mutants of the text of the rest; it goes on where it was broken off,
+ *                                                  and with --room tries those of one room, which only prints
  *     --fresh                                      forgets earlier results
  */
 import { parseArgs } from "node:util";
@@ -71,7 +72,10 @@ A mutant that times out waits for ever, or goes round for ever. ${shown(caught(s
 }
 
 if (wanted("text")) {
-  const tried = await tryTextualMutants(Number(options.count), Number(options.seed), options.fresh);
+  const tried = await tryTextualMutants(
+    { count: Number(options.count), seed: Number(options.seed), room: options.room },
+    options.fresh,
+  );
   const whyOf = ({ file, from, to }: Tried) =>
     EXPLAINED.find((known) => known.file === file && known.from === from && known.to === to)?.why ?? null;
   const ran = tried.filter(({ tag }) => tag !== "broken");
@@ -97,7 +101,8 @@ the room's tests. ${shown(noticed, meant)} noticed of those that change anything
     ],
   )}\n\n${survivorRows(silent.map((mutant) => ({ ...mutant, file: `${mutant.file}:${mutant.line}`, why: whyOf(mutant) })))}`;
   console.log(body);
-  record("Mutants: the rest", `npm run mutants -- --only text --count ${options.count} --seed ${options.seed}`, body);
+  if (options.room === undefined)
+    record("Mutants: the rest", `npm run mutants -- --only text --count ${options.count} --seed ${options.seed}`, body);
   if (percent(noticed, meant) < LEAST_SCORE) failures.push(`Fewer than ${LEAST_SCORE} % noticed`);
   for (const mutant of silent.filter((mutant) => whyOf(mutant) === null)) {
     failures.push(

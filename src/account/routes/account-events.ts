@@ -1,8 +1,8 @@
 /** The API of the trail: who changed API keys, webhook endpoints and merchants, and when. */
 import { z } from "@hono/zod-openapi";
-import { json } from "../../http/answer";
+import { jsonPage } from "../../http/answer";
 import { choiceOf, oneOrSeveralOf, timeParameter } from "../../http/fields";
-import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { pageParameters, windowOf } from "../../http/pages";
 import { page } from "../../http/responses";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { type AccountEvent, listAccountEvents } from "../account-events";
@@ -84,8 +84,7 @@ registerRoute(
     if (merchantId instanceof Response) return merchantId;
     const { type: types, created_from: from, created_to: to } = query;
     const found = await listAccountEvents(c.get("db"), merchantId, { types, from, to }, windowOf(query));
-    const { body, headers } = toPageResponse(c.req.url, found, toAccountEventResponse);
-    return json(c, 200, body, headers);
+    return jsonPage(c, found, toAccountEventResponse);
   },
   { isCostly: ({ query }) => query.type !== undefined },
 );

@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { invalidToken, scopeMissing } from "../../auth/authorize";
 import { forgetKeys } from "../../auth/key-cache";
 import type { App } from "../../context";
-import { json } from "../../http/answer";
+import { json, jsonPage } from "../../http/answer";
 import { OVERLAP_MESSAGE } from "../../http/fields";
 import {
   INVALID_IDEMPOTENCY_KEY,
@@ -13,7 +13,7 @@ import {
   REPLAYED,
   readIdempotency,
 } from "../../http/idempotency-header";
-import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { pageParameters, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { created, ok, page, replayed } from "../../http/responses";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
@@ -114,8 +114,7 @@ registerRoute(apiKeys, list, async (c, { query }) => {
   if (merchantId instanceof Response) return merchantId;
   const found = await listApiKeys(c.get("db"), merchantId, windowOf(query));
   const now = Date.now();
-  const { body, headers } = toPageResponse(c.req.url, found, (key) => toApiKeyResponse(key, now));
-  return json(c, 200, body, headers);
+  return jsonPage(c, found, (key) => toApiKeyResponse(key, now));
 });
 
 const get = createRoute({

@@ -4,7 +4,7 @@ import type { Context } from "hono";
 import { invalidToken } from "../../auth/authorize";
 import { forgetMerchant } from "../../auth/key-cache";
 import type { App } from "../../context";
-import { json } from "../../http/answer";
+import { json, jsonPage } from "../../http/answer";
 import { POSITIVE_INTEGER_MESSAGE } from "../../http/fields";
 import {
   INVALID_IDEMPOTENCY_KEY,
@@ -13,7 +13,7 @@ import {
   REPLAYED,
   readIdempotency,
 } from "../../http/idempotency-header";
-import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { pageParameters, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import type { ProblemKind } from "../../http/problem-kinds";
 import { created, ok, page, replayed } from "../../http/responses";
@@ -79,11 +79,9 @@ const list = createRoute({
   problems: [],
 });
 
-registerRoute(merchants, list, async (c, { query }) => {
-  const found = await listMerchants(c.get("db"), windowOf(query));
-  const { body, headers } = toPageResponse(c.req.url, found, toMerchantResponse);
-  return json(c, 200, body, headers);
-});
+registerRoute(merchants, list, async (c, { query }) =>
+  jsonPage(c, await listMerchants(c.get("db"), windowOf(query)), toMerchantResponse),
+);
 
 const get = createRoute({
   method: "get",

@@ -3,10 +3,10 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { invalidToken } from "../../auth/authorize";
 import type { App } from "../../context";
-import { answer, json } from "../../http/answer";
+import { answer, json, jsonPage } from "../../http/answer";
 import { NOT_AN_OBJECT_MESSAGE, OVERLAP_MESSAGE, Overlap } from "../../http/fields";
 import { INVALID_IDEMPOTENCY_KEY, idempotencyKeyHeader, REPLAY, readIdempotency } from "../../http/idempotency-header";
-import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
+import { pageParameters, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { created, ok, page, replayed } from "../../http/responses";
 import { enqueueEndpoints } from "../../outbox/outbox";
@@ -99,8 +99,7 @@ const list = createRoute({
 registerRoute(webhookEndpoints, list, async (c, { query }) => {
   const found = await listWebhookEndpoints(c.get("db"), c.get("principal").merchantId, windowOf(query));
   const now = Date.now();
-  const { body, headers } = toPageResponse(c.req.url, found, (row) => toWebhookEndpointResponse(row, now));
-  return json(c, 200, body, headers);
+  return jsonPage(c, found, (row) => toWebhookEndpointResponse(row, now));
 });
 
 const get = createRoute({
