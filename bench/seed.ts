@@ -88,16 +88,15 @@ const sql = (pending: number, total: number, from: number, keyId: string) => `
     iif(id % ${PAYMENTS_PER_ORDER} = 0, json_object('cart', 'c-' || (id / ${PAYMENTS_PER_ORDER})), '{}'),
     iif(id <= ${pending}, json_array(id), json_array(2 * id - ${pending} - 1, 2 * id - ${pending})) FROM n;
 
-  INSERT INTO payment_metadata (merchant_id, name, value, created_at, payment_id)
-  SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
+  INSERT INTO payment_metadata (merchant_id, name, prefix, created_at, payment_id)
+  SELECT merchant_id, pair.key, substr(pair.value, 1, 64), created_at, payments.id FROM payments, json_each(metadata) AS pair
   ORDER BY 1, 2, 3, 4, 5;
 
   INSERT INTO events
     (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, created_at)
   WITH told (id, sequence, type, data, created_at) AS (
-    SELECT id, 1, 'payment.created', iif(metadata = '{}', made, json_insert(made, '$.metadata', json(metadata))), created_at
-    FROM (SELECT *, json_object('order_id', order_id, 'amount_minor', amount_minor, 'currency', currency,
-      'status', 'pending', 'provider', provider) AS made FROM payments)
+    SELECT id, 1, 'payment.created', json_object('order_id', order_id, 'amount_minor', amount_minor, 'currency', currency,
+      'status', 'pending', 'provider', provider), created_at FROM payments
     UNION ALL
     SELECT id, 2, 'payment.confirmed', '{"status":"confirmed"}', created_at FROM payments WHERE status = 'confirmed')
   SELECT 1, row_number() OVER (ORDER BY id, sequence), id, sequence, type, data, request, request, '${keyId}', created_at

@@ -76,14 +76,15 @@ CREATE TABLE payments (
 CREATE INDEX payments_by_time ON payments (merchant_id, created_at);
 CREATE INDEX payments_by_order ON payments (merchant_id, order_id, created_at);
 
--- The pairs of `payments.metadata`, in the order in which they are looked for.
+-- An index of the pairs of `payments.metadata`, in the order in which they are looked for. The values themselves are in
+-- `payments` alone: `prefix` is the first 64 characters of one.
 CREATE TABLE payment_metadata (
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
   name TEXT NOT NULL CHECK (name <> ''),
-  value TEXT NOT NULL,
+  prefix TEXT NOT NULL CHECK (length(prefix) <= 64),
   created_at INTEGER NOT NULL,
   payment_id INTEGER NOT NULL,
-  PRIMARY KEY (merchant_id, name, value, created_at, payment_id)
+  PRIMARY KEY (merchant_id, name, prefix, created_at, payment_id)
 ) STRICT, WITHOUT ROWID;
 
 -- One row for each key that has led to a success; `fingerprint` tells a retry from a reuse.
@@ -98,7 +99,8 @@ CREATE TABLE idempotency_keys (
 
 -- Append-only, in the order of the commits. Each merchant's events are numbered 1, 2, 3… without gaps, in the
 -- transaction that writes them, and their times never fall: a reader that goes on from a position misses none.
--- `data` is what the event changed; merged in order of `sequence` it gives the payment. `commit_id` is made by the
+-- `data` is what the event changed; merged in order of `sequence` it gives the payment, but for its metadata, which are
+-- in `payments` alone. `commit_id` is made by the
 -- service for each request, which recognises its own commit by it; NULL where no request of the service wrote the
 -- event. `request_id` may be the caller's.
 CREATE TABLE events (
@@ -166,7 +168,7 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint_id, next_attempt_at)
   WHERE next_attempt_at IS NOT NULL;
 
--- The replays of a merchant that are under way: a row for each of its slots. `holder` is the commit id of the
+-- The replays and exports of a merchant that are under way: a row for each of its slots. `holder` is the commit id of the
 -- request that has it, until `ends_at`, which it moves on while it works.
 CREATE TABLE leases (
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),

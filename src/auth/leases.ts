@@ -1,5 +1,5 @@
 /**
- * Leases of heavy work: a merchant runs at most two replays at once. A lease is a row, so it holds across isolates, and
+ * Leases of heavy work: a merchant runs at most two replays or exports at once. A lease is a row, so it holds across isolates, and
  * it ends by itself, so one that was lost does not block its merchant for good.
  */
 import type { Context } from "hono";
@@ -8,18 +8,41 @@ import { problem } from "../http/problem";
 import { logError } from "../storage/log";
 import { join, raw, sql } from "../storage/sql";
 
-/** Replays of a merchant at once. */
+/** Replays and exports of a merchant at once. */
 const SLOTS = [1, 2];
 /** How long a lease that is not given back holds, in milliseconds. */
 const LEASE_MS = 60_000;
 
-/** Does heavy work under a lease of the principal's merchant, and gives it back; or the refusal: a 429. Two round trips. */
-export async function withLease(c: Context<App>, work: () => Promise<Response>): Promise<Response> {
+/** What a request holds while it does heavy work. */
+export interface Lease {
+  /** Makes it hold on, in a round trip every half a minute; false when it has ended and all slots are taken. */
+  renew(): Promise<boolean>;
+  /** Gives it back. One round trip. */
+  release(): Promise<void>;
+}
+
+/** A lease of the principal's merchant, or the refusal: a 429. One round trip. */
+export async function takeLease(c: Context<App>): Promise<Lease | Response> {
   if (!(await take(c))) return problem(c, "too_many_at_once", { headers: { "Retry-After": "5" } });
+  let heldAt = Date.now();
+  return {
+    async renew() {
+      if (Date.now() - heldAt < LEASE_MS / 2) return true;
+      heldAt = Date.now();
+      return (await extend(c, heldAt)) || take(c);
+    },
+    release: () => release(c),
+  };
+}
+
+/** Does heavy work under a lease, and gives it back; or the refusal. Two round trips. */
+export async function withLease(c: Context<App>, work: () => Promise<Response>): Promise<Response> {
+  const lease = await takeLease(c);
+  if (lease instanceof Response) return lease;
   try {
     return await work();
   } finally {
-    await release(c);
+    await lease.release();
   }
 }
 
@@ -42,6 +65,15 @@ async function take(c: Context<App>): Promise<boolean> {
     sql`SELECT slot FROM leases WHERE merchant_id = ${merchantId} AND holder = ${holder}`,
   ]);
   return (rows[1] ?? []).length > 0;
+}
+
+/** Moves the end of the slot on; whether this request still has one. */
+async function extend(c: Context<App>, now: number): Promise<boolean> {
+  const { merchantId } = c.get("principal");
+  const rows = await c.get("db").all(sql`
+  UPDATE leases SET ends_at = ${now + LEASE_MS} WHERE merchant_id = ${merchantId} AND holder = ${c.get("commitId")}
+  RETURNING slot`);
+  return rows.length > 0;
 }
 
 /** Gives the slot back. One that cannot be given back ends by itself. */

@@ -212,7 +212,7 @@ export const KINDS = {
   too_many_at_once: {
     status: 429,
     title: "Too many at once",
-    detail: "The merchant has two replays under way, as many as it may have at once",
+    detail: "The merchant has two replays or exports under way, as many as it may have at once",
     remedy:
       "Wait until one of them is complete, or for Retry-After seconds, then repeat the request. Nothing was changed.",
   },

@@ -44,8 +44,8 @@ export function replayed(schema: z.ZodType, path: string, details: Details) {
  *
  * @param name what the schema of the page is called in the document
  */
-export function page(row: z.ZodType, name: string, description: string) {
-  return ok(pageSchema(row).openapi(name, { description }), { description, headers: LINK });
+export function page(row: z.ZodType, name: string, description: string, headers: Headers = {}) {
+  return ok(pageSchema(row).openapi(name, { description }), { description, headers: { ...LINK, ...headers } });
 }
 
 function location(path: string): Headers {

@@ -6,6 +6,7 @@ import type { Idempotency } from "../storage/idempotency";
 import { raw, type Sql, sql } from "../storage/sql";
 import { insertEvent, newestEvent } from "./history";
 import { eventType, INITIAL_STATUS, type Status } from "./lifecycle";
+import { prefixOf } from "./metadata";
 import { PAYMENT_COLUMNS, type Payment } from "./payment";
 
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
@@ -63,12 +64,12 @@ export async function createPayment(
     VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${now})`;
   const insertFirstEvent = insertEvent(sql`id = last_insert_rowid()`, origin, {
     type: eventType(status),
-    data: hasPairs ? { ...made, metadata } : made,
+    data: made,
     idempotencyKey: key,
   });
   const insertMetadata = sql`
-    INSERT INTO payment_metadata (merchant_id, name, value, created_at, payment_id)
-    SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
+    INSERT INTO payment_metadata (merchant_id, name, prefix, created_at, payment_id)
+    SELECT merchant_id, pair.key, ${prefixOf(sql`pair.value`)}, created_at, payments.id FROM payments, json_each(metadata) AS pair
     WHERE payments.id = last_insert_rowid()`;
   const deliver = insertDeliveries(raw("last_insert_rowid()"), origin);
   const batch = [insertPayment, insertKey, insertFirstEvent, hasPairs ? insertMetadata : null, deliver];

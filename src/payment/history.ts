@@ -45,10 +45,11 @@ export interface PaymentEvent extends EventColumns {
   readonly before: Payment | null;
 }
 
-export type FoundEvent = EventColumns & Pick<EventRow, "payment_id" | "data">;
+/** An event as it is found: the metadata are the payment's, with its first event only. */
+export type FoundEvent = EventColumns & Pick<EventRow, "payment_id" | "data"> & { readonly metadata: string };
 
 const EVENT_COLUMNS = raw(`event.position, event.payment_id, event.sequence, event.type, event.data, event.request_id,
-    event.key_id, event.idempotency_key, event.created_at`);
+    event.key_id, event.idempotency_key, event.created_at, iif(event.sequence = 1, payments.metadata, '{}') AS metadata`);
 
 /** Joins the events of `payments`, which are where it says: CROSS JOIN keeps the order of its tables. */
 const JOIN_EVENTS = raw(`CROSS JOIN json_each(event_positions) AS place
@@ -62,17 +63,20 @@ export async function findEvents(db: Database, merchantId: number, paymentId: nu
   return replay(merchantId, found);
 }
 
-/** Replays a payment's events from its first: that one's data is the payment, each later one's what it changed. */
+/**
+ * Replays a payment's events from its first: that one's data is the payment, with its metadata, each later one's what
+ * it changed.
+ */
 function replay(merchantId: number, events: readonly FoundEvent[]): PaymentEvent[] {
   let before: Payment | null = null;
-  return events.map(({ data, payment_id, ...event }) => {
-    const { metadata, ...changed } = JSON.parse(data);
+  return events.map(({ data, payment_id, metadata, ...event }) => {
+    const changed = JSON.parse(data);
     const payment: Payment = {
       ...(before ?? {
         id: payment_id,
         merchant_id: merchantId,
         created_at: event.created_at,
-        metadata: JSON.stringify(metadata ?? {}),
+        metadata,
       }),
       ...changed,
       version: event.sequence,

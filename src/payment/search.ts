@@ -6,6 +6,7 @@ import { type Page, type Position, pageOf, type Window } from "../http/pages";
 import type { Database } from "../storage/database";
 import { join, raw, type Sql, sql } from "../storage/sql";
 import type { Status } from "./lifecycle";
+import { hasPair, isIndexed, prefixOf } from "./metadata";
 import { PAYMENT_COLUMNS, type Payment } from "./payment";
 
 export interface Filters {
@@ -27,12 +28,6 @@ export interface Filters {
  * early, and its cursor leads on.
  */
 export const MAX_PAYMENTS_SCANNED_PER_RESULT = 10;
-
-/** The rows that D1 reads for a scanned payment: in the index, in the payment, and in the index once more for the end. */
-const ROWS_PER_SCANNED_PAYMENT = 3;
-
-/** A page reads no more rows than this for each payment asked for: with pairs to look up, fewer payments are scanned. */
-const MAX_ROWS_READ_PER_RESULT = MAX_PAYMENTS_SCANNED_PER_RESULT * ROWS_PER_SCANNED_PAYMENT;
 
 /*
  * A page, drawn: five payments, newest first, and the question `currency=EUR&limit=2` after the position of payment 5.
@@ -59,7 +54,7 @@ function indexScan(merchantId: number, filters: Filters, { position, backward }:
   const inRange = (range: Sql): Sql => {
     const conditions = [
       sql`scanned.merchant_id = ${merchantId}`,
-      ...(pair ? [sql`scanned.name = ${pair[0]} AND scanned.value = ${pair[1]}`] : []),
+      ...(pair ? [sql`scanned.name = ${pair[0]} AND scanned.prefix = ${prefixOf(sql`${pair[1]}`)}`] : []),
       ...(order_id === undefined ? [] : [sql`scanned.order_id = ${order_id}`]),
       range,
     ];
@@ -88,24 +83,35 @@ function indexedPair({ order_id, metadata }: Filters): Pair | undefined {
   return order_id === undefined ? metadata?.[0] : undefined;
 }
 
-/** What the index does not answer: conditions on each payment that it gives. The pairs are looked up by primary key. */
-function residualFilters(filters: Filters): { conditions: readonly Sql[]; lookUps: number } {
+/** What the index does not answer: conditions on each payment that it gives. */
+function residualFilters(filters: Filters): Sql[] {
   const { status, currency, amount_min, amount_max, metadata = [] } = filters;
-  const pairs = indexedPair(filters) ? metadata.slice(1) : metadata;
+  const indexed = indexedPair(filters);
+  const pairs = metadata.filter((pair) => pair !== indexed || !isIndexed(pair[1]));
   const statuses = (status ?? []).map((one) => sql`${one}`);
-  const conditions = [
+  return [
     ...(status ? [sql`payments.status IN (${join(statuses, ", ")})`] : []),
     ...(currency === undefined ? [] : [sql`payments.currency = ${currency}`]),
     ...(amount_min === undefined ? [] : [sql`payments.amount_minor >= ${amount_min}`]),
     ...(amount_max === undefined ? [] : [sql`payments.amount_minor <= ${amount_max}`]),
     ...pairs.map(hasPair),
   ];
-  return { conditions, lookUps: pairs.length };
 }
 
-const hasPair = ([name, value]: Pair): Sql => sql`
-  EXISTS (SELECT 1 FROM payment_metadata AS pair WHERE pair.merchant_id = payments.merchant_id AND pair.name = ${name}
-    AND pair.value = ${value} AND pair.created_at = payments.created_at AND pair.payment_id = payments.id)`;
+/** A stored payment without its metadata, in bytes, as D1 answers with it. */
+const PAYMENT_BYTES = 300;
+
+/** A payment that was found, with the bytes of those up to it. */
+interface Measured extends Payment {
+  readonly bytes: number;
+}
+
+/** What was found up to so many bytes, and the first that is more. */
+const upTo = (found: Sql, maxBytes: number): Sql => {
+  const own = sql`(${PAYMENT_BYTES} + octet_length(metadata))`;
+  return sql`SELECT * FROM (SELECT *, sum(${own}) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM (${found}))
+    WHERE bytes - ${own} <= ${maxBytes}`;
+};
 
 /** Every payment is newer than this. */
 const BEGINNING: Position = { at: 0, id: 0 };
@@ -113,36 +119,56 @@ const BEGINNING: Position = { at: 0, id: 0 };
 /**
  * A page of a merchant's payments, newest first. One round trip. Where a filter has no index, it may hold
  * fewer payments than asked for, even none, and still lead on.
+ *
+ * @param maxBytes ends the page before what it takes of memory comes to more; without it, `limit` does
  */
 export async function searchPayments(
   db: Database,
   merchantId: number,
   filters: Filters,
   window: Window,
+  maxBytes?: number,
 ): Promise<Page<Payment>> {
-  const { backward, limit } = window;
-  const { conditions, lookUps } = residualFilters(filters);
+  const { backward } = window;
+  let { limit } = window;
+  const conditions = residualFilters(filters);
   const isAnsweredByIndex = conditions.length === 0;
-  const rowsPerPayment = ROWS_PER_SCANNED_PAYMENT + lookUps;
-  const scanned = isAnsweredByIndex ? limit + 1 : Math.floor((limit * MAX_ROWS_READ_PER_RESULT) / rowsPerPayment);
+  const scanned = isAnsweredByIndex ? limit + 1 : limit * MAX_PAYMENTS_SCANNED_PER_RESULT;
   const scan = sql`SELECT * FROM (${indexScan(merchantId, filters, window)} LIMIT ${scanned})`;
   const order = raw(backward ? "ASC" : "DESC");
 
   // CROSS JOIN keeps the order of its tables, whatever the planner thinks of it.
-  const found = sql`
+  const matching = sql`
     SELECT ${PAYMENT_COLUMNS} FROM (${scan}) AS seen CROSS JOIN payments ON payments.id = seen.id
     ${isAnsweredByIndex ? sql`` : sql`WHERE ${join(conditions, " AND ")}`}
     ORDER BY seen.at ${order}, seen.id ${order} LIMIT ${limit + 1}`;
-  if (isAnsweredByIndex) {
-    return withCursors(window, pageOf(window, await db.all<Payment>(found), positionOf), {});
-  }
-
   // Where the scan has begun, and where it has ended if it did not reach the end of the list.
-  const place = (number: number) => sql`${scan} LIMIT 1 OFFSET ${number - 1}`;
-  const { rows } = await db.batch<[Payment, Position, Position]>([found, place(1), place(scanned)]);
+  const place = (number: number) => (isAnsweredByIndex ? null : sql`${scan} LIMIT 1 OFFSET ${number - 1}`);
+  const found = maxBytes === undefined ? matching : upTo(matching, maxBytes);
+  const { rows } = await db.batch<[Payment | Measured, Position, Position]>([found, place(1), place(scanned)]);
   const [payments, [begin], [end]] = rows;
-  const page = pageOf(window, payments, positionOf);
+
+  // One that is too many says that there are more, as one beyond the limit does.
+  const last = payments.at(-1);
+  const isTooMany = maxBytes !== undefined && last && "bytes" in last && last.bytes > maxBytes;
+  if (isTooMany) limit = Math.min(limit, Math.max(1, payments.length - 1));
+  const page = pageOf({ ...window, limit }, payments, positionOf);
   return withCursors(window, page, { begin, end: payments.length > limit ? undefined : end });
+}
+
+/**
+ * Where so many payments have been scanned, newest first, from a position on: all that match and are not older are among
+ * them. Null when there are not that many more. One round trip.
+ */
+export async function findScanEnd(
+  db: Database,
+  merchantId: number,
+  filters: Filters,
+  window: Window,
+  count: number,
+): Promise<Position | null> {
+  const [end] = await db.all<Position>(sql`${indexScan(merchantId, filters, window)} LIMIT 1 OFFSET ${count - 1}`);
+  return end ?? null;
 }
 
 /**

@@ -28,12 +28,12 @@ export const paymentMetadata = sqliteTable(
       .notNull()
       .references(() => merchants.id),
     name: text().notNull(),
-    value: text().notNull(),
+    prefix: text().notNull(),
     created_at: integer().notNull(),
     payment_id: integer().notNull(),
   },
   (table) => [
-    primaryKey({ columns: [table.merchant_id, table.name, table.value, table.created_at, table.payment_id] }),
+    primaryKey({ columns: [table.merchant_id, table.name, table.prefix, table.created_at, table.payment_id] }),
   ],
 );
 

@@ -30,6 +30,7 @@ const LOCAL = "src/auth/local.ts";
 const KEY_ROUTES = "src/account/routes/api-keys.ts";
 const PAYMENT_ROUTES = "src/payment/routes/payments.ts";
 const APP = "src/app.ts";
+const EXPORT = "src/payment/routes/export.ts";
 const HISTORY = "src/payment/history.ts";
 const DELIVERIES = "src/webhook/deliveries.ts";
 const SEND = "src/webhook/send.ts";
@@ -648,10 +649,74 @@ export const DEFECTS: readonly Defect[] = [
     replace: "null",
   },
   {
-    breaks: "the first event tells the metadata",
-    file: CREATE,
-    find: "hasPairs ? { ...made, metadata } : made",
-    replace: "made",
+    breaks: "an event shows the payment's metadata",
+    noticedBy: "payment/metadata.test.ts",
+    file: HISTORY,
+    find: "iif(event.sequence = 1, payments.metadata, '{}')",
+    replace: "iif(event.sequence = 2, payments.metadata, '{}')",
+  },
+  {
+    breaks: "a merchant makes two exports at once",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: "if (lease instanceof Response) return lease;\n  file.lease = lease;",
+    replace: "file.lease = lease instanceof Response ? { renew: async () => true, release: async () => {} } : lease;",
+  },
+  {
+    breaks: "an export that was cancelled gives its lease back",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: 'cancel: () => end("cancelled"),',
+    replace: "cancel: () => {},",
+  },
+  {
+    breaks: "an export that is read slowly keeps its lease",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: "if (!(await file.lease?.renew())) throw",
+    replace: "if (!file.lease) throw",
+  },
+  {
+    breaks: "an export has an end",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: "file.end = await findExportEnd(c, filters, position);",
+    replace: "file.end = null;",
+  },
+  {
+    breaks: "an export is read a megabyte at a time",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: "filters, window, MAX_EXPORT_PAGE_BYTES)",
+    replace: "filters, window, 99 * MAX_EXPORT_PAGE_BYTES)",
+  },
+  {
+    breaks: "HEAD begins no export",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: 'if (c.req.raw.method === "HEAD") return csv(c, null, {});',
+    replace: "",
+  },
+  {
+    breaks: "no cell of a file is a formula where semicolons separate",
+    noticedBy: "payment/csv.test.ts",
+    file: EXPORT,
+    find: 'payment.metadata.replaceAll(";", "\\\\u003b")',
+    replace: "payment.metadata",
+  },
+  {
+    breaks: "metadata have 8,192 bytes at most",
+    noticedBy: "payment/metadata.test.ts",
+    file: "src/payment/metadata.ts",
+    find: "MAX_METADATA_BYTES = 8_192",
+    replace: "MAX_METADATA_BYTES = 81_920",
+  },
+  {
+    breaks: "a value that begins like another is not that one",
+    noticedBy: "payment/metadata.test.ts",
+    file: "src/payment/search.ts",
+    find: "pair !== indexed || !isIndexed(pair[1])",
+    replace: "pair !== indexed",
   },
   {
     breaks: "a merchant's events have no gap",

@@ -42,22 +42,25 @@ function stored(status: Status, keys = ["create"], more: Partial<Stored> = {}): 
     ],
     keys: keys.map((key) => ({ key, payment_id: 1 })),
     events: ["created", ...path[status]].map((name, index) => {
-      const metadata = index === 0 ? JSON.stringify(METADATA) : null;
-      return { payment_id: 1, type: `payment.${name}`, metadata, created_at: Date.parse(AT(index + 1)) };
+      return { payment_id: 1, type: `payment.${name}`, created_at: Date.parse(AT(index + 1)) };
     }),
-    metadata: Object.entries(METADATA).map(([name, value]) => ({ payment_id: 1, name, value, created_at: CREATED_AT })),
+    metadata: Object.entries(METADATA).map(([name, prefix]) => ({
+      payment_id: 1,
+      name,
+      prefix,
+      created_at: CREATED_AT,
+    })),
     violations: [],
     ...more,
   };
 }
 
-/** What is stored of the pending payment when its row, its first event and the index have this metadata. */
-function storedWith(row: object, event: object | null, index: Readonly<Record<string, string>>, at = CREATED_AT) {
-  const { payments, events } = stored("pending");
+/** What is stored of the pending payment when its row and the index have this metadata. */
+function storedWith(row: object, index: Readonly<Record<string, string>>, at = CREATED_AT) {
+  const { payments } = stored("pending");
   return stored("pending", ["create"], {
     payments: payments.map((payment) => ({ ...payment, metadata: JSON.stringify(row) })),
-    events: events.map((first) => ({ ...first, metadata: event && JSON.stringify(event) })),
-    metadata: Object.entries(index).map(([name, value]) => ({ payment_id: 1, name, value, created_at: at })),
+    metadata: Object.entries(index).map(([name, prefix]) => ({ payment_id: 1, name, prefix, created_at: at })),
   });
 }
 
@@ -113,12 +116,12 @@ describe("the judge accepts", () => {
     [
       "metadata in another order",
       [create(done("pending", 201, { metadata: { shop: "s", cart: "c-7" } }))],
-      storedWith({ shop: "s", cart: "c-7" }, { shop: "s", cart: "c-7" }, { shop: "s", cart: "c-7" }),
+      storedWith({ shop: "s", cart: "c-7" }, { shop: "s", cart: "c-7" }),
     ],
     [
-      "a payment without metadata, whose event has none either",
+      "a payment without metadata",
       [{ ...create(done("pending", 201, { metadata: {} })), order: { ...ORDER, metadata: {} } }],
-      storedWith({}, null, {}),
+      storedWith({}, {}),
     ],
     [
       "a refusal that leaves its key free",
@@ -250,20 +253,19 @@ describe("the judge finds", () => {
       stored("pending"),
     ],
     ...[[CREATED], [create(NOTHING)]].flatMap((calls): [string, string, Call[], Stored][] => [
-      ["contradicted", "payment 1 has other metadata in its row", calls, storedWith({}, METADATA, METADATA)],
-      ["contradicted", "payment 1 has other metadata in its event", calls, storedWith(METADATA, null, METADATA)],
+      ["contradicted", "payment 1 has other metadata in its row", calls, storedWith({}, METADATA)],
       [
         "contradicted",
         "payment 1 has other metadata in the index",
         calls,
-        storedWith(METADATA, METADATA, { ...METADATA, more: "" }),
+        storedWith(METADATA, { ...METADATA, more: "" }),
       ],
-      ["contradicted", "payment 1 has other metadata in the index", calls, storedWith(METADATA, METADATA, {})],
+      ["contradicted", "payment 1 has other metadata in the index", calls, storedWith(METADATA, {})],
       [
         "contradicted",
         "payment 1 has other metadata in the index",
         calls,
-        storedWith(METADATA, METADATA, METADATA, CREATED_AT + 1),
+        storedWith(METADATA, METADATA, CREATED_AT + 1),
       ],
     ]),
     [

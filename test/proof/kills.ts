@@ -208,10 +208,8 @@ function readStored(file: string): Stored {
         "SELECT id, order_id, amount_minor, currency, metadata, status, created_at FROM payments",
       ) as Stored["payments"],
       keys: rows("SELECT key, payment_id FROM idempotency_keys") as Stored["keys"],
-      events: rows(
-        "SELECT payment_id, type, data -> 'metadata' AS metadata, created_at FROM events",
-      ) as Stored["events"],
-      metadata: rows("SELECT payment_id, name, value, created_at FROM payment_metadata") as Stored["metadata"],
+      events: rows("SELECT payment_id, type, created_at FROM events") as Stored["events"],
+      metadata: rows("SELECT payment_id, name, prefix, created_at FROM payment_metadata") as Stored["metadata"],
       violations: rows(VIOLATIONS) as Stored["violations"],
     };
   } finally {

@@ -1,62 +1,146 @@
 /** Payments as CSV (RFC 4180): a page, or all that match, streamed. */
 import type { Context } from "hono";
 import { accepts } from "hono/accepts";
+import { type Lease, takeLease } from "../../auth/leases";
 import type { App } from "../../context";
 import { answer } from "../../http/answer";
-import type { Page, Window } from "../../http/pages";
+import { type Page, type Position, toPageResponse } from "../../http/pages";
 import { logError, logInfo } from "../../storage/log";
 import type { Payment } from "../payment";
 import { toPaymentResponse } from "../response";
-import { type Filters, searchPayments } from "../search";
+import { type Filters, findScanEnd, positionOf, searchPayments } from "../search";
 import { PaymentSchema } from "./payment-schemas";
 
 /** What an answer depends on, beside its address: for caches, should one ever be allowed to keep it. */
 export const VARY = { Vary: "Accept" };
 
+/** In the API document. */
+export const NEXT_CURSOR = {
+  "Next-Cursor": {
+    description:
+      "Of CSV: the `cursor` that leads to the payments that this file does not go through; absent after the last",
+    schema: { type: "string" as const, example: "WyJvbGRlciIsMTc5NTU4MjY4MTgxMywyXQ" },
+  },
+};
+
 export const CSV = "text/csv; charset=utf-8";
 
 /** Payments read at once for a file, and looked at for each of them as in any other list. */
 const EXPORT_PAGE_SIZE = 500;
+/** What they take of the isolate's memory at most, which others share. */
+const MAX_EXPORT_PAGE_BYTES = 1_000_000;
+/**
+ * Payments that one file goes through, whether they match or not: some hundred round trips, of the thousand that an
+ * invocation may make. The next file goes on from there.
+ */
+const MAX_PAYMENTS_PER_EXPORT = 50_000;
 
 export function wantsCsv(c: Context<App>): boolean {
   const [byDefault, csv] = ["application/json", "text/csv"];
   return accepts(c, { header: "Accept", supports: [byDefault, csv], default: byDefault }) === csv;
 }
 
-/** One page as a file. */
-export function exportPage(c: Context<App>, payments: readonly Payment[], headers: Record<string, string>): Response {
-  return csv(c, HEAD + payments.map(line).join(""), headers);
+/** One page as a file, with the links that it has as a list. */
+export function exportPage(
+  c: Context<App>,
+  payments: readonly Payment[],
+  headers: Record<string, string>,
+  cursor: string | null,
+): Response {
+  return csv(c, HEAD + payments.map(line).join(""), { ...headers, ...nextCursor(cursor) });
 }
 
-/** A file of all that match, read as fast as the client takes it. What fails then, breaks the transfer off. */
-export function exportAll(c: Context<App>, filters: Filters): Response {
+/**
+ * A file of all that match among the next 50,000 payments, read as fast as the client takes it; `Link` and `Next-Cursor`
+ * lead to the rest. What fails after it has begun breaks the transfer off. What takes more than one page takes a lease.
+ */
+export async function exportAll(c: Context<App>, filters: Filters, position: Position | null): Promise<Response> {
+  if (c.req.raw.method === "HEAD") return csv(c, null, {});
+  const file: ExportFile = { filters, started: Date.now(), end: null, lease: null };
+  const first = await readPage(c, file, position);
+  if (first.older === null) {
+    log(c, file, "complete");
+    return exportPage(c, first.rows, {}, null);
+  }
+  const lease = await takeLease(c);
+  if (lease instanceof Response) return lease;
+  file.lease = lease;
+  try {
+    file.end = await findExportEnd(c, filters, position);
+  } catch (error) {
+    await lease.release();
+    throw error;
+  }
+  return csv(c, stream(c, file, first), file.end ? linksTo(c, file.end) : {});
+}
+
+interface ExportFile {
+  readonly filters: Filters;
+  readonly started: number;
+  /** The last payment that it goes through; null when that is the last of all. */
+  end: Position | null;
+  lease: Lease | null;
+}
+
+function findExportEnd(c: Context<App>, filters: Filters, position: Position | null): Promise<Position | null> {
+  const window = { position, backward: false, limit: MAX_PAYMENTS_PER_EXPORT };
+  return findScanEnd(c.get("db"), c.get("principal").merchantId, filters, window, MAX_PAYMENTS_PER_EXPORT);
+}
+
+/** The payments of the file from a position on, and where the next ones begin. */
+async function readPage(
+  c: Context<App>,
+  { filters, end }: ExportFile,
+  position: Position | null,
+): Promise<Page<Payment>> {
+  const window = { position, backward: false, limit: EXPORT_PAGE_SIZE };
+  const { merchantId } = c.get("principal");
+  const page = await searchPayments(c.get("db"), merchantId, filters, window, MAX_EXPORT_PAGE_BYTES);
+  if (end === null) return page;
+  const isWithin = (at: Position) => at.at > end.at || (at.at === end.at && Number(at.id) >= Number(end.id));
+  const rows = page.rows.filter((payment) => isWithin(positionOf(payment)));
+  const isLast = page.older === null || !isWithin(page.older) || isSame(page.older, end);
+  return { ...page, rows, older: isLast ? null : page.older };
+}
+
+const isSame = (one: Position, other: Position) => one.at === other.at && one.id === other.id;
+
+function stream(c: Context<App>, file: ExportFile, first: Page<Payment>): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  const pages = readPages(c, filters);
-  let isWanted = true;
-  const started = Date.now();
-  // The request's own line is written when the answer begins: most of the work comes after it.
-  const log = (end: "complete" | "cancelled" | "broken off") => {
-    const { trips, rowsRead } = c.get("db").cost;
-    const cost = { duration_ms: Date.now() - started, d1_trips: trips, d1_rows_read: rowsRead };
-    logInfo({ message: "export", request_id: c.get("requestId"), end, ...cost });
+  /** What is read and not yet written, or else where to read on. */
+  let page: Page<Payment> | null = first;
+  let position = first.older;
+  let hasEnded = false;
+  const end = (how: ExportEnd) => {
+    hasEnded = true;
+    log(c, file, how);
+    if (file.lease) c.executionCtx.waitUntil(file.lease.release());
   };
-  const body = new ReadableStream<Uint8Array>({
-    start: (file) => file.enqueue(encoder.encode(HEAD)),
-    cancel: () => {
-      isWanted = false;
-      log("cancelled");
-    },
-    async pull(file) {
+  const readOn = async () => {
+    if (!(await file.lease?.renew())) throw new Error("The lease of the export has ended");
+    return readPage(c, file, position);
+  };
+  return new ReadableStream<Uint8Array>({
+    start: (out) => out.enqueue(encoder.encode(HEAD)),
+    cancel: () => end("cancelled"),
+    async pull(out) {
       try {
-        const { done, value } = await pages.next();
-        if (!isWanted) return;
-        if (done) {
-          log("complete");
-          file.close();
-        } else file.enqueue(encoder.encode(value.map(line).join("")));
+        let written = 0;
+        // A page may be empty in the middle of the list.
+        while (written === 0 && !hasEnded) {
+          const { rows, older } = page ?? (await readOn());
+          // The client may have gone meanwhile.
+          if (hasEnded) return;
+          [page, position, written] = [null, older, rows.length];
+          if (written > 0) out.enqueue(encoder.encode(rows.map(line).join("")));
+          if (older !== null) continue;
+          end("complete");
+          out.close();
+        }
       } catch (error) {
-        log("broken off");
-        // The answer has begun, so that nobody but the log can be told.
+        if (hasEnded) return;
+        end("broken off");
+        // The answer has begun, so that only the log can say why.
         const { stack, cause } = error instanceof Error ? error : new Error(String(error));
         const message = "export broken off";
         logError({ message, request_id: c.get("requestId"), error: stack, cause: String(cause) });
@@ -64,22 +148,28 @@ export function exportAll(c: Context<App>, filters: Filters): Response {
       }
     },
   });
-  return csv(c, body, {});
 }
 
-/** All payments that match, page by page. */
-async function* readPages(c: Context<App>, filters: Filters): AsyncGenerator<readonly Payment[], void> {
-  const [db, { merchantId }] = [c.get("db"), c.get("principal")];
-  let window: Window | null = { position: null, backward: false, limit: EXPORT_PAGE_SIZE };
-  while (window !== null) {
-    const { rows, older }: Page<Payment> = await searchPayments(db, merchantId, filters, window);
-    // A page may be empty in the middle of the list.
-    if (rows.length > 0) yield rows;
-    window = older && { ...window, position: older };
-  }
+type ExportEnd = "complete" | "cancelled" | "broken off";
+
+/** One line when the file has ended. The request's own is written when the answer begins: most of the work comes after it. */
+function log(c: Context<App>, { started }: ExportFile, end: ExportEnd): void {
+  const { trips, rowsRead } = c.get("db").cost;
+  const cost = { duration_ms: Date.now() - started, d1_trips: trips, d1_rows_read: rowsRead };
+  logInfo({ message: "export", request_id: c.get("requestId"), end, ...cost });
 }
 
-function csv(c: Context<App>, body: BodyInit, headers: Record<string, string>): Response {
+/** The headers that lead to the payments after a position. */
+function linksTo(c: Context<App>, older: Position): Record<string, string> {
+  const { body, headers } = toPageResponse(c.req.url, { rows: [], older, newer: null }, toPaymentResponse);
+  return { ...headers, ...nextCursor(body.next_cursor) };
+}
+
+/** Where a file has an end that is not the list's, the cursor that goes on: a link to it may be too long for a header. */
+const nextCursor = (cursor: string | null): Record<string, string> =>
+  cursor === null ? {} : { "Next-Cursor": cursor };
+
+function csv(c: Context<App>, body: BodyInit | null, headers: Record<string, string>): Response {
   const disposition = 'attachment; filename="payments.csv"';
   return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...VARY, ...headers });
 }
@@ -87,9 +177,14 @@ function csv(c: Context<App>, body: BodyInit, headers: Record<string, string>): 
 const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof toPaymentResponse>)[];
 const HEAD = `${FIELDS.join(",")}\r\n`;
 
-/** A line of the file (RFC 4180). No field begins with what a spreadsheet takes for a formula. */
+/**
+ * A line of the file (RFC 4180). No field begins with what a spreadsheet takes for a formula, also where it takes
+ * semicolons for the separators: in metadata, which are JSON, they are written as escapes.
+ */
 function line(payment: Payment): string {
   const shown = toPaymentResponse(payment);
-  const texts = FIELDS.map((field) => (field === "metadata" ? payment.metadata : String(shown[field])));
+  const texts = FIELDS.map((field) =>
+    field === "metadata" ? payment.metadata.replaceAll(";", "\\u003b") : String(shown[field]),
+  );
   return `${texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\r\n`;
 }

@@ -10,7 +10,7 @@ import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { STATUSES } from "../lifecycle";
 import { toPaymentResponse } from "../response";
 import { MAX_PAYMENTS_SCANNED_PER_RESULT, searchPayments } from "../search";
-import { exportAll, exportPage, VARY, wantsCsv } from "./export";
+import { exportAll, exportPage, NEXT_CURSOR, VARY, wantsCsv } from "./export";
 import { currencyCode, PaymentSchema } from "./payment-schemas";
 
 export const paymentList = newApp();
@@ -112,17 +112,18 @@ const list = createRoute({
     "The merchant's payments, newest first; all filters must match. Follow `next_cursor` for older ones: none is " +
     "skipped or repeated, however many are created meanwhile. `created_from`, `created_to` and `order_id`, or without " +
     "it the first `metadata` pair, are looked up in an index. Every other filter is applied to the payments that these " +
-    `leave, at most ${MAX_PAYMENTS_SCANNED_PER_RESULT} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
-    "while `has_more` is true. With `Accept: text/csv` all that match come as one CSV file, or, with `limit` or `cursor`, " +
-    "one page; a transfer that breaks off is not complete.",
+    `leave, ${MAX_PAYMENTS_SCANNED_PER_RESULT} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
+    "while `has_more` is true. With `Accept: text/csv` they come as a CSV file: with `limit` one page, without it all that " +
+    "match among the next 50,000 payments. `Next-Cursor` and `Link` are there when there may be more: repeat the request " +
+    "with `cursor`. A merchant makes at most two exports and replays at once; a transfer that breaks off is not complete.",
   tags: ["Payments"],
   ...requiresScope("payments:read"),
   request: { query: ListQuery },
   responses: {
     // CSV is described in words: as a second media type it would make the list, in clients, a list or a text.
-    200: page(PaymentSchema, "PaymentPage", "A page of payments, newest first"),
+    200: page(PaymentSchema, "PaymentPage", "A page of payments, newest first", NEXT_CURSOR),
   },
-  problems: [],
+  problems: ["too_many_at_once"],
   problemExamples: {
     validation_failed: { errors: [{ detail: oneOrSeveralOf(STATUSES), parameter: "status" }] },
   },
@@ -134,11 +135,15 @@ registerRoute(
   async (c, { query }) => {
     const { limit, cursor, ...filters } = query;
     const isExport = wantsCsv(c);
-    if (isExport && limit === undefined && cursor === undefined) return exportAll(c, filters);
+    if (isExport && limit === undefined && cursor?.direction !== "newer") {
+      return exportAll(c, filters, cursor?.position ?? null);
+    }
     const window = windowOf({ limit, cursor });
     const found = await searchPayments(c.get("db"), c.get("principal").merchantId, filters, window);
     const { body, headers } = toPageResponse(c.req.url, found, toPaymentResponse);
-    return isExport ? exportPage(c, found.rows, headers) : json(c, 200, body, { ...headers, ...VARY });
+    return isExport
+      ? exportPage(c, found.rows, headers, body.next_cursor)
+      : json(c, 200, body, { ...headers, ...VARY });
   },
   {
     // What no index answers is looked at row by row.

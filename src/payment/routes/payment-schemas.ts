@@ -6,6 +6,7 @@ import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "..
 import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../../money/money";
 import type { NewPayment } from "../create";
 import { STATUSES } from "../lifecycle";
+import { MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
 import type { Payment } from "../payment";
 import type { PaymentResponse } from "../response";
 
@@ -63,8 +64,6 @@ function amountMessage(value: unknown): string {
 
 const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
 
-export const METADATA = { pairs: 20, name: 40, value: 500 };
-
 /** What is wrong with a text of metadata, or null. Lengths are in characters, as Unicode counts them. */
 function textFault(text: unknown, most: number, least = 0): string | null {
   if (typeof text !== "string") return "Must be a string";
@@ -72,6 +71,9 @@ function textFault(text: unknown, most: number, least = 0): string | null {
   if (length < least || length > most) return `Must be ${least ? `${least} to` : "at most"} ${most} characters long`;
   return text.isWellFormed() && !text.includes("\0") ? null : "Must be Unicode text without NUL";
 }
+
+const TOO_MANY_BYTES_MESSAGE = `Must have at most ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8`;
+const byteLength = (text: string) => new TextEncoder().encode(text).length;
 
 /** Pairs of strings. Their order does not matter: they are kept in the order of their names. */
 const Metadata = z
@@ -85,22 +87,24 @@ const Metadata = z
       return z.NEVER;
     }
     const pairs = Object.entries(given).sort(([a], [b]) => (a < b ? -1 : 1));
-    if (pairs.length > METADATA.pairs) refuse(`Must have at most ${METADATA.pairs} pairs`);
-    for (const [name, value] of pairs.slice(0, METADATA.pairs)) {
-      const nameFault = textFault(name, METADATA.name, 1) ?? (name.includes("=") ? "Must not contain =" : null);
+    if (pairs.length > MAX_PAIRS) refuse(`Must have at most ${MAX_PAIRS} pairs`);
+    for (const [name, value] of pairs.slice(0, MAX_PAIRS)) {
+      const nameFault = textFault(name, MAX_NAME_LENGTH, 1) ?? (name.includes("=") ? "Must not contain =" : null);
       if (nameFault) refuse(`The name: ${nameFault}`, name);
-      const fault = textFault(value, METADATA.value);
+      const fault = textFault(value, MAX_VALUE_LENGTH);
       if (fault) refuse(fault, name);
     }
-    return Object.fromEntries(pairs);
+    const metadata = Object.fromEntries(pairs);
+    if (byteLength(JSON.stringify(metadata)) > MAX_METADATA_BYTES) refuse(TOO_MANY_BYTES_MESSAGE);
+    return metadata;
   })
   .openapi({
     type: "object" as const,
-    maxProperties: METADATA.pairs,
-    additionalProperties: { type: "string" as const, maxLength: METADATA.value },
+    maxProperties: MAX_PAIRS,
+    additionalProperties: { type: "string" as const, maxLength: MAX_VALUE_LENGTH },
     description:
-      `Pairs of your own, to find the payment by: at most ${METADATA.pairs}, with names of 1 to ${METADATA.name} ` +
-      `characters other than = and values of at most ${METADATA.value}.`,
+      `Pairs of your own, to find the payment by: at most ${MAX_PAIRS}, with names of 1 to ${MAX_NAME_LENGTH} ` +
+      `characters other than = and values of at most ${MAX_VALUE_LENGTH}; ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8.`,
     example: { cart: "c-7" },
   });
 

@@ -20,7 +20,7 @@ const FILLED = `
   INSERT INTO payment_metadata VALUES (2, 'cart', 'c-7', 1000, 7);
   INSERT INTO idempotency_keys VALUES (2, 'order-42', '${"0".repeat(64)}', 7, 1000);
   INSERT INTO events VALUES (2, 1, 7, 1, 'payment.created', '{"order_id":42,"amount_minor":9999,"currency":"USD",
-    "status":"pending","provider":"internal","metadata":{"cart":"c-7"}}', 'r1', 'c1', '0123456789ab', 'order-42', 1000);
+    "status":"pending","provider":"internal"}', 'r1', 'c1', '0123456789ab', 'order-42', 1000);
   INSERT INTO events VALUES (2, 2, 7, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', '0123456789ab', NULL,
     2000);
   INSERT INTO webhook_endpoints VALUES (1, 2, 'https://shop.example.com/', NULL, NULL, NULL, 'whsec_c2VjcmV0', NULL, NULL, NULL,

@@ -398,7 +398,7 @@ describe("among very many payments", () => {
         'internal', 1, time, time, json_object('batch', 'b' || (i % 20), 'row', 'r' || i, 'shop', 's') FROM timed`);
     await run(`
       INSERT INTO payment_metadata
-      SELECT merchant_id, pair.key, pair.value, created_at, payments.id FROM payments, json_each(metadata) AS pair
+      SELECT merchant_id, pair.key, substr(pair.value, 1, 64), created_at, payments.id FROM payments, json_each(metadata) AS pair
       WHERE merchant_id = 1`);
     const middle = await list(client(env), { created_to: at(COUNT / 4), limit: 1 });
     const frozen = await list(client(env), { created_from: at(FROZEN), created_to: at(FROZEN), limit: 100 });
@@ -444,32 +444,30 @@ describe("among very many payments", () => {
     }
   });
 
-  it.each<[number, Query]>([
-    [0, { status: "failed" }],
-    [0, { status: "refunded" }],
-    [0, { status: ["pending", "failed"] }],
-    [0, { currency: "JPY" }],
-    [0, { currency: "EUR" }],
-    [0, { currency: "USD", amount_min: "0.01", amount_max: "0.02" }],
-    [0, { currency: "USD", amount_min: "999" }],
-    [0, { metadata: "batch=b0", status: "failed" }],
-    [0, { order_id: 77, status: "failed" }],
-    [1, { order_id: 77, metadata: "batch=b16" }],
-    [1, { metadata: ["shop=s", "row=r5000"] }],
-    [1, { metadata: ["batch=b7", "shop=s"], status: "failed" }],
-    [3, { metadata: ["shop=s", "shop=s", "shop=s", "no=pair"], created_from: at(10), created_to: at(COUNT - 10) }],
-    [
-      2,
-      {
-        ...{ status: "failed", currency: "JPY", amount_min: "1", amount_max: "999", order_id: 1 },
-        ...{ created_from: at(10), created_to: at(COUNT - 10), metadata: ["batch=b0", "row=r50000"] },
-      },
-    ],
-  ])("with %i pairs to compare, %j reads no more than is looked at", async (pairs, query) => {
-    for (const limit of [1, 20]) {
-      // Each is read in the index, once more to find where the walk ends, and itself with its pairs.
-      const most = (3 + pairs) * 10 * limit + 4;
-      for (const rows of await rowsRead({ ...query, limit })) expect(rows).toBeLessThanOrEqual(most);
+  it.each<Query>([
+    { status: "failed" },
+    { status: "refunded" },
+    { status: ["pending", "failed"] },
+    { currency: "JPY" },
+    { currency: "EUR" },
+    { currency: "USD", amount_min: "0.01", amount_max: "0.02" },
+    { currency: "USD", amount_min: "999" },
+    { metadata: "batch=b0", status: "failed" },
+    { order_id: 77, status: "failed" },
+    { order_id: 77, metadata: "batch=b16" },
+    { metadata: ["shop=s", "row=r5000"] },
+    { metadata: ["batch=b7", "shop=s"], status: "failed" },
+    { metadata: ["shop=s", "shop=s", "shop=s", "no=pair"], created_from: at(10), created_to: at(COUNT - 10) },
+    {
+      ...{ status: "failed", currency: "JPY", amount_min: "1", amount_max: "999", order_id: 1 },
+      ...{ created_from: at(10), created_to: at(COUNT - 10), metadata: ["batch=b0", "row=r50000"] },
+    },
+    { metadata: ["shop=s", "batch=b0", "row=r5000", "no=pair", "nor=this"] },
+    { metadata: `shop=${"s".repeat(65)}` },
+  ])("%j reads no more than is looked at", async (query) => {
+    for (const limit of [1, 20, 100]) {
+      // Each is read in the index, once more to find where the scan ends, and itself, with all of its pairs.
+      for (const rows of await rowsRead({ ...query, limit })) expect(rows).toBeLessThanOrEqual(3 * 10 * limit + 4);
     }
   });
 

@@ -12,6 +12,8 @@ const api = client();
 const pairs = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`name ${n}`, String(n)]));
 const NONE = {};
 
+const databaseBytes = async () => (await env.DB.prepare("SELECT 1").run()).meta.size_after;
+
 describe("metadata", () => {
   it.each<[string, Record<string, string>]>([
     ["nothing", NONE],
@@ -86,6 +88,27 @@ describe("metadata", () => {
     expect(body.errors).toEqual(violations.map(([pointer, detail]) => ({ detail, pointer })));
   });
 
+  it("is 8,192 bytes at most, as JSON in UTF-8", async () => {
+    // {"a":"…","b":"…"…}: 7 bytes for each pair and 1 for the end, beside the values.
+    const of = (bytes: number) => {
+      const values = Array.from({ length: 16 }, () => "v".repeat(500));
+      const rest = bytes - (17 * 7 + 1 + 16 * 500);
+      return Object.fromEntries([...values, "v".repeat(rest)].map((value, n) => [String.fromCharCode(97 + n), value]));
+    };
+    expect(JSON.stringify(of(8_192))).toHaveLength(8_192);
+    expect((await api.create({ ...ORDER, metadata: of(8_192) })).status).toBe(201);
+    const euros = Object.fromEntries(
+      Object.entries(of(8_192)).map(([name, value]) => [name, value.replace(/^vv/, "€")]),
+    );
+    const detail = "Must have at most 8192 bytes in all, as JSON in UTF-8";
+    // What JSON escapes takes six bytes, which is where a refusal by characters would fail.
+    const controls = { a: "\u0001".repeat(500), b: "\u0001".repeat(500), c: "\u0001".repeat(400) };
+    for (const metadata of [of(8_193), euros, controls]) {
+      const { status, body } = await api.create({ ...ORDER, metadata });
+      expect([status, body.errors]).toEqual([422, [{ detail, pointer: "#/metadata" }]]);
+    }
+  });
+
   it("refuses a name that is no Unicode text", async () => {
     const { status, body } = await api.create({ ...ORDER, metadata: { "\ud800": "x" } });
     expect([status, body.errors]).toEqual([422, [{ detail: `The name: ${UNICODE}`, pointer: "#/metadata/%EF%BF%BD" }]]);
@@ -127,11 +150,75 @@ describe("the fingerprint", () => {
   });
 });
 
+describe("a value of more characters than the index has", () => {
+  it("is found, and those that begin like it are not", async () => {
+    const { api: own } = await newMerchant();
+    const long = (end: string) => "🧀".repeat(64) + end;
+    const ids = new Map<string, number>();
+    for (const end of ["", "a", "b", "bb"]) {
+      ids.set(end, (await own.create({ ...ORDER, metadata: { cart: long(end), shop: "s" } })).body.id);
+    }
+    for (const [end, id] of ids) {
+      const cart = `metadata=${encodeURIComponent(`cart=${long(end)}`)}`;
+      for (const query of [cart, `${cart}&metadata=shop%3Ds`, `metadata=shop%3Ds&${cart}`, `${cart}&order_id=42`]) {
+        const { body } = await own.request<{ data: { id: number }[] }>("GET", `${PAYMENTS}?${query}`);
+        expect(body.data.map((found) => found.id)).toEqual([id]);
+      }
+    }
+  });
+});
+
+describe("a pair that is not the first of a question", () => {
+  const HOSTILE = [
+    "a",
+    "A",
+    "__proto__",
+    "1",
+    'a"b',
+    "a\\b",
+    "$.a",
+    "[0]",
+    "#-1",
+    "\u0001",
+    "\u2028",
+    "tab\t",
+    "🧀",
+    "'",
+    "%",
+    " ",
+  ];
+
+  it.each(HOSTILE)("is found whatever its name and its value are made of: %j", async (text) => {
+    const { api: own } = await newMerchant();
+    const { id } = (await own.create({ ...ORDER, metadata: { shop: "s", [text]: text, more: "m" } })).body;
+    await own.create({ ...ORDER, metadata: { shop: "s", [text]: `${text}!`, more: text } });
+    const found = async (...pairs: (readonly [string, string])[]) => {
+      const query = pairs.map((pair) => `metadata=${encodeURIComponent(pair.join("="))}`).join("&");
+      const { body } = await own.request<{ data: { id: number }[] }>("GET", `${PAYMENTS}?metadata=shop%3Ds&${query}`);
+      return body.data.map((payment) => payment.id);
+    };
+    expect(await found([text, text])).toEqual([id]);
+    expect(await found([text, text], ["more", "m"])).toEqual([id]);
+    expect(await found([text, text], [text, `${text}!`])).toEqual([]);
+    expect(await found([`${text}.`, text])).toEqual([]);
+    expect(await found([text, ""])).toEqual([]);
+  });
+});
+
 describe("the cost of metadata", () => {
   it.each([0, 1, 3, METADATA.pairs])("is a row written for each of %i pairs, and no round trip", async (count) => {
     const meter = meterD1(env.DB);
     const { status } = await client(envWithD1(meter.db)).create({ ...ORDER, metadata: pairs(count) });
     expect([status, meter.trips, meter.rowsWritten]).toEqual([201, 1, 5 + count]);
+  });
+
+  it("is little more in storage than their own bytes", async () => {
+    const values = Object.fromEntries(Array.from({ length: 15 }, (_, n) => [`name-${n}`, `${n}`.padEnd(500, "v")]));
+    const [before, payments] = [await databaseBytes(), 50];
+    for (let n = 0; n < payments; n++) await api.create({ ...ORDER, metadata: values });
+    const each = ((await databaseBytes()) - before) / payments;
+    // Values are stored once; their index has 64 characters of each, and SQLite's pages are not quite full.
+    expect(each / JSON.stringify(values).length).toBeLessThan(1.8);
   });
 
   it("is none for an action", async () => {

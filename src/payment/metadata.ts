@@ -1,0 +1,22 @@
+/** How a payment's metadata are kept: all of them in its row, and the beginning of each value in an index. */
+import { type Sql, sql } from "../storage/sql";
+
+/** What a payment may carry. Lengths are in characters, as Unicode counts them. */
+export const MAX_PAIRS = 20;
+export const MAX_NAME_LENGTH = 40;
+export const MAX_VALUE_LENGTH = 500;
+/** Of all pairs together, as JSON in UTF-8. */
+export const MAX_METADATA_BYTES = 8_192;
+
+/** Characters of a value that its index has: all of nearly every value, and little of a long one. */
+const PREFIX_LENGTH = 64;
+
+/** The part of a value that its index has, as SQL. */
+export const prefixOf = (value: Sql): Sql => sql`substr(${value}, 1, ${PREFIX_LENGTH})`;
+
+/** Whether no other value begins like this one as far as the index goes, so that it answers a question for it. */
+export const isIndexed = (value: string): boolean => [...value].length < PREFIX_LENGTH;
+
+/** Whether a payment has a pair, as SQL that reads no row: setting it changes nothing. */
+export const hasPair = ([name, value]: readonly [name: string, value: string]): Sql =>
+  sql`json_patch(payments.metadata, ${JSON.stringify({ [name]: value })}) = payments.metadata`;
