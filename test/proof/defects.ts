@@ -1030,8 +1030,15 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "the sweep keeps young idempotency keys",
     noticedBy: "jobs/retention.test.ts",
     file: "src/jobs/retention.ts",
-    find: "AND created_at < ?5 RETURNING",
-    replace: "AND ?5 = ?5 RETURNING",
+    find: `AND created_at < \${before}\``,
+    replace: `AND created_at < \${before + 99 * DAY_MS}\``,
+  },
+  {
+    breaks: "a cron that nobody knows is a mistake, and no other job",
+    noticedBy: "jobs/retention.test.ts",
+    file: "src/jobs/jobs.ts",
+    find: `if (job === undefined) throw new Error(\`No job in src/jobs/jobs.ts for the cron "\${cron}"\`);`,
+    replace: "if (job === undefined) return;",
   },
   {
     breaks: "a merchant's trail has its own account events only",

@@ -43,14 +43,16 @@ describe("wrangler.toml", () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it("keeps idempotency keys for 30 days, ends them daily, and is observed", () => {
+  it("keeps idempotency keys for 30 days, and is observed", () => {
     expect(config.vars.IDEMPOTENCY_RETENTION_DAYS).toBe("30");
-    expect(config.triggers.crons).toHaveLength(2);
-    // The daily one is the one that the Worker knows.
-    const source = readFileSync(path.join(PROJECT, "src/index.ts"), "utf8");
-    expect(source).toContain(`const DAILY = "${config.triggers.crons?.[1]}";`);
-    expect(config.triggers.crons?.[1]).toMatch(/^\d+ \d+ \* \* \*$/);
     expect(config.observability?.enabled).toBe(true);
+  });
+
+  it("has the crons that have a job, and no other", () => {
+    const source = readFileSync(path.join(PROJECT, "src/jobs/jobs.ts"), "utf8");
+    const jobs = [...source.matchAll(/^ {4}"(.+ .+)",$/gm)].map(([, cron]) => cron);
+    expect(jobs).toContain("*/2 * * * *");
+    expect(config.triggers.crons).toEqual(jobs);
   });
 
   it("looks for forgotten deliveries every minute", () => {

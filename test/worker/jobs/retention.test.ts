@@ -7,15 +7,17 @@ import { administrator, client, newKey, newMerchant, ORDER } from "../client";
 import { instrumentD1, losesNth } from "../d1";
 
 const DAY_MS = 86_400_000;
-/** A thousand rows are some milliseconds of D1, which answers one statement at a time; requests come between. */
-const KEYS_PER_STEP = 1_000;
+/** Two thousand rows are some ten milliseconds of D1, which answers one statement at a time; requests come between. */
+const KEYS_PER_STEP = 2_000;
 const DAYS = 30;
 /** When the job runs: late enough for what the tests make to be old. */
 const NOW = Date.now() + 100 * DAY_MS;
 const OLD = NOW - DAYS * DAY_MS - 1;
 const YOUNG = NOW - DAYS * DAY_MS;
+/** When the next walk begins. */
+const TOMORROW = NOW + DAY_MS;
 
-const sweep = (db = env.DB) => sweepIdempotencyKeys(db, DAYS, NOW);
+const sweep = (db = env.DB, now = NOW) => sweepIdempotencyKeys(db, DAYS, now);
 
 /** A new merchant with a payment, and a client of theirs. */
 async function aMerchant() {
@@ -43,7 +45,10 @@ async function keysOf({ id }: { id: number }, createdAt: number): Promise<number
   return found.bind(id, createdAt).first<number>("n");
 }
 
-const position = () => env.DB.prepare("SELECT position FROM job_positions").first<string>("position");
+const progress = async () => {
+  const found = env.DB.prepare("SELECT position FROM job_positions WHERE job = 'idempotency_keys'");
+  return JSON.parse((await found.first<string>("position")) ?? "null");
+};
 
 /** All that is no idempotency key. */
 const rest = () =>
@@ -93,55 +98,62 @@ describe("the sweep", () => {
     expect(await rest()).toEqual(before);
   });
 
-  it("runs again without harm, and begins anew", async () => {
+  it("begins anew a day after it has begun, and rests until then", async () => {
     const merchant = await aMerchant();
-    await seed(merchant, "a", 10, YOUNG);
     expect(await sweep()).toMatchObject({ deleted: 1, finished: true });
-    expect(await sweep()).toMatchObject({ deleted: 0, finished: true });
-    expect(await keysOf(merchant, YOUNG)).toBe(10);
-    expect(await position()).toBe('[0,""]');
+    expect(await progress()).toEqual({ after: null, begun_at: NOW });
+    await seed(merchant, "a", 10, OLD);
+    await seed(merchant, "b", 10, TOMORROW);
+    let trips = 0;
+    const counted = instrumentD1(env.DB, (roundTrip) => {
+      trips++;
+      return roundTrip();
+    });
+    expect(await sweep(counted, TOMORROW - 1)).toMatchObject({ steps: 0, deleted: 0, finished: true });
+    expect(trips).toBe(1);
+    expect(await sweep(env.DB, TOMORROW)).toMatchObject({ deleted: 10, finished: true });
+    expect(await keysOf(merchant, TOMORROW)).toBe(10);
   });
 
   it("is safe to run twice at once", async () => {
     const merchant = await aMerchant();
-    await seed(merchant, "a", 1_500, OLD);
+    await seed(merchant, "a", 3_000, OLD);
     await seed(merchant, "b", 500, YOUNG);
     await Promise.all([sweep(), sweep()]);
-    await sweep();
     expect([await keysOf(merchant, OLD), await keysOf(merchant, YOUNG)]).toEqual([0, 500]);
   });
 
   it("looks at a bounded number of keys at once", async () => {
     const merchant = await aMerchant();
-    await seed(merchant, "a", 2_500, OLD);
+    await seed(merchant, "a", 5_000, OLD);
     const watched = watchChanges();
-    expect((await sweep(watched.db)).deleted).toBe(2_501);
+    expect((await sweep(watched.db)).deleted).toBe(5_001);
     expect(watched.most).toBe(KEYS_PER_STEP);
   });
 
   it("goes on where it was interrupted", async () => {
     const merchant = await aMerchant();
-    await seed(merchant, "b", 2_500, OLD);
+    await seed(merchant, "b", 4_500, OLD);
     let trips = 0;
     const dies = instrumentD1(env.DB, (roundTrip) =>
-      // Two trips to begin with, and two for each step: it dies after the first step.
-      ++trips > 4 ? Promise.reject(new Error("D1_ERROR: Network connection lost.")) : roundTrip(),
+      // A trip to begin with, and two for each step: it dies after the first step.
+      ++trips > 3 ? Promise.reject(new Error("D1_ERROR: Network connection lost.")) : roundTrip(),
     );
     await expect(sweep(dies)).rejects.toThrow("Out of reach");
-    expect(await keysOf(merchant, OLD)).toBe(2_500 - KEYS_PER_STEP);
-    expect(await position()).toBe(JSON.stringify([merchant.id, "b-01000"]));
+    expect(await keysOf(merchant, OLD)).toBe(4_500 - KEYS_PER_STEP);
+    expect(await progress()).toEqual({ after: { merchant_id: merchant.id, key: "b-02000" }, begun_at: NOW });
 
-    // Behind the place where it was: the next run does not come by, and the one after that does.
+    // Behind the place where it was: the next run does not come by, and the next walk does.
     await seed(merchant, "a", 1, OLD);
-    expect(await sweep()).toMatchObject({ finished: true, deleted: 2_500 - KEYS_PER_STEP + 1 });
+    expect(await sweep(env.DB, NOW + 1)).toMatchObject({ finished: true, deleted: 4_500 - KEYS_PER_STEP + 1 });
     expect(await keysOf(merchant, OLD)).toBe(1);
-    expect(await sweep()).toMatchObject({ finished: true, deleted: 1 });
+    expect(await sweep(env.DB, TOMORROW)).toMatchObject({ finished: true, deleted: 1 });
     expect(await keysOf(merchant, OLD)).toBe(0);
   });
 
-  it.each([1, 2, 3, 4, 5, 6])("loses no key and keeps none when the answer of trip %i is lost", async (n) => {
+  it.each([1, 2, 3, 4, 5, 6, 7])("loses no key and keeps none when the answer of trip %i is lost", async (n) => {
     const merchant = await aMerchant();
-    await seed(merchant, "a", 1_200, OLD);
+    await seed(merchant, "a", 2_200, OLD);
     await seed(merchant, "b", 100, YOUNG);
     expect((await sweep(losesNth(env.DB, n))).finished).toBe(true);
     expect([await keysOf(merchant, OLD), await keysOf(merchant, YOUNG)]).toEqual([0, 100]);
@@ -149,7 +161,7 @@ describe("the sweep", () => {
 
   it("lets requests have their turn between its steps", async () => {
     const merchant = await aMerchant();
-    await seed(merchant, "a", 2_500, OLD);
+    await seed(merchant, "a", 4_500, OLD);
     const statuses: number[] = [];
     const interleaved = instrumentD1(env.DB, async (roundTrip) => {
       const answer = await roundTrip();
@@ -174,6 +186,97 @@ describe("the sweep", () => {
     const changes = (await env.DB.prepare("SELECT count(*) AS n FROM account_events").first<number>("n")) ?? 0;
     await sweep(metered);
     expect(rows.read).toBeLessThan(2 * total + 2 * changes + 100);
+  });
+});
+
+/** D1, and how many statements it was asked for. */
+function countStatements() {
+  const counted = { db: env.DB, statements: 0 };
+  counted.db = instrumentD1(env.DB, async (roundTrip) => {
+    const answer = await roundTrip();
+    counted.statements += [answer].flat().length;
+    return answer;
+  });
+  return counted;
+}
+
+describe("one run", () => {
+  it("looks at 32,000 keys with the statements that Cloudflare's free plan allows, and the next one at the rest", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 33_000, OLD);
+    const counted = countStatements();
+    const { steps, deleted, finished } = await sweep(counted.db);
+    expect({ steps, deleted, finished }).toEqual({ steps: 16, deleted: 32_000, finished: false });
+    expect(counted.statements).toBeLessThanOrEqual(50);
+    // Every two minutes: all that are kept of 400,000 keys a day are looked at in less than a day.
+    expect((24 * 60) / 2).toBeGreaterThan((DAYS * 400_000) / 32_000);
+    expect(await sweep(env.DB, NOW + 2 * 60_000)).toMatchObject({ deleted: 1_001, finished: true });
+  });
+
+  it("says once a day that a walk is not at its end after a day", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 97_000, YOUNG + 9 * DAY_MS);
+    expect((await sweep()).behind).toEqual([]);
+    expect((await sweep(env.DB, TOMORROW)).behind).toEqual([]);
+    const late = { walk: "idempotency_keys", begun_at: new Date(NOW).toISOString() };
+    expect((await sweep(env.DB, TOMORROW + 1)).behind).toEqual([{ ...late, days_under_way: 1 }]);
+    const { behind, finished } = await sweep(env.DB, TOMORROW + DAY_MS);
+    expect({ behind, finished }).toEqual({ behind: [], finished: true });
+  });
+
+  it("says it again a day later", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 97_000, YOUNG + 9 * DAY_MS);
+    await sweep();
+    const days = async (now: number) => (await sweep(env.DB, now)).behind.map((late) => late.days_under_way);
+    expect(await days(NOW + 3 * DAY_MS)).toEqual([3]);
+    expect(await days(NOW + 4 * DAY_MS)).toEqual([4]);
+  });
+});
+
+describe("a key is dated by itself", () => {
+  /** Does something at a time of the past of the sweep. */
+  async function daysBefore<T>(days: number, work: () => Promise<T>): Promise<T> {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    vi.setSystemTime(NOW - days * DAY_MS);
+    return work();
+  }
+  const keysLeft = async (merchantId: number) => {
+    const { results } = await env.DB.prepare("SELECT key FROM idempotency_keys WHERE merchant_id = ? ORDER BY key")
+      .bind(merchantId)
+      .all<{ key: string }>();
+    return results.map(({ key }) => key);
+  };
+
+  it("and not by its payment: a young action keeps its key, an old one's is free again", async () => {
+    const id = await newMerchant();
+    const api = client(undefined, { key: await newKey(undefined, id) });
+    const [first, second] = await daysBefore(40, async () => [
+      await api.create(ORDER, "old-first"),
+      await api.create(ORDER, "old-second"),
+    ]);
+    await daysBefore(31, () => api.run(first.body.id, "confirm", "old-confirm"));
+    await daysBefore(29, () => api.run(first.body.id, "refund", "young-refund"));
+    await daysBefore(29, () => api.run(second.body.id, "fail", "young-fail"));
+    await sweep();
+    expect(await keysLeft(id)).toEqual(["young-fail", "young-refund"]);
+    expect(await api.run(first.body.id, "refund", "young-refund")).toMatchObject({ status: 200, replayed: true });
+    expect((await api.run(second.body.id, "confirm", "young-fail")).status).toBe(409);
+    expect((await api.create({ ...ORDER, order_id: 7 }, "old-confirm")).status).toBe(201);
+  });
+
+  it("also of a change of merchants or keys", async () => {
+    const create = (name: string, key: string) =>
+      administrator().request("POST", "/api/v1/merchants", { body: { name }, headers: { "Idempotency-Key": key } });
+    const [old, young] = [crypto.randomUUID(), crypto.randomUUID()];
+    const first = await daysBefore(31, () => create("One", old));
+    const second = await daysBefore(29, () => create("Two", young));
+    await sweep();
+    expect(await create("Two", young)).toMatchObject({ replayed: true, body: { id: second.body.id } });
+    expect((await create("Other", young)).status).toBe(409);
+    const again = await create("Other", old);
+    expect(again.status).toBe(201);
+    expect(again.body.id).not.toBe(first.body.id);
   });
 });
 
@@ -251,7 +354,7 @@ describe("a key that has ended", () => {
 
 describe("the cron", () => {
   const run = (IDEMPOTENCY_RETENTION_DAYS: string, scheduledTime = NOW) =>
-    worker.scheduled(createScheduledController({ scheduledTime, cron: "17 3 * * *" }), {
+    worker.scheduled(createScheduledController({ scheduledTime, cron: "*/2 * * * *" }), {
       ...env,
       IDEMPOTENCY_RETENTION_DAYS,
     });
@@ -266,11 +369,37 @@ describe("the cron", () => {
     expect(await keysOf(merchant, NOW - 7 * DAY_MS - 1)).toBe(0);
     expect(await keysOf(merchant, NOW - 7 * DAY_MS)).toBe(5);
     expect(logged).toHaveBeenCalledOnce();
+    await run("7", NOW + 1);
+    // A run that has nothing to do says nothing.
+    expect(logged).toHaveBeenCalledOnce();
     expect(JSON.parse(String(logged.mock.calls[0]?.[0]))).toMatchObject({
       message: "idempotency keys swept",
       days: 7,
       finished: true,
     });
+  });
+
+  it("says when it does not keep up", async () => {
+    const merchant = await aMerchant();
+    await seed(merchant, "a", 33_000, NOW);
+    vi.spyOn(console, "log").mockImplementation(() => {});
+    const failed = vi.spyOn(console, "error").mockImplementation(() => {});
+    await run("30");
+    expect(failed).not.toHaveBeenCalled();
+    await run("30", NOW + 2 * DAY_MS);
+    expect(failed).toHaveBeenCalledOnce();
+    expect(JSON.parse(String(failed.mock.calls[0]?.[0]))).toEqual({
+      message: "idempotency keys behind",
+      days: 30,
+      walk: "idempotency_keys",
+      begun_at: new Date(NOW).toISOString(),
+      days_under_way: 2,
+    });
+  });
+
+  it.each(["17 3 * * *", "", "constructor"])("has no job for %j, and fails", async (cron) => {
+    const controller = createScheduledController({ scheduledTime: NOW, cron });
+    await expect(worker.scheduled(controller, env)).rejects.toThrow(`the cron "${cron}"`);
   });
 
   it.each(["", "0", "-1", "1.5", "030", "10000", "30 days", " 30", "1e3", "NaN", "Infinity", "undefined"])(
