@@ -1,6 +1,7 @@
 /** Mutants of the pure modules, by Stryker, against the unit tests of their room. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import EXPLAINED from "./survivors.json" with { type: "json" };
@@ -59,9 +60,18 @@ export function installStryker(): void {
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" });
 }
 
-/** Runs Stryker on the pure modules of a room. */
-export function mutatePureModules(room: string): Score[] {
+/**
+ * Runs Stryker on the pure modules of a room. What it found is remembered while neither they nor their tests change, so
+ * that a run that was broken off goes on where it was.
+ */
+export function mutatePureModules(room: string, fresh: boolean): Score[] {
   const files = (PURE_MODULES[room] ?? []).map((file) => `src/${room}/${file}`);
+  const digest = digestOf([...files, ...testsOf(room)]);
+  const remembered = path.join(PROJECT, `.wrangler/mutants-${room}.json`);
+  if (!fresh && existsSync(remembered)) {
+    const before: Remembered = JSON.parse(readFileSync(remembered, "utf8"));
+    if (before.digest === digest) return scoresOf(before.report);
+  }
   rmSync(REPORT, { force: true });
   const configuration = path.join(import.meta.dirname, "stryker.config.json");
   const directory = mkdtempSync(path.join(tmpdir(), "payments-stryker-"));
@@ -75,7 +85,25 @@ export function mutatePureModules(room: string): Score[] {
     rmSync(directory, { recursive: true, force: true });
   }
   if (!existsSync(REPORT)) throw new Error(`Stryker has tried nothing of ${room}`);
-  return scoresOf(JSON.parse(readFileSync(REPORT, "utf8")));
+  const report: StrykerReport = JSON.parse(readFileSync(REPORT, "utf8"));
+  writeFileSync(remembered, JSON.stringify({ digest, report } satisfies Remembered));
+  return scoresOf(report);
+}
+
+interface Remembered {
+  readonly digest: string;
+  readonly report: StrykerReport;
+}
+
+function testsOf(room: string): string[] {
+  const folder = `test/unit/${room}`;
+  return readdirSync(path.join(PROJECT, folder)).map((file) => `${folder}/${file}`);
+}
+
+function digestOf(files: readonly string[]): string {
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(`${file}\n${readFileSync(path.join(PROJECT, file), "utf8")}`);
+  return hash.digest("hex");
 }
 
 /** What Stryker's report says of each file. Mutants that do not compile count for nothing. */

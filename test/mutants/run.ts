@@ -43,7 +43,7 @@ const survivorRows = (survivors: readonly Survivor[]) =>
 if (wanted("pure")) {
   installStryker();
   const rooms = options.room === undefined ? Object.keys(PURE_MODULES) : [options.room];
-  const scores = rooms.flatMap(mutatePureModules);
+  const scores = rooms.flatMap((room) => mutatePureModules(room, options.fresh));
   const survivors = scores.flatMap((score) => score.survivors);
   const caught = (some: readonly Score[]) => some.reduce((sum, { killed, timedOut }) => sum + killed + timedOut, 0);
   const all = (some: readonly Score[]) => caught(some) + some.flatMap((score) => score.survivors).length;
