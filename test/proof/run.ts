@@ -221,7 +221,7 @@ if (wanted("webhooks")) {
   const figures: Figures = {};
   for (const part of await Promise.all(shares)) add(figures, part);
   const { webhookRuns = 0, webhookEvents = 0, webhookDeliveries = 0, webhookRequests = 0 } = figures;
-  const { webhookViolations = 0 } = figures;
+  const { webhookViolations = 0, webhookPauses = 0 } = figures;
   const kills = await runWebhookKills({
     kills: FULL.webhookKills,
     seed,
@@ -237,15 +237,18 @@ if (wanted("webhooks")) {
     "Proof: webhooks",
     "npm run proof",
     `Seed ${seed}. Missing: an event that an endpoint wants and has not taken. Out of order: one that was sent before the
-endpoint had taken the one before it, of the same payment. Wrong: wrongly signed, not as the API tells it, or never asked
-for. On the simulated platform, where the queue, the objects and the receivers have faults too:\n\n${table([
-      ["what", "tried", "target", "missing, out of order, wrong"],
-      ["runs", webhookRuns, FULL.webhookRuns, webhookViolations],
-      ["events in them", webhookEvents, "", ""],
-      ["deliveries", webhookDeliveries, "", ""],
-      ["requests that receivers got", webhookRequests, "", ""],
-      ["faults of queue, objects and receivers", faults, "", webhookViolations],
-    ])}\n\n${table([["class of fault", "struck"], ...struck.sort()])}\n
+endpoint had taken the one before it, of the same payment. Wrong: wrongly signed, not as the API tells it, never asked
+for, or sent while the merchant was disabled. On the simulated platform, where the queue, the objects and the receivers have faults too:\n\n${table(
+      [
+        ["what", "tried", "target", "missing, out of order, wrong"],
+        ["runs", webhookRuns, FULL.webhookRuns, webhookViolations],
+        ["events in them", webhookEvents, "", ""],
+        ["deliveries", webhookDeliveries, "", ""],
+        ["requests that receivers got", webhookRequests, "", ""],
+        ["pauses, while the merchant was disabled", webhookPauses, "", webhookViolations],
+        ["faults of queue, objects and receivers", faults, "", webhookViolations],
+      ],
+    )}\n\n${table([["class of fault", "struck"], ...struck.sort()])}\n
 \`kill -9\` of workerd under 4 writers and 3 endpoints, state on disk; the receivers outlive it. What a kill found open
 stood between the commit and the sending, was on its way, or was taken and not recorded:\n\n${table([
       ["what", "tried", "target"],

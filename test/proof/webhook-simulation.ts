@@ -32,7 +32,10 @@ const RECEIVER_FAULTS = WEBHOOK_FAULTS.filter((fault) => fault.startsWith("recei
 const QUEUE_FAULTS = WEBHOOK_FAULTS.filter((fault) => fault.startsWith("queue"));
 const OBJECT_FAULTS = WEBHOOK_FAULTS.filter((fault) => fault.startsWith("endpoint's object"));
 
-const MINUTE = 60_000;
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+/** How long a merchant's being disabled may take to be felt. */
+const FELT_WITHIN = 30 * SECOND;
 /** With receivers that take what they are sent, each sweep that is needed sends something. */
 const MOST_SWEEPS = 100;
 
@@ -45,6 +48,8 @@ interface Received {
   readonly began: number;
   ended: number;
   taken: boolean;
+  /** Whether the merchant had been disabled for so long that nothing may have been sent. */
+  readonly forbidden: boolean;
 }
 
 export interface WebhookRun {
@@ -52,6 +57,8 @@ export interface WebhookRun {
   readonly events: number;
   readonly deliveries: number;
   readonly requests: number;
+  /** How often the merchant was disabled and enabled again. */
+  readonly pauses: number;
   /** What is wrong, or null. */
   readonly violation: string | null;
 }
@@ -71,6 +78,8 @@ class WebhookPlatform {
   faultRate: number;
   readonly struck = new Map<WebhookFault, number>();
   readonly received: Received[] = [];
+  /** Whether the merchant has been disabled for so long that nothing may be sent. */
+  isSilent = false;
   readonly env: Env;
   readonly #hosts = new Map<string, Host>();
   #clock = 0;
@@ -220,7 +229,8 @@ class WebhookPlatform {
     const body = String(init.body);
     const { host } = new URL(url);
     const id = headers.get("webhook-id") ?? "";
-    const received: Received = { host, id, body, began: this.#clock++, ended: Number.POSITIVE_INFINITY, taken: false };
+    const times = { began: this.#clock++, ended: Number.POSITIVE_INFINITY };
+    const received: Received = { host, id, body, ...times, taken: false, forbidden: this.isSilent };
     const text = `${id}.${headers.get("webhook-timestamp")}.${body}`;
     const secret = this.d1.rows<{ secret: string }>(`SELECT secret FROM webhook_endpoints WHERE url = '${url}'`)[0]
       ?.secret;
@@ -285,9 +295,9 @@ function takeCrypto(world: World): void {
 const AUTHORIZED = (key: string) => ({ Authorization: `Bearer ${key}`, "Content-Type": "application/json" });
 
 /**
- * Clients write payments while their events are delivered, under faults; then the faults are switched off and
- * time goes on until nothing is left to send. Every event must have arrived at every endpoint that wants it, a
- * payment's in order, each as the API tells it.
+ * Clients write payments while their events are delivered, under faults, and in every third run while their merchant is
+ * disabled now and then; then the faults are switched off and time goes on until nothing is left to send. Every event must have arrived at every endpoint that wants it, a
+ * payment's in order, each as the API tells it, and none while the merchant was disabled.
  */
 export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate: number): Promise<WebhookRun> {
   d1.clear();
@@ -298,6 +308,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
   const [fetchBefore, timeoutBefore] = [globalThis.fetch, AbortSignal.timeout];
   const endpoints: { host: string; types: readonly string[] }[] = [];
   const delivered: unknown[] = [];
+  let pauses = 0;
 
   const ask = async (method: string, path: string, body?: unknown, key?: string) => {
     await world.turn();
@@ -311,11 +322,26 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
     );
   };
   /** Asks until there is an answer, as a client does that has a key. */
-  const insist = async (method: string, path: string, body: unknown, key: string) => {
+  const insist = async (method: string, path: string, body?: unknown, key?: string) => {
     for (;;) {
       const response = await ask(method, path, body, key);
-      if (response.status < 500) return response;
-      await world.wait(500);
+      if (response.status < 500 && response.status !== 403) return response;
+      await world.wait(response.status === 403 ? 10 * SECOND : 500);
+    }
+  };
+
+  /** Disables the clients' merchant for some minutes, again and again, and enables it. */
+  const pauseNowAndThen = async (isWriting: () => boolean) => {
+    while (isWriting()) {
+      await world.wait(world.below(2 * MINUTE));
+      d1.rows("UPDATE merchants SET disabled_at = 1 WHERE id = 1 RETURNING id");
+      await world.wait(FELT_WITHIN);
+      webhooks.isSilent = true;
+      await world.wait(world.below(3 * MINUTE));
+      webhooks.isSilent = false;
+      d1.rows("UPDATE merchants SET disabled_at = NULL WHERE id = 1 RETURNING id");
+      pauses++;
+      await world.wait(world.below(10 * MINUTE));
     }
   };
 
@@ -340,6 +366,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
           await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, Date.now()).catch(() => {});
         }
       })();
+      const pausing = seed % 3 === 2 ? pauseNowAndThen(() => writing) : undefined;
       await Promise.all(
         Array.from({ length: 2 + world.below(3) }, async (_, client) => {
           for (let n = 0; n < 1 + world.below(3); n++) {
@@ -358,7 +385,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       platform.faultRate = 0;
       webhooks.faultRate = 0;
       writing = false;
-      await sweeping;
+      await Promise.all([sweeping, pausing]);
       // A sweep finds what has not been delivered, once it is due on a clock that may have jumped.
       for (let sweeps = 0; sweeps < MOST_SWEEPS; sweeps++) {
         const [{ at } = { at: null }] = d1.rows<{ at: number | null }>(
@@ -371,7 +398,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
     });
     await world.run(async () => {
       for (let path: string | null = "/events?limit=100"; path !== null; ) {
-        const page = (await (await ask("GET", path)).json()) as {
+        const page = (await (await insist("GET", path)).json()) as {
           data: unknown[];
           has_more: boolean;
           next_cursor: string;
@@ -395,6 +422,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       events: delivered.length,
       deliveries: n,
       requests: webhooks.received.length,
+      pauses,
       violation,
     };
   }
@@ -404,6 +432,8 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
     if (broken.length > 0) return `The invariants do not hold: ${JSON.stringify(broken)}`;
     const open = d1.rows("SELECT * FROM webhook_deliveries WHERE state <> 'succeeded'");
     if (open.length > 0) return `Not delivered: ${JSON.stringify(open)}`;
+    const forbidden = webhooks.received.find((request) => request.forbidden);
+    if (forbidden) return `${forbidden.host} received ${forbidden.id} while its merchant was disabled`;
     const events = delivered as { id: string; type: string; sequence: number; data: { id: number } }[];
     for (const { host, types } of endpoints) {
       const arrived = webhooks.received.filter((request) => request.host === host);

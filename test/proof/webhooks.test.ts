@@ -24,7 +24,7 @@ it.runIf(REPLAY.webhooks === undefined).each(regressions.webhooks)(
 it("every event arrives at every endpoint that wants it, a payment's in order, under every class of fault", async () => {
   const { webhookRuns, firstSeed } =
     REPLAY.webhooks === undefined ? SCALE : { webhookRuns: 1, firstSeed: REPLAY.webhooks };
-  const figures = { webhookRuns: 0, webhookEvents: 0, webhookDeliveries: 0, webhookRequests: 0 };
+  const figures = { webhookRuns: 0, webhookEvents: 0, webhookDeliveries: 0, webhookRequests: 0, webhookPauses: 0 };
   const struck = new Map<string, number>();
   for (let seed = firstSeed; seed < firstSeed + webhookRuns; seed++) {
     const result = await run(seed);
@@ -32,11 +32,13 @@ it("every event arrives at every endpoint that wants it, a payment's in order, u
     figures.webhookEvents += result.events;
     figures.webhookDeliveries += result.deliveries;
     figures.webhookRequests += result.requests;
+    figures.webhookPauses += result.pauses;
     for (const [fault, times] of result.struck) struck.set(fault, (struck.get(fault) ?? 0) + times);
   }
   const strikes = [...struck].map(([fault, times]): [string, number] => [`${fault} / webhooks`, times]);
   report({ ...figures, ...Object.fromEntries(strikes) });
   if (REPLAY.webhooks !== undefined) return;
   expect(figures.webhookRequests).toBeGreaterThan(figures.webhookDeliveries);
+  expect(figures.webhookPauses).toBeGreaterThan(0);
   expect([...struck.keys()].sort()).toEqual([...WEBHOOK_FAULTS].sort());
 }, 3_600_000);
