@@ -18,7 +18,7 @@ const worker = (...tests: string[]) => ["--project", "worker", ...tests.map((tes
 
 /** The tests of each room: what runs on Node comes first, for it is quick. */
 const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  account: [worker("account", "auth/access")],
+  account: [worker("account", "auth/access", "auth/slow-body")],
   auth: [node("unit/auth", "proof/keys"), worker("auth", "account")],
   http: [node("unit/http"), worker("http", "payment/conditional", "payment/finding", "payment/idempotency")],
   jobs: [worker("jobs", "webhook/sweep")],
