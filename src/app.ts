@@ -127,18 +127,21 @@ app.openAPIRegistry.registerComponent("securitySchemes", SECURITY_SCHEME, {
 describeResponses(app);
 describeWebhooks(app);
 
-let document: string | undefined;
-app.get("/openapi.json", (c) => {
-  document ??= JSON.stringify(
+const DESCRIPTION =
+  "Creates, confirms, fails and refunds payments, exactly once, and finds them again. Every error is an " +
+  "RFC 9457 problem: its `type` names the kind, its `detail` says what went wrong, its `instance` is the " +
+  "request id. A request may bring its own `X-Request-Id`: 1 to 128 visible ASCII characters.";
+const OPEN_DESCRIPTION = `${DESCRIPTION}\n\nThis service runs in open mode: requests need no API key.`;
+
+/** The API document. Where no key is asked for, it demands none. */
+function describeApi(isOpen: boolean): string {
+  const document = JSON.stringify(
     app.getOpenAPI31Document({
       openapi: "3.1.0",
       info: {
         title: "Payment Service",
         version,
-        description:
-          "Creates, confirms, fails and refunds payments, exactly once, and finds them again. Every error is an " +
-          "RFC 9457 problem: its `type` names the kind, its `detail` says what went wrong, its `instance` is the " +
-          "request id. A request may bring its own `X-Request-Id`: 1 to 128 visible ASCII characters.",
+        description: isOpen ? OPEN_DESCRIPTION : DESCRIPTION,
         contact: { name: "The maintainers of the Payment Service" },
         license: { name: license, url: "https://spdx.org/licenses/MIT.html" },
       },
@@ -157,6 +160,20 @@ app.get("/openapi.json", (c) => {
       ],
     }),
   );
+  return isOpen ? JSON.stringify(JSON.parse(document, withoutSecurity)) : document;
+}
+
+/** Drops the security of each operation, for `security: []` holds for all; and the scheme, which nothing names then. */
+function withoutSecurity(name: string, value: unknown): unknown {
+  const isDemand = name === "securitySchemes" || (name === "security" && JSON.stringify(value) !== "[]");
+  return isDemand ? undefined : value;
+}
+
+const documents = new Map<boolean, string>();
+app.get("/openapi.json", (c) => {
+  const isOpen = c.env.AUTH_MODE === "open";
+  const document = documents.get(isOpen) ?? describeApi(isOpen);
+  documents.set(isOpen, document);
   return answer(c, 200, document, { "Content-Type": "application/json" });
 });
 

@@ -82,7 +82,7 @@ function documented(scopes: readonly Scope[], description = "") {
   return {
     security: [{ [SECURITY_SCHEME]: [] }],
     "x-required-scope": scopes.join(" "),
-    description: `${description}\n\nNeeds the ${scopes.length > 1 ? "scopes" : "scope"} \`${scopes.join("` and `")}\`.`,
+    description: `${description}\n\nAn API key needs the ${scopes.length > 1 ? "scopes" : "scope"} \`${scopes.join("` and `")}\`.`,
   };
 }
 

@@ -3,6 +3,9 @@ import { z } from "@hono/zod-openapi";
 
 export const CURSOR_MESSAGE = "Must be a cursor from an earlier answer, as it was";
 
+/** The texts that may be cursors, in the document. */
+export const CURSOR_PATTERN = "^[A-Za-z0-9_-]+$";
+
 export function writeCursor(place: readonly (string | number)[]): string {
   return btoa(JSON.stringify(place)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }

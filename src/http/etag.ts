@@ -7,6 +7,9 @@ const TAG = /(W\/)?("[\x21\x23-\x7e\x80-\xff]*")/g;
 /** Empty elements of a list are passed over (RFC 9110, section 5.6.1.2), but something must be in it. */
 const LIST = new RegExp(`^[ \\t,]*${TAG.source}(?:[ \\t]*,[ \\t,]*${TAG.source})*[ \\t,]*$`);
 
+/** The values that name tags, in the document. */
+export const TAGS_PATTERN = `^[ \\t]*\\*[ \\t]*$|${LIST.source}`;
+
 /** Reads the value of an `If-Match` or `If-None-Match` header. */
 export function readTags(value: string): Tags | null {
   if (value.trim() === "*") return "any";

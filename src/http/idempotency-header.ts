@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../context";
-import { fingerprint, type Idempotency, MAX_IDEMPOTENCY_KEY_LENGTH, readIdempotencyKey } from "../storage/idempotency";
+import { fingerprint, IDEMPOTENCY_KEY_PATTERN, type Idempotency, readIdempotencyKey } from "../storage/idempotency";
 import { problem } from "./problem";
 
 /**
@@ -11,21 +11,14 @@ import { problem } from "./problem";
  * @param example what the Swagger page sends at first; none where a key is optional, for it would be sent twice
  */
 export function idempotencyKeyHeader(example?: string) {
-  return (
-    z
-      .string()
-      .min(1)
-      // Between quotes, each character may take a backslash.
-      .max(2 * MAX_IDEMPOTENCY_KEY_LENGTH + 2)
-      .openapi({
-        pattern: "^[!-~]+$",
-        description:
-          "Your name for this one intended success, for example a UUID: 1 to 255 visible ASCII characters, or the same " +
-          'as a quoted string ("abc" is the key abc). A retry with the same key is answered with what it has led to, as ' +
-          "that is then; nothing happens twice.",
-        ...(example !== undefined && { example }),
-      })
-  );
+  return z.string().openapi({
+    pattern: IDEMPOTENCY_KEY_PATTERN,
+    description:
+      "Your name for this one intended success, for example a UUID: 1 to 255 visible ASCII characters, or the same " +
+      'as a quoted string ("abc" is the key abc). A retry with the same key is answered with what it has led to, as ' +
+      "that is then; nothing happens twice.",
+    ...(example !== undefined && { example }),
+  });
 }
 
 export const REPLAYED = {

@@ -1,6 +1,6 @@
 /** Lists, page by page: newest first, from a position on, in both directions; how they are asked for and answered. */
 import { z } from "@hono/zod-openapi";
-import { CURSOR_MESSAGE, readCursor, writeCursor } from "./cursors";
+import { CURSOR_MESSAGE, CURSOR_PATTERN, readCursor, writeCursor } from "./cursors";
 import { single } from "./fields";
 
 /** A place in a list that is ordered by time and id. */
@@ -58,7 +58,7 @@ type Direction = "older" | "newer";
 
 export function limitParameter() {
   return single(LIMIT_MESSAGE)
-    .refine((text) => /^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= MAX_LIMIT, {
+    .refine((text) => /^[1-9]\d{0,2}$/.test(text) && Number(text) <= MAX_LIMIT, {
       error: LIMIT_MESSAGE,
     })
     .transform(Number)
@@ -93,6 +93,7 @@ export function pageParameters(id: "number" | "string") {
       .openapi({
         param: { name: "cursor", in: "query" },
         type: "string",
+        pattern: CURSOR_PATTERN,
         description:
           "`next_cursor` or `previous_cursor` of an earlier answer to the same query; an answer whose `previous_cursor` " +
           "is the one that was sent is the newest page",

@@ -24,6 +24,13 @@ const EXPONENTS: ReadonlyMap<string, number> = new Map(
 /** The ISO 4217 codes that a payment's currency may have. */
 export const CURRENCIES: readonly string[] = [...EXPONENTS.keys()].sort();
 
+/** Their texts in upper or lower case, as a pattern for documents. */
+export const CURRENCY_PATTERN = `^(?:${CURRENCIES.map(inEitherCase).join("|")})$`;
+
+function inEitherCase(code: string): string {
+  return code.replace(/./g, (letter) => `[${letter}${letter.toLowerCase()}]`);
+}
+
 /** The currency of a payment that names none. */
 export const DEFAULT_CURRENCY = "USD";
 

@@ -10,8 +10,10 @@ const MAX_DIGITS = MAX_AMOUNT.replace(".", "");
 const MAX_SIGNIFICANT_DIGITS = 15;
 
 const DECIMAL_TEXT = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
-/** The texts that may be amounts, as a pattern for documents. */
+/** The texts that may be amounts, zero among them, as a pattern for documents. */
 export const DECIMAL_PATTERN = "^\\d+(\\.\\d+)?([eE][+-]?\\d{1,3})?$";
+/** Those that are more than zero. */
+export const POSITIVE_DECIMAL_PATTERN = DECIMAL_PATTERN.replace("^", "^(?=[\\d.]*[1-9])");
 
 export type ReadAmount = { ok: true; minor: number } | { ok: false; detail: string };
 

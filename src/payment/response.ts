@@ -43,9 +43,8 @@ export function eventId(paymentId: number, sequence: number): string {
 /** The payment and the sequence that an event's id names; null when it is none. */
 export function readEventId(id: string): { paymentId: number; sequence: number } | null {
   const [paymentId, sequence] = (/^evt_([1-9]\d{0,15})_([1-9]\d{0,15})$/.exec(id) ?? []).slice(1).map(Number);
-  return Number.isSafeInteger(paymentId) && Number.isSafeInteger(sequence)
-    ? { paymentId: Number(paymentId), sequence: Number(sequence) }
-    : null;
+  // What is beyond the safe integers is rounded, and to none of them: no payment has such an id.
+  return paymentId !== undefined && sequence !== undefined ? { paymentId, sequence } : null;
 }
 
 export interface EventResponse {

@@ -11,6 +11,9 @@ const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
 /** An RFC 9651 string: printable ASCII between quotes, with `\"` and `\\` as its only escapes. */
 const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
+/** The values of the header that are keys, in the document: as they are, or as an RFC 9651 string. */
+export const IDEMPOTENCY_KEY_PATTERN = String.raw`^(?:[!#-~][!-~]{0,254}|"(?:[!#-\[\]-~]|\\["\\]){1,255}")$`;
+
 export type ReadIdempotencyKey = { ok: true; key: string } | { ok: false; detail: string };
 
 /**

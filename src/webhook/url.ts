@@ -70,7 +70,7 @@ export function loopbackMisconfiguration({ ALLOW_LOOPBACK_WEBHOOKS }: UrlVariabl
  */
 export function readUrl(text: string, { allowLoopback, ownDomains }: UrlRules, ownHost?: string): ReadUrl {
   const refuse = (detail: string): ReadUrl => ({ ok: false, detail });
-  if (text.length > MAX_URL_LENGTH) return refuse(`Must be at most ${MAX_URL_LENGTH} characters long`);
+  if ([...text].length > MAX_URL_LENGTH) return refuse(`Must be at most ${MAX_URL_LENGTH} characters long`);
   if (!URL.canParse(text)) return refuse("Must be an absolute URL, such as https://shop.example.com/webhooks");
   const url = new URL(text);
   url.hostname = url.hostname.replace(/\.$/, "");

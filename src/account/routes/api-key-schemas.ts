@@ -2,7 +2,15 @@
 import { z } from "@hono/zod-openapi";
 import { PUBLIC_ID } from "../../auth/api-key";
 import type { ApiKeyRecord } from "../../auth/api-key-lookup";
-import { isTime, LIST_LENGTH_MESSAGE, MAX_LIST_LENGTH, Name, NOT_AN_OBJECT_MESSAGE, Overlap } from "../../http/fields";
+import {
+  isTime,
+  LIST_LENGTH_MESSAGE,
+  MAX_LIST_LENGTH,
+  Name,
+  NOT_AN_OBJECT_MESSAGE,
+  Overlap,
+  TIME_PATTERN,
+} from "../../http/fields";
 import { SCOPE_NAMES } from "../../scopes";
 import { MerchantId } from "./merchant-schemas";
 
@@ -94,6 +102,7 @@ const ExpiresAt = z
   .nullish()
   .openapi({
     type: ["string", "null"],
+    pattern: TIME_PATTERN,
     description:
       "When the key ends: an RFC 3339 time, or a date, which is its midnight in UTC; null for never. Left out, a new key never ends, and a rolled one with its old key",
     example: "2100-01-01T00:00:00Z",

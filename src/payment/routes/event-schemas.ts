@@ -60,7 +60,7 @@ export const EventPath = z.object({
     .openapi({
       param: { name: "event_id", in: "path" },
       type: "string",
-      pattern: "^evt_[1-9][0-9]*_[1-9][0-9]*$",
+      pattern: "^evt_[1-9][0-9]{0,15}_[1-9][0-9]{0,15}$",
       description: "The event's id",
       example: "evt_1_2",
     }),

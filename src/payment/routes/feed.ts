@@ -1,7 +1,7 @@
 /** The feed: what happened to a merchant's payments, for programs that follow it. */
 import { z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
-import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
+import { CURSOR_MESSAGE, CURSOR_PATTERN, positionCursor, writeCursor } from "../../http/cursors";
 import { single } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem } from "../../http/problem";
@@ -47,6 +47,7 @@ const list = createRoute({
         .openapi({
           param: { name: "cursor", in: "query" },
           type: "string",
+          pattern: CURSOR_PATTERN,
           description: "`next_cursor` of an earlier answer; without it, the feed begins with the first event",
         }),
       ...EventFilters,

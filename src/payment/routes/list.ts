@@ -30,7 +30,7 @@ function readBound(
   const text = query[name];
   if (typeof text !== "string") return undefined;
   // No payment is of nothing, but from nothing is where a range may begin.
-  if (/^0+(\.0+)?$/.test(text)) return { ok: true, minor: 0 };
+  if (/^0+(\.0+)?(e[+-]?\d{1,3})?$/i.test(text)) return { ok: true, minor: 0 };
   // A wrong currency must not hide a wrong amount: it is then held to what holds for every currency.
   return toMinor(text, currencyExponent(query.currency ?? "") ?? MAX_EXPONENT);
 }

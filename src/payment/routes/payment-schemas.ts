@@ -2,8 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import { inexactText } from "../../http/exact-json";
 import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
-import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../money/currency";
-import { DECIMAL_PATTERN, MAX_AMOUNT, toMinor } from "../../money/money";
+import { CURRENCIES, CURRENCY_PATTERN, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../money/currency";
+import { MAX_AMOUNT, POSITIVE_DECIMAL_PATTERN, toMinor } from "../../money/money";
 import type { NewPayment } from "../create";
 import { STATUSES } from "../lifecycle";
 import { MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
@@ -64,6 +64,10 @@ function amountMessage(value: unknown): string {
 
 const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
 
+/** What `textFault` lets pass, and names with it, in the document. */
+const TEXT_PATTERN = "^[^\\u0000\\p{Cs}]*$";
+const METADATA_NAME_PATTERN = "^[^=\\u0000\\p{Cs}]*$";
+
 /** What is wrong with a text of metadata, or null. Lengths are in characters, as Unicode counts them. */
 function textFault(text: unknown, most: number, least = 0): string | null {
   if (typeof text !== "string") return "Must be a string";
@@ -74,6 +78,18 @@ function textFault(text: unknown, most: number, least = 0): string | null {
 
 const TOO_MANY_BYTES_MESSAGE = `Must have at most ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8`;
 const byteLength = (text: string) => new TextEncoder().encode(text).length;
+
+/** Apart, because the types of OpenAPI's schemas do not know `propertyNames`, which OpenAPI 3.1 has. */
+const METADATA_DOCUMENT = {
+  type: "object" as const,
+  maxProperties: MAX_PAIRS,
+  propertyNames: { type: "string" as const, minLength: 1, maxLength: MAX_NAME_LENGTH, pattern: METADATA_NAME_PATTERN },
+  additionalProperties: { type: "string" as const, maxLength: MAX_VALUE_LENGTH, pattern: TEXT_PATTERN },
+  description:
+    `Pairs of your own, to find the payment by: at most ${MAX_PAIRS}, with names of 1 to ${MAX_NAME_LENGTH} ` +
+    `characters other than = and values of at most ${MAX_VALUE_LENGTH}; ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8.`,
+  example: { cart: "c-7" },
+};
 
 /** Pairs of strings. Their order does not matter: they are kept in the order of their names. */
 const Metadata = z
@@ -98,15 +114,7 @@ const Metadata = z
     if (byteLength(JSON.stringify(metadata)) > MAX_METADATA_BYTES) refuse(TOO_MANY_BYTES_MESSAGE);
     return metadata;
   })
-  .openapi({
-    type: "object" as const,
-    maxProperties: MAX_PAIRS,
-    additionalProperties: { type: "string" as const, maxLength: MAX_VALUE_LENGTH },
-    description:
-      `Pairs of your own, to find the payment by: at most ${MAX_PAIRS}, with names of 1 to ${MAX_NAME_LENGTH} ` +
-      `characters other than = and values of at most ${MAX_VALUE_LENGTH}; ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8.`,
-    example: { cart: "c-7" },
-  });
+  .openapi(METADATA_DOCUMENT);
 
 /** A text that must be the code of a currency. */
 export function currencyCode(text: z.ZodString) {
@@ -116,7 +124,7 @@ export function currencyCode(text: z.ZodString) {
     })
     .toUpperCase()
     .openapi({
-      pattern: "^[A-Za-z]{3}$",
+      pattern: CURRENCY_PATTERN,
       description: `An ISO 4217 code; lower case is read as upper case. One of ${CURRENCIES.join(", ")}.`,
     });
 }
@@ -129,7 +137,7 @@ export const NewPaymentSchema = z
         .union(
           [
             z.number().openapi({ exclusiveMinimum: 0, maximum: Number(MAX_AMOUNT) }),
-            z.string().openapi({ pattern: DECIMAL_PATTERN }),
+            z.string().openapi({ pattern: POSITIVE_DECIMAL_PATTERN }),
           ],
           { error: (issue) => amountMessage(issue.input) },
         )

@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../../context";
 import { answer, json } from "../../http/answer";
-import { expectedVersions, isAmong, readTags, type Tags } from "../../http/etag";
+import { expectedVersions, isAmong, readTags, TAGS_PATTERN, type Tags } from "../../http/etag";
 import {
   INVALID_IDEMPOTENCY_KEY,
   idempotencyKeyHeader,
@@ -41,7 +41,7 @@ const ETAG = {
 
 /** The header of a condition in the document; without an example, which the Swagger page would send. */
 function tagsHeader(description: string) {
-  return z.string().optional().openapi({ description });
+  return z.string().optional().openapi({ pattern: TAGS_PATTERN, description });
 }
 
 const create = createRoute({

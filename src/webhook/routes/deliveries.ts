@@ -5,8 +5,16 @@ import { withLease } from "../../auth/leases";
 import { refuseBeyond } from "../../auth/rate-limits";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
-import { CURSOR_MESSAGE, positionCursor, writeCursor } from "../../http/cursors";
-import { choiceOf, isTime, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single, TIME_MESSAGE } from "../../http/fields";
+import { CURSOR_MESSAGE, CURSOR_PATTERN, positionCursor, writeCursor } from "../../http/cursors";
+import {
+  choiceOf,
+  isTime,
+  NOT_AN_OBJECT_MESSAGE,
+  oneOrSeveralOf,
+  single,
+  TIME_MESSAGE,
+  TIME_PATTERN,
+} from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
@@ -54,6 +62,7 @@ const list = createRoute({
         .openapi({
           param: { name: "cursor", in: "query" },
           type: "string",
+          pattern: CURSOR_PATTERN,
           description: "`next_cursor` of an earlier answer to the same query",
         }),
       status: choiceOf("status", DELIVERY_STATE_NAMES).optional(),
@@ -187,7 +196,7 @@ const Time = z
   .string({ error: (issue) => (issue.input === undefined ? "Field required" : TIME_MESSAGE) })
   .refine(isTime, { error: TIME_MESSAGE })
   .transform((text) => Date.parse(text))
-  .openapi({ type: "string" });
+  .openapi({ type: "string", pattern: TIME_PATTERN });
 
 const Range = z
   .strictObject(
@@ -198,7 +207,11 @@ const Range = z
       to: Time.openapi({ description: "Events before this time; a date is its midnight in UTC" }),
       cursor: positionCursor(z.string({ error: CURSOR_MESSAGE }), "replayed")
         .optional()
-        .openapi({ type: "string", description: "`next_cursor` of an earlier answer to the same range" }),
+        .openapi({
+          type: "string",
+          pattern: CURSOR_PATTERN,
+          description: "`next_cursor` of an earlier answer to the same range",
+        }),
     },
     NOT_AN_OBJECT_MESSAGE,
   )

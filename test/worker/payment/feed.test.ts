@@ -233,7 +233,7 @@ describe("the feed", () => {
     const { id } = await paymentIn("confirmed", theirs.api);
     expect(await page(mine.api)).toMatchObject({ data: [], has_more: false });
     expect((await page(mine.api, { payment_id: id })).data).toEqual([]);
-    for (const event of [`evt_${id}_1`, "evt_9999999_1"]) {
+    for (const event of [`evt_${id}_1`, "evt_9999999_1", "evt_9007199254740993_1", "evt_9999999999999999_1"]) {
       const { status, body } = await mine.api.request("GET", `${EVENTS}/${event}`);
       expect([status, body.detail]).toEqual([404, "Event not found"]);
     }
@@ -312,7 +312,7 @@ describe("bad input", () => {
     expect([status, body.errors?.map((error) => error.parameter)]).toEqual([422, [parameter]]);
   });
 
-  it.each(["evt_1", "evt_0_1", "evt_1_0", "evt_01_1", "EVT_1_1", "evt_1_1_1", "evt_x_1", "evt_9007199254740992_1"])(
+  it.each(["evt_1", "evt_0_1", "evt_1_0", "evt_01_1", "EVT_1_1", "evt_1_1_1", "evt_x_1", "evt_10000000000000000_1"])(
     "the event %s is a 422 that names the parameter",
     async (id) => {
       const { status, body } = await client().request("GET", `${EVENTS}/${id}`);
