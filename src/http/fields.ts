@@ -95,21 +95,22 @@ export const NOT_AN_OBJECT_MESSAGE = { error: "Must be a JSON object" };
 const MAX_NAME_LENGTH = 100;
 const NAME_MESSAGE = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
 
-/** With something to see in it, and without control characters and halves of surrogate pairs. */
-const NAME = /^[^\p{Cc}\p{Cs}]*[\p{L}\p{N}\p{P}\p{S}][^\p{Cc}\p{Cs}]*$/u;
+const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
+const CONTROL = /\p{Cc}/u;
+/** As near to both as every language's patterns come. */
+const NAME_PATTERN = String.raw`^(?=.*\S)[^\u0000-\u001f\u007f-\u009f]*$`;
 
 export const Name = z
   .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME_MESSAGE) })
   .refine(
-    // The length first: it bounds what the pattern costs.
-    (text) => text.length <= 2 * MAX_NAME_LENGTH && [...text].length <= MAX_NAME_LENGTH && NAME.test(text),
+    (text) => VISIBLE.test(text) && !CONTROL.test(text) && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed(),
     { error: NAME_MESSAGE },
   )
   .openapi({
     minLength: 1,
     maxLength: MAX_NAME_LENGTH,
-    pattern: NAME.source,
-    description: "A name of your own, for people",
+    pattern: NAME_PATTERN,
+    description: "A name of your own, for people, with something in it that can be seen",
   });
 
 const MAX_OVERLAP_S = 7 * 24 * 3600;

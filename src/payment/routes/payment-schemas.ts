@@ -65,8 +65,8 @@ function amountMessage(value: unknown): string {
 const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
 
 /** What `textFault` lets pass, and names with it, in the document. */
-const TEXT_PATTERN = "^[^\\u0000\\p{Cs}]*$";
-const METADATA_NAME_PATTERN = "^[^=\\u0000\\p{Cs}]*$";
+const TEXT_PATTERN = "^[^\\u0000]*$";
+const METADATA_NAME_PATTERN = "^[^=\\u0000]*$";
 
 /** What is wrong with a text of metadata, or null. Lengths are in characters, as Unicode counts them. */
 function textFault(text: unknown, most: number, least = 0): string | null {

