@@ -7,7 +7,7 @@
 export const EVENT_TYPES = {
   "payment.created": "A payment is created",
   "payment.confirmed": "A payment is confirmed",
-  "payment.failed": "A payment is failed",
+  "payment.failed": "A payment has failed",
   "payment.refunded": "A payment is refunded",
 } as const;
 

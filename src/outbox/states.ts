@@ -4,7 +4,7 @@ export const DELIVERY_STATES = {
   pending: "it is sent at `next_attempt_at`",
   succeeded: "the endpoint has taken it",
   exhausted: "every attempt has failed",
-  cancelled: "the endpoint was disabled or deleted first",
+  cancelled: "the endpoint was disabled or deleted first, or no longer receives the type",
 } as const;
 
 export type DeliveryState = keyof typeof DELIVERY_STATES;

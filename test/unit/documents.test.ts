@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { unstable_readConfig as readConfig, type Unstable_Config } from "wrangler";
 import { dependencies, devDependencies } from "../../package.json";
 import { ACCOUNT_EVENT_TYPES } from "../../src/account/event-types";
+import { EVENT_TYPES } from "../../src/outbox/event-types";
 import { DELIVERY_STATES } from "../../src/outbox/states";
 import { ACTIONS, LIFECYCLE, outcome, STATUSES } from "../../src/payment/lifecycle";
 
@@ -106,6 +107,14 @@ it("docs/api.md has the lifecycle's table", () => {
 it("docs/api.md has every type of account event", () => {
   const rows = tableBelow("docs/api.md", "Account events").flatMap(([types = ""]) => quoted(types));
   expect(rows.sort()).toEqual([...ACCOUNT_EVENT_TYPES].sort());
+});
+
+it("docs/webhooks.md has every type of event, with what it says", () => {
+  const rows = tableBelow("docs/webhooks.md", "Types").map(([type = "", when = ""]) => [
+    quoted(type),
+    when.toLowerCase(),
+  ]);
+  expect(rows).toEqual(Object.entries(EVENT_TYPES).map(([type, when]) => [[type], when.toLowerCase()]));
 });
 
 it("docs/webhooks.md has every state of a delivery", () => {
