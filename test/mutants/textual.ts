@@ -41,9 +41,12 @@ const RULES: readonly Rule[] = [
   ["SQL: equality", /(?<=[A-Za-z_\d'?)}]) = (?=\?|\$\{|'|[a-z_]+\.)/g, () => " <> "],
 ];
 
-/** Comments, imports, types and what is said in the API document: no change there breaks a promise. */
+/**
+ * Comments, imports, types and what is said in the API document: no change there breaks a promise. Nor the columns of a
+ * row (`id: true,`), which the compiler holds to the row's type.
+ */
 const PASSED_OVER =
-  /^\s*(\*|\/\/|\/\*|import |export type |type |interface |export interface |readonly |\w+\??: (string|number|boolean)[;,]?$)|description|summary|example|title:|operationId|new Error\(/;
+  /^\s*\w+: true,$|^\s*(\*|\/\/|\/\*|import |export type |type |interface |export interface |readonly |\w+\??: (string|number|boolean)[;,]?$)|description|summary|example|title:|operationId|new Error\(/;
 
 const SQL_LINE = /\b(SELECT|UPDATE|SET|WHERE|AND|FROM|JOIN|ON|VALUES|ORDER BY|HAVING)\b|\b(max|min)\(/;
 

@@ -1,7 +1,12 @@
 /** A merchant's heavy work: costly requests have a quota of their own, and two replays run at once. */
 import { env } from "cloudflare:workers";
-import { expect, it } from "vitest";
+import type { Context } from "hono";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { takeLease } from "../../../src/auth/leases";
+import type { App } from "../../../src/context";
+import { newApp } from "../../../src/route";
 import { SCOPE_NAMES } from "../../../src/scopes";
+import { Database } from "../../../src/storage/database";
 import { client, newKey, newMerchant } from "../client";
 
 const CSV = { Accept: "text/csv" };
@@ -64,4 +69,68 @@ it("costly requests have a quota for the merchant, and cheap ones do not use it"
   for (const path of ["", "?order_id=1", "?created_from=2026-01-16T00:00:00Z", "?limit=5"]) {
     expect((await api.request("GET", `/api/v1/payments${path}`)).status).toBe(200);
   }
+});
+
+/** The context of a request of a merchant, as `takeLease` uses it. */
+async function requestOf(merchantId: number): Promise<Context<App>> {
+  const app = newApp();
+  const contexts: Context<App>[] = [];
+  app.get("/", (c) => {
+    c.set("principal", { merchantId, keyId: null, scopes: new Set(), expiresAt: null });
+    c.set("commitId", crypto.randomUUID());
+    c.set("requestId", "r");
+    c.set("db", new Database(env.DB));
+    contexts.push(c);
+    return c.text("");
+  });
+  await app.request("/", {}, env);
+  const [context] = contexts;
+  if (!context) throw new Error("The request was not handled");
+  return context;
+}
+
+describe("a lease of work that goes on", () => {
+  const START = Date.UTC(2030, 0, 1);
+  const SECOND_MS = 1000;
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  async function take() {
+    const merchant = await newMerchant();
+    const c = await requestOf(merchant);
+    vi.setSystemTime(START);
+    const lease = await takeLease(c);
+    if (lease instanceof Response) throw new Error("The lease was refused");
+    const endsAt = () =>
+      env.DB.prepare("SELECT max(ends_at) AS at FROM leases WHERE merchant_id = ? AND holder = ?")
+        .bind(merchant, c.get("commitId"))
+        .first<number>("at");
+    return { merchant, lease, endsAt, trips: () => c.get("db").cost.trips };
+  }
+
+  it("is renewed every half a minute, for a minute from then on", async () => {
+    const { lease, endsAt, trips } = await take();
+    expect([await endsAt(), trips()]).toEqual([START + 60 * SECOND_MS, 1]);
+    vi.setSystemTime(START + 30 * SECOND_MS - 1);
+    expect([await lease.renew(), trips()]).toEqual([true, 1]);
+    vi.setSystemTime(START + 30 * SECOND_MS);
+    expect([await lease.renew(), trips()]).toEqual([true, 2]);
+    expect(await endsAt()).toBe(START + 90 * SECOND_MS);
+    // Again half a minute later, and not before.
+    vi.setSystemTime(START + 60 * SECOND_MS - 1);
+    expect([await lease.renew(), trips()]).toEqual([true, 2]);
+  });
+
+  it("takes the other slot when its own was lost, and has ended when both are taken", async () => {
+    const { merchant, lease, endsAt, trips } = await take();
+    vi.setSystemTime(START + 70 * SECOND_MS);
+    await hold(merchant, 1, START + 300 * SECOND_MS);
+    expect([await lease.renew(), trips()]).toEqual([true, 3]);
+    expect(await endsAt()).toBe(START + 130 * SECOND_MS);
+    await hold(merchant, 2, START + 300 * SECOND_MS);
+    vi.setSystemTime(START + 100 * SECOND_MS);
+    expect(await lease.renew()).toBe(false);
+    expect(await endsAt()).toBeNull();
+  });
 });
