@@ -796,7 +796,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "an event is delivered to the merchant's own endpoints only",
-    noticedBy: "webhook/outbox.test.ts",
+    noticedBy: "webhook/deliveries/outbox.test.ts",
     file: "src/outbox/outbox.ts",
     // Both, for each of the two conditions makes up for the other.
     find: `endpoint.merchant_id = \${merchantId} AND payments.id = \${payment}
@@ -819,7 +819,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a cancelled delivery stays cancelled",
-    noticedBy: "webhook/open-deliveries.test.ts",
+    noticedBy: "webhook/deliveries/open-deliveries.test.ts",
     file: DELIVERIES,
     find: `iif(state = 'pending', \${state}, state), next_attempt_at = iif(state = 'pending', \${next}, NULL)`,
     replace: `\${state}, next_attempt_at = \${next}`,
@@ -931,7 +931,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "what went wrong below HTTP is not shown to a merchant",
-    noticedBy: "webhook/endpoints.test.ts",
+    noticedBy: "webhook/endpoints/test-event.test.ts",
     file: SEND,
     find: `return sent(null, "No connection", "");`,
     replace: `return sent(null, \`No connection to \${url}\`, "");`,
@@ -945,21 +945,21 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a page of the log ends at 1 MB",
-    noticedBy: "webhook/log.test.ts",
+    noticedBy: "webhook/deliveries/log.test.ts",
     file: "src/webhook/routes/deliveries.ts",
     find: "return n > 0 && bytes > MAX_PAGE_BYTES;",
     replace: "return n > items.length && bytes > MAX_PAGE_BYTES;",
   },
   {
     breaks: "tests of webhook endpoints have a quota of their own",
-    noticedBy: "webhook/retry.test.ts",
+    noticedBy: "webhook/deliveries/retry.test.ts",
     file: "src/webhook/routes/test-event.ts",
     find: "if (beyond) return beyond;",
     replace: "void beyond;",
   },
   {
     breaks: "retries of deliveries have a quota of their own",
-    noticedBy: "webhook/retry.test.ts",
+    noticedBy: "webhook/deliveries/retry.test.ts",
     file: "src/webhook/routes/deliveries.ts",
     find: "if (beyond) return beyond;",
     replace: "void beyond;",
@@ -980,14 +980,14 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "what an endpoint no longer receives is cancelled",
-    noticedBy: "webhook/open-deliveries.test.ts",
+    noticedBy: "webhook/deliveries/open-deliveries.test.ts",
     file: "src/webhook/cancelling.ts",
     find: `WHERE NOT \${receives("its.type")})`,
     replace: `WHERE NOT \${receives("its.type")} AND 0)`,
   },
   {
     breaks: "a deleted endpoint leaves no secret",
-    noticedBy: "webhook/endpoints.test.ts",
+    noticedBy: "webhook/endpoints/create.test.ts",
     file: "src/webhook/endpoints.ts",
     find: "secret = NULL, previous_secret = NULL, previous_secret_ends_at = NULL\n",
     replace: "previous_secret = NULL, previous_secret_ends_at = NULL\n",
@@ -1021,7 +1021,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "an endpoint's deliveries are cancelled in steps",
-    noticedBy: "webhook/open-deliveries.test.ts",
+    noticedBy: "webhook/deliveries/open-deliveries.test.ts",
     file: "src/webhook/cancelling.ts",
     find: `WHERE endpoint_id = \${endpointId} AND next_attempt_at IS NOT NULL LIMIT \${DELIVERIES_PER_STEP}) AS chosen`,
     replace: `WHERE endpoint_id = \${endpointId} AND next_attempt_at IS NOT NULL) AS chosen`,
@@ -1098,7 +1098,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a page of the log has ten attempts of a delivery",
-    noticedBy: "webhook/log.test.ts",
+    noticedBy: "webhook/deliveries/log.test.ts",
     file: "src/webhook/delivery-log.ts",
     find: `WHERE key >= json_array_length(delivery.attempts) - \${MAX_ATTEMPTS_IN_PAGE}`,
     replace: "WHERE key >= 0",

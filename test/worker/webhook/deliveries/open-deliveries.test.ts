@@ -1,12 +1,13 @@
 /** What becomes of open deliveries when an endpoint is disabled, deleted, retyped or enabled. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { EVENT_TYPE_NAMES } from "../../../src/outbox/event-types";
-import { sweepDeliveries } from "../../../src/webhook/wake";
-import { client } from "../client";
-import { instrumentD1 } from "../d1";
-import { envWithD1 } from "../objects";
-import { answers, held } from "../receiver";
+import { EVENT_TYPE_NAMES } from "../../../../src/outbox/event-types";
+import { sweepDeliveries } from "../../../../src/webhook/wake";
+import { client } from "../../client";
+import { instrumentD1 } from "../../d1";
+import { envWithD1 } from "../../objects";
+import { answers, held } from "../../receiver";
+import { DAY_MS, ENDPOINTS, SECOND } from "../shop";
 import {
   api,
   counts,
@@ -30,7 +31,6 @@ import {
   told,
   type WebhookEndpoint,
 } from "./quiet-merchant";
-import { DAY_MS, ENDPOINTS, SECOND } from "./shop";
 
 quietMerchant();
 

@@ -1,7 +1,8 @@
 /** Sending the events of a range of time again. */
 import { describe, expect, it, vi } from "vitest";
-import { EVENT_TYPE_NAMES } from "../../../src/outbox/event-types";
-import { newMerchant } from "../payment-list";
+import { EVENT_TYPE_NAMES } from "../../../../src/outbox/event-types";
+import { newMerchant } from "../../payment-list";
+import { DAY_MS, ENDPOINTS, MINUTE, SECOND } from "../shop";
 import {
   api,
   costOf,
@@ -25,7 +26,6 @@ import {
   timeOf,
   told,
 } from "./quiet-merchant";
-import { DAY_MS, ENDPOINTS, MINUTE, SECOND } from "./shop";
 
 /** A replay writes two rows for each event: 2,000 in one statement, far from the 30 s after which D1 ends it. */
 const MAX_EVENTS_PER_REPLAY = 1_000;

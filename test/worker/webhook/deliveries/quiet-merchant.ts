@@ -3,16 +3,16 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
 import type { z } from "zod";
-import { EVENT_TYPE_NAMES, type EventType } from "../../../src/outbox/event-types";
-import type { DeliveryMessage } from "../../../src/outbox/outbox";
-import type { DeliveryState } from "../../../src/outbox/states";
-import type { DeliverySchema, WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
-import { type Client, client, ORDER } from "../client";
-import { meterD1 } from "../d1";
-import { envWithD1 } from "../objects";
-import { newMerchant } from "../payment-list";
-import { answers, listen, Receiver, type Reply } from "../receiver";
-import { ENDPOINTS, MINUTE, SECOND } from "./shop";
+import { EVENT_TYPE_NAMES, type EventType } from "../../../../src/outbox/event-types";
+import type { DeliveryMessage } from "../../../../src/outbox/outbox";
+import type { DeliveryState } from "../../../../src/outbox/states";
+import type { DeliverySchema, WebhookEndpointSchema } from "../../../../src/webhook/routes/schemas";
+import { type Client, client, ORDER } from "../../client";
+import { meterD1 } from "../../d1";
+import { envWithD1 } from "../../objects";
+import { newMerchant } from "../../payment-list";
+import { answers, listen, Receiver, type Reply } from "../../receiver";
+import { ENDPOINTS, MINUTE, SECOND } from "../shop";
 
 /** Of the clock, in the tests that move it: in whole seconds, and after all that has happened. */
 export const NOON = Math.ceil(Date.now() / SECOND) * SECOND + MINUTE;

@@ -1,12 +1,13 @@
 /** The log of deliveries. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { DELIVERY_STATE_NAMES, type DeliveryState } from "../../../src/outbox/states";
-import { client } from "../client";
-import { meterD1 } from "../d1";
-import { envWithD1 } from "../objects";
-import { newMerchant } from "../payment-list";
-import { answers, drops, type Reply, timesOut } from "../receiver";
+import { DELIVERY_STATE_NAMES, type DeliveryState } from "../../../../src/outbox/states";
+import { client } from "../../client";
+import { meterD1 } from "../../d1";
+import { envWithD1 } from "../../objects";
+import { newMerchant } from "../../payment-list";
+import { answers, drops, type Reply, timesOut } from "../../receiver";
+import { DAY_MS, ENDPOINTS, SECOND } from "../shop";
 import {
   api,
   type Delivery,
@@ -28,7 +29,6 @@ import {
   takes,
   timeOf,
 } from "./quiet-merchant";
-import { DAY_MS, ENDPOINTS, SECOND } from "./shop";
 
 /** For each delivery that a page may hold: a page of 100 then reads some 1,000 rows, a few milliseconds of D1. */
 const MAX_DELIVERIES_SCANNED_PER_RESULT = 10;

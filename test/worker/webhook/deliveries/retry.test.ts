@@ -1,9 +1,10 @@
 /** Sending one event again. */
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { EVENT_TYPE_NAMES } from "../../../src/outbox/event-types";
-import { client, newKey } from "../client";
-import { newMerchant } from "../payment-list";
+import { EVENT_TYPE_NAMES } from "../../../../src/outbox/event-types";
+import { client, newKey } from "../../client";
+import { newMerchant } from "../../payment-list";
+import { ENDPOINTS, SECOND } from "../shop";
 import {
   api,
   costOf,
@@ -30,7 +31,6 @@ import {
   timeOf,
   told,
 } from "./quiet-merchant";
-import { ENDPOINTS, SECOND } from "./shop";
 
 quietMerchant();
 

@@ -3,13 +3,14 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, it, vi } from "vitest";
-import { EVENT_TYPE_NAMES } from "../../../src/outbox/event-types";
-import { WebhookEndpointObject } from "../../../src/webhook/object";
-import { client, ORDER } from "../client";
-import { losesNth, meterD1 } from "../d1";
-import { envWithD1 } from "../objects";
-import { newMerchant } from "../payment-list";
-import { Receiver } from "../receiver";
+import { EVENT_TYPE_NAMES } from "../../../../src/outbox/event-types";
+import { WebhookEndpointObject } from "../../../../src/webhook/object";
+import { client, ORDER } from "../../client";
+import { losesNth, meterD1 } from "../../d1";
+import { envWithD1 } from "../../objects";
+import { newMerchant } from "../../payment-list";
+import { Receiver } from "../../receiver";
+import { DAY_MS, SECOND } from "../shop";
 import {
   api,
   costs,
@@ -31,7 +32,6 @@ import {
   timeOf,
   told,
 } from "./quiet-merchant";
-import { DAY_MS, SECOND } from "./shop";
 
 quietMerchant();
 
