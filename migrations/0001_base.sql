@@ -100,7 +100,7 @@ CREATE TABLE idempotency_keys (
 -- Append-only, in the order of the commits. Each merchant's events are numbered 1, 2, 3… without gaps, in the
 -- transaction that writes them, and their times never fall: a reader that goes on from a position misses none.
 -- `data` is what the event changed; merged in order of `sequence` it gives the payment, but for its metadata, which are
--- in `payments` alone. `commit_id` is made by the
+-- in `payments` alone. `stored_bytes` is what the merchant's payments take up to this event, about. `commit_id` is made by the
 -- service for each request, which recognises its own commit by it; NULL where no request of the service wrote the
 -- event. `request_id` may be the caller's.
 CREATE TABLE events (
@@ -115,6 +115,7 @@ CREATE TABLE events (
   key_id TEXT CHECK (key_id <> ''),
   idempotency_key TEXT CHECK (length(idempotency_key) BETWEEN 1 AND 255),
   created_at INTEGER NOT NULL CHECK (created_at > 0),
+  stored_bytes INTEGER NOT NULL DEFAULT 0 CHECK (stored_bytes >= 0),
   PRIMARY KEY (merchant_id, position)
 ) STRICT, WITHOUT ROWID;
 

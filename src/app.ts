@@ -21,6 +21,7 @@ import { docs } from "./service/docs";
 import { health } from "./service/health";
 import { home } from "./service/home";
 import { problems } from "./service/problems";
+import { isDatabaseFull } from "./storage/capacity";
 import { Database } from "./storage/database";
 import { logError, logInfo } from "./storage/log";
 import { Outage } from "./storage/outage";
@@ -183,13 +184,14 @@ app.notFound((c) => problem(c, "route_not_found"));
 
 app.onError((error, c) => {
   const outage = error instanceof Outage;
+  const isFull = outage && isDatabaseFull(error.cause);
   logError({
-    message: outage ? "outage" : "bug",
+    message: isFull ? "database full" : outage ? "outage" : "bug",
     request_id: c.get("requestId"),
     method: c.req.method,
     route: c.get("route"),
     error: error.stack,
     cause: String(error.cause),
   });
-  return problem(c, outage ? "unavailable" : "internal_error");
+  return problem(c, isFull ? "storage_full" : outage ? "unavailable" : "internal_error");
 });

@@ -10,7 +10,7 @@ import type { App, Origin } from "./context";
 import { answer } from "./http/answer";
 import { problem } from "./http/problem";
 import {
-  BODY_PROBLEMS,
+  CHANGE_PROBLEMS,
   PARAMETER_PROBLEMS,
   type ProblemKind,
   PUBLIC_PROBLEMS,
@@ -165,7 +165,7 @@ function withRequestId(responses: Route["responses"]): Route["responses"] {
 /** All problems that a route may answer: its own, and those of how it is authorised and what it reads. */
 function problemsOf({ method, request, problems }: Route, scopes: readonly Scope[] | null): ProblemKind[] {
   return [
-    ...(method === "get" ? [] : BODY_PROBLEMS),
+    ...(method === "get" ? [] : CHANGE_PROBLEMS),
     ...(request?.params || request?.query ? PARAMETER_PROBLEMS : []),
     ...problems,
     ...(scopes === null ? PUBLIC_PROBLEMS : SCOPED_PROBLEMS),

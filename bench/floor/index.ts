@@ -36,8 +36,11 @@ const INSERT_KEY =
   "VALUES (?, ?, ?, last_insert_rowid(), ?)";
 const INTO_EVENTS =
   "INSERT INTO events " +
-  "(merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at) " +
-  "SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ?, ?, ?, ?, ?, ?, updated_at FROM payments";
+  "(merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at, " +
+  "stored_bytes) " +
+  "SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ?, ?, ?, ?, ?, ?, updated_at, ? + coalesce(( " +
+  "SELECT stored_bytes FROM events AS previous WHERE previous.merchant_id = payments.merchant_id " +
+  "AND previous.position = (event_positions ->> '$[#-1]') - 1), 0) FROM payments";
 const INSERT_FIRST_EVENT = `${INTO_EVENTS} WHERE id = last_insert_rowid()`;
 
 const GET_BY_KEY =
@@ -140,7 +143,7 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
     const [inserted] = await db.batch<Record<string, unknown>>([
       db.prepare(INSERT_PAYMENT).bind(1, order_id, amount_minor, currency, "pending", "internal", now, "{}"),
       db.prepare(INSERT_KEY).bind(1, key, mark, now),
-      db.prepare(INSERT_FIRST_EVENT).bind("payment.created", data, requestId, requestId, keyId, key),
+      db.prepare(INSERT_FIRST_EVENT).bind("payment.created", data, requestId, requestId, keyId, key, 450),
       db.prepare(INSERT_FIRST_DELIVERIES).bind(1, requestId, now),
     ]);
     return { status: 201, row: inserted?.results[0] };
@@ -160,7 +163,7 @@ export class FloorPayment extends DurableObject<FloorEnv> {
     const results = await db.batch<Record<string, unknown>>([
       db.prepare(IDEMPOTENCY_KEY_BEFORE).bind(1, key),
       db.prepare(change).bind(now, id, 1, key),
-      db.prepare(INSERT_EVENT).bind(`payment.${to}`, data, requestId, requestId, keyId, key, id, 1),
+      db.prepare(INSERT_EVENT).bind(`payment.${to}`, data, requestId, requestId, keyId, key, 300, id, 1),
       db.prepare(keyAfter).bind(now, id, 1, key, null, mark),
       db.prepare(INSERT_DELIVERIES).bind(1, requestId, now, id),
       db.prepare(PAYMENT_AFTER).bind(requestId, id, 1),

@@ -8,10 +8,17 @@ import type { Idempotency } from "../storage/idempotency";
 import { columnsOf, raw, type Sql, sql } from "../storage/sql";
 import { applyChange, type ChangeResult } from "./trail";
 
-/** A merchant as its row has it; times in milliseconds. */
-export type Merchant = InferSelectModel<typeof merchants>;
+type MerchantRow = InferSelectModel<typeof merchants>;
 
-const COLUMNS = columnsOf<Merchant>({ id: true, name: true, disabled_at: true, created_at: true });
+/** A merchant as its row has it, times in milliseconds, and about how many bytes its payments take, without deliveries. */
+export interface Merchant extends MerchantRow {
+  readonly stored_bytes: number;
+}
+
+// The newest event has the sum of all that were stored up to it.
+const MERCHANT = sql`${columnsOf<MerchantRow>({ id: true, name: true, disabled_at: true, created_at: true })},
+  coalesce((SELECT stored_bytes FROM events WHERE merchant_id = merchants.id ORDER BY position DESC LIMIT 1), 0)
+    AS stored_bytes`;
 
 const subjectOf = (id: Sql) => sql`SELECT id, CAST(id AS TEXT) FROM merchants WHERE id = ${id}`;
 
@@ -72,7 +79,7 @@ export function setMerchantEnabled(
 
 /** Reads a merchant; null when there is none. One round trip. */
 export async function findMerchant(db: Database, id: number): Promise<Merchant | null> {
-  const [merchant] = await db.all<Merchant>(sql`SELECT ${COLUMNS} FROM merchants WHERE id = ${id}`);
+  const [merchant] = await db.all<Merchant>(sql`SELECT ${MERCHANT} FROM merchants WHERE id = ${id}`);
   return merchant ?? null;
 }
 
@@ -82,7 +89,7 @@ export async function listMerchants(db: Database, window: Window): Promise<Page<
   const [compare, order] = backward ? [raw(">"), raw("ASC")] : [raw("<"), raw("DESC")];
   const within = position ? sql`WHERE id ${compare} ${position.id}` : raw("");
   const found = await db.all<Merchant>(
-    sql`SELECT ${COLUMNS} FROM merchants ${within} ORDER BY id ${order} LIMIT ${limit + 1}`,
+    sql`SELECT ${MERCHANT} FROM merchants ${within} ORDER BY id ${order} LIMIT ${limit + 1}`,
   );
   return pageOf(window, found, ({ id, created_at }) => ({ at: created_at, id }));
 }

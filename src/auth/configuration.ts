@@ -1,4 +1,5 @@
 /** Whether the service is configured so that it may answer. */
+import { readMaxBytes } from "../storage/capacity";
 import { administratorId } from "./api-key";
 import { RATE_LIMITS, readLimit } from "./rate-limits";
 import { readSecretsKeys, secretsKeys } from "./secret-keys";
@@ -25,6 +26,9 @@ function check(env: Env): string | null {
     if (readLimit(env[`${name}_LIMIT`]) === null) {
       return `Set the variable ${name}_LIMIT to the quota of the rate limit ${name}, as requests/seconds`;
     }
+  }
+  if (readMaxBytes(env.DATABASE_MAX_BYTES) === null) {
+    return "Set the variable DATABASE_MAX_BYTES to what the D1 database may hold, in bytes";
   }
   if (AUTH_MODE === "required") {
     if (!ADMIN_KEY) return "Set the secret ADMIN_KEY to a key that `npm run key` makes";

@@ -4,7 +4,7 @@
  */
 
 export interface Kind {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503 | 507;
   readonly title: string;
   /** The `detail` where the caller of `problem` has nothing more precise to say. */
   readonly detail: string;
@@ -247,17 +247,26 @@ export const KINDS = {
       "The service cannot reach its storage. Retry with the same Idempotency-Key: it tells whether the request took effect.",
     remedy: "Wait for Retry-After seconds, then repeat the request with the same Idempotency-Key.",
   },
+  storage_full: {
+    status: 507,
+    title: "Storage full",
+    detail: "The service has no room for new payments",
+    remedy:
+      "Whoever operates the service makes room; then repeat the request with the same Idempotency-Key. Payments that exist can still " +
+      "be confirmed, failed and refunded.",
+  },
 } as const satisfies Record<string, Kind>;
 
 export type ProblemKind = keyof typeof KINDS;
 export const PROBLEM_KINDS = Object.keys(KINDS) as ProblemKind[];
 
-/** What every route that reads a body may answer. */
-export const BODY_PROBLEMS = [
+/** What every route that changes something, and reads a body, may answer. */
+export const CHANGE_PROBLEMS = [
   "invalid_json",
   "body_timeout",
   "unsupported_media_type",
   "validation_failed",
+  "storage_full",
 ] as const satisfies readonly ProblemKind[];
 
 /** What every route with parameters in its path or query may answer. */

@@ -6,7 +6,7 @@ import type { Idempotency } from "../storage/idempotency";
 import { raw, type Sql, sql } from "../storage/sql";
 import { insertEvent, newestEvent } from "./history";
 import { eventType, INITIAL_STATUS, type Status } from "./lifecycle";
-import { prefixOf } from "./metadata";
+import { metadataBytes, prefixOf } from "./metadata";
 import { PAYMENT_COLUMNS, type Payment } from "./payment";
 
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
@@ -28,6 +28,9 @@ export type CreateResult =
   | { tag: "replayed"; payment: Payment }
   | { tag: "key_reused" };
 
+/** What a creation stores beside its key and metadata, in bytes: the rows of the payment, its key and event, and two indexes. */
+const CREATION_BYTES = 450;
+
 /**
  * Creates a payment, its key and its first event, or finds what the key has led to already. One round
  * trip, two for a retry.
@@ -38,21 +41,31 @@ export async function createPayment(
   idempotency: Idempotency,
   payment: NewPayment,
 ): Promise<CreateResult> {
-  const { merchantId, commitId, now } = origin;
-  const { key, fingerprint } = idempotency;
-  const { order_id, amount_minor, currency, metadata } = payment;
+  const inserted = await insertPayment(db, origin, idempotency, payment);
+  if (inserted) return { tag: "created", ...inserted };
+  // A key that has ended just now is free again.
+  return (await findCreated(db, origin, idempotency)) ?? createPayment(db, origin, idempotency, payment);
+}
+
+/** Inserts a payment and all that belongs to it; null when its key is taken. One round trip. */
+async function insertPayment(
+  db: Database,
+  origin: Origin,
+  { key, fingerprint }: Idempotency,
+  { order_id, amount_minor, currency, metadata }: NewPayment,
+): Promise<Committed | null> {
+  const { merchantId, now } = origin;
   const status: Status = INITIAL_STATUS;
-  const provider = "internal";
-  const made = { order_id, amount_minor, currency, status, provider };
+  const made = { order_id, amount_minor, currency, status, provider: "internal" };
   const hasPairs = Object.keys(metadata).length > 0;
 
   // A merchant's events, and so its payments, have times in the order of their positions, whatever the clocks of
   // several machines say: a list by time never has a new payment appear behind a reader.
-  const insertPayment = sql`
+  const insertRow = sql`
     INSERT INTO payments
       (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata,
        event_positions)
-    SELECT ${merchantId}, ${order_id}, ${amount_minor}, ${currency}, ${status}, ${provider}, 1, time, time,
+    SELECT ${merchantId}, ${order_id}, ${amount_minor}, ${currency}, ${made.status}, ${made.provider}, 1, time, time,
       ${JSON.stringify(metadata)}, json_array(position)
     FROM (SELECT max(${now}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
       FROM (SELECT 1) LEFT JOIN ${newestEvent(merchantId)})
@@ -63,33 +76,42 @@ export async function createPayment(
     INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
     VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${now})`;
   const insertFirstEvent = insertEvent(sql`id = last_insert_rowid()`, origin, {
-    type: eventType(status),
+    type: eventType(made.status),
     data: made,
     idempotencyKey: key,
+    storedBytes: CREATION_BYTES + 2 * key.length + metadataBytes(metadata),
   });
   const insertMetadata = sql`
     INSERT INTO payment_metadata (merchant_id, name, prefix, created_at, payment_id)
     SELECT merchant_id, pair.key, ${prefixOf(sql`pair.value`)}, created_at, payments.id FROM payments, json_each(metadata) AS pair
     WHERE payments.id = last_insert_rowid()`;
   const deliver = insertDeliveries(raw("last_insert_rowid()"), origin);
-  const batch = [insertPayment, insertKey, insertFirstEvent, hasPairs ? insertMetadata : null, deliver];
+  const batch = [insertRow, insertKey, insertFirstEvent, hasPairs ? insertMetadata : null, deliver];
   try {
     const { rows } = await db.batch<[Payment, never, never, never, DeliveryId]>(batch);
     const [[inserted], , , , deliveries] = rows;
     if (!inserted) throw new Error("The insert of a payment returned no row");
-    return { tag: "created", payment: inserted, deliveries };
+    return { payment: inserted, deliveries };
   } catch (error) {
-    if (!isIdempotencyKeyTaken(error)) throw error;
+    if (isIdempotencyKeyTaken(error)) return null;
+    throw error;
   }
+}
 
+/** What the key of a creation has led to; null when it is free. One round trip. */
+export async function findCreated(
+  db: Database,
+  { merchantId, commitId }: Origin,
+  { key, fingerprint }: Idempotency,
+): Promise<CreateResult | null> {
   const [found] = await db.all<FoundByIdempotencyKey>(findByIdempotencyKey(merchantId, key));
-  // The key has ended just now, and is free.
-  if (!found) return createPayment(db, origin, idempotency, payment);
-  const { fingerprint: recorded, commit_id: creator, ...existing } = found;
+  if (!found) return null;
+  const { fingerprint: recorded, commit_id: creator, ...payment } = found;
   if (recorded !== fingerprint) return { tag: "key_reused" };
-  if (creator !== commitId) return { tag: "replayed", payment: existing };
+  if (creator !== commitId) return { tag: "replayed", payment };
   // An attempt whose answer was lost had committed: this very request made the payment, as it was then.
-  const asItWas = { ...existing, status, version: 1, updated_at: existing.created_at };
+  const status: Status = INITIAL_STATUS;
+  const asItWas = { ...payment, status, version: 1, updated_at: payment.created_at };
   return { tag: "created", payment: asItWas, deliveries: [] };
 }
 

@@ -20,24 +20,31 @@ interface NewEvent {
   /** What it changes of the payment. */
   readonly data: object;
   readonly idempotencyKey: string | null;
+  /** What its commit stores, in bytes, about. */
+  readonly storedBytes: number;
 }
 
-/** The event of a payment's newest version, for a payment chosen by a condition. */
+/**
+ * The event of a payment's newest version, for a payment chosen by a condition. It adds what its commit stores to what
+ * the merchant has stored before.
+ */
 export function insertEvent(
   condition: Sql,
-  { requestId, commitId, keyId }: Origin,
-  { type, data, idempotencyKey }: NewEvent,
+  { merchantId, requestId, commitId, keyId }: Origin,
+  { type, data, idempotencyKey, storedBytes }: NewEvent,
 ): Sql {
   return sql`
     INSERT INTO events
-      (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at)
+      (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at,
+       stored_bytes)
     SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ${type}, ${JSON.stringify(data)}, ${requestId},
-      ${commitId}, ${keyId}, ${idempotencyKey}, updated_at
+      ${commitId}, ${keyId}, ${idempotencyKey}, updated_at, ${storedBytes} + coalesce((
+        SELECT stored_bytes FROM events WHERE merchant_id = ${merchantId} ORDER BY position DESC LIMIT 1), 0)
     FROM payments WHERE ${condition}`;
 }
 
 /** An event's own columns. */
-type EventColumns = Omit<EventRow, "merchant_id" | "payment_id" | "data" | "commit_id">;
+type EventColumns = Omit<EventRow, "merchant_id" | "payment_id" | "data" | "commit_id" | "stored_bytes">;
 
 /** An event with the payment as it was just after it, and just before. */
 export interface PaymentEvent extends EventColumns {

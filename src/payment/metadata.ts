@@ -14,6 +14,18 @@ const PREFIX_LENGTH = 64;
 /** The part of a value that its index has, as SQL. */
 export const prefixOf = (value: Sql): Sql => sql`substr(${value}, 1, ${PREFIX_LENGTH})`;
 
+/** What a pair takes in the index beside its texts, in bytes. */
+const PAIR_BYTES = 30;
+
+/** As JSON in UTF-8. */
+export const jsonBytes = (value: unknown): number => new TextEncoder().encode(JSON.stringify(value)).length;
+
+/** What metadata take in the database, in bytes: their JSON, and the beginnings of their values in the index. */
+export function metadataBytes(metadata: Readonly<Record<string, string>>): number {
+  const prefixes = Object.entries(metadata).map(([name, value]) => [name, [...value].slice(0, PREFIX_LENGTH).join("")]);
+  return prefixes.length === 0 ? 0 : jsonBytes(metadata) + jsonBytes(prefixes) + prefixes.length * PAIR_BYTES;
+}
+
 /** Whether no other value begins like this one as far as the index goes, so that it answers a question for it. */
 export const isIndexed = (value: string): boolean => [...value].length < PREFIX_LENGTH;
 

@@ -22,6 +22,10 @@ export interface ActionRequest {
   readonly expected: readonly number[] | null;
 }
 
+/** What an action stores, in bytes: its event, and, beside the key itself, the row of its key. */
+const ACTION_BYTES = 180;
+const IDEMPOTENCY_KEY_BYTES = 120;
+
 /** The statements of an action, in their order: those about the idempotency key are null without one. */
 function statementsOf(origin: Origin, id: number, { action, idempotency, expected }: ActionRequest) {
   const { merchantId, commitId, now } = origin;
@@ -46,6 +50,7 @@ function statementsOf(origin: Origin, id: number, { action, idempotency, expecte
     type: eventType(to),
     data: { status: to },
     idempotencyKey: key,
+    storedBytes: ACTION_BYTES + (idempotency ? IDEMPOTENCY_KEY_BYTES + 2 * idempotency.key.length : 0),
   });
   // A success is a change, which the event just inserted shows, or a repetition.
   const repetition = repeatable ? sql` OR status = ${to} AND ${isExpected}` : sql``;

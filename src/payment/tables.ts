@@ -67,6 +67,7 @@ export const events = sqliteTable(
     key_id: text(),
     idempotency_key: text(),
     created_at: integer().notNull(),
+    stored_bytes: integer().notNull(),
   },
   (table) => [primaryKey({ columns: [table.merchant_id, table.position] })],
 );

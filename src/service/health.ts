@@ -5,7 +5,7 @@ import { json } from "../http/answer";
 import { problem } from "../http/problem";
 import { ok } from "../http/responses";
 import { createRoute, newApp, PUBLIC, registerRoute } from "../route";
-import { readiness } from "./readiness";
+import { READINESS_WARNINGS, readiness } from "./readiness";
 
 export const health = newApp();
 
@@ -44,6 +44,10 @@ const ready = createRoute({
         .object({
           status: z.literal("ready"),
           version: z.string().openapi({ description: "The version of the service" }),
+          warnings: z.array(z.enum(READINESS_WARNINGS)).optional().openapi({
+            maxItems: READINESS_WARNINGS.length,
+            description: "What an operator should look into while all still works; absent when there is nothing",
+          }),
         })
         .openapi("Readiness", { description: "That the service can work" }),
       { description: "D1 and the objects answer", example: { status: "ready", version } },
@@ -53,6 +57,7 @@ const ready = createRoute({
 });
 
 registerRoute(health, ready, async (c) => {
-  const missing = await readiness(c);
-  return missing === null ? json(c, 200, { status: "ready", version }) : problem(c, "unavailable", { detail: missing });
+  const { missing, warnings } = await readiness(c);
+  if (missing !== null) return problem(c, "unavailable", { detail: missing });
+  return json(c, 200, { status: "ready", version, ...(warnings.length > 0 && { warnings }) });
 });

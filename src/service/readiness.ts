@@ -1,6 +1,7 @@
 /** Whether the service can work: D1 and the objects are probed at most once a second, however many requests ask. */
 import type { Context } from "hono";
 import type { App } from "../context";
+import { capacityOf } from "../storage/capacity";
 import { Database } from "../storage/database";
 import { logError, logInfo } from "../storage/log";
 import { sql } from "../storage/sql";
@@ -16,30 +17,38 @@ const D1_MISSING = "D1 does not answer, or its migrations are not applied";
 const UNKNOWN = "The service did not find out in time whether it is ready";
 const OBJECTS_MISSING = "The objects that run actions and send webhooks do not answer";
 
+/** What was found: what is out of reach, or null, and what an operator should look into while all still works. */
+export interface Readiness {
+  readonly missing: string | null;
+  readonly warnings: readonly ReadinessWarning[];
+}
+
+export const READINESS_WARNINGS = ["database_nearly_full"] as const;
+export type ReadinessWarning = (typeof READINESS_WARNINGS)[number];
+
 interface Measurement {
   readonly at: number;
-  /** What is out of reach, or null. */
-  readonly missing: Promise<string | null>;
+  readonly found: Promise<Readiness>;
 }
 
 /** One for each D1 binding, of which an isolate has one. */
 const measurements = new WeakMap<D1Database, Measurement>();
 
-/** What the service needs and does not reach, or null. Requests of one second share one measurement. */
-export function readiness(c: Context<App>): Promise<string | null> {
+/** Whether the service reaches what it needs. Requests of one second share one measurement. */
+export function readiness(c: Context<App>): Promise<Readiness> {
   const latest = measurements.get(c.env.DB);
   const now = Date.now();
   if (latest && now >= latest.at && now - latest.at < MAX_AGE_MS) {
     // The request that measures may have gone, and its measurement with it.
-    return inTime(latest.missing, UNKNOWN);
+    return inTime(latest.found, { missing: UNKNOWN, warnings: [] });
   }
-  const missing = measure(c.env, c.get("requestId"));
-  measurements.set(c.env.DB, { at: now, missing });
-  c.executionCtx.waitUntil(missing);
-  return missing;
+  const found = measure(c.env, c.get("requestId"));
+  measurements.set(c.env.DB, { at: now, found });
+  c.executionCtx.waitUntil(found);
+  return found;
 }
 
-async function measure(env: Env, requestId: string): Promise<string | null> {
+async function measure(env: Env, requestId: string): Promise<Readiness> {
   const started = performance.now();
   const took = () => Math.round(performance.now() - started);
   const latencies: Record<string, number> = {};
@@ -63,10 +72,19 @@ async function measure(env: Env, requestId: string): Promise<string | null> {
   ]);
   if (failures.length === 0) {
     logInfo({ message: "ready", request_id: requestId, ...latencies });
-    return null;
+    return { missing: null, warnings: warningsOf(db, env, requestId) };
   }
   logError({ message: "not ready", request_id: requestId, cause: failures.join("; "), ...latencies });
-  return failures.some((failure) => failure.startsWith("d1:")) ? D1_MISSING : OBJECTS_MISSING;
+  const missing = failures.some((failure) => failure.startsWith("d1:")) ? D1_MISSING : OBJECTS_MISSING;
+  return { missing, warnings: [] };
+}
+
+/** What an operator should look into, from the size that D1 has said with its answer. */
+function warningsOf(db: Database, env: Env, requestId: string): ReadinessWarning[] {
+  if (capacityOf(db.sizeBytes, env.DATABASE_MAX_BYTES) === "enough") return [];
+  const sizes = { size_bytes: db.sizeBytes, max_bytes: env.DATABASE_MAX_BYTES };
+  logError({ message: "database nearly full", request_id: requestId, ...sizes });
+  return ["database_nearly_full"];
 }
 
 /** What a promise gives in time; else what stands in for it, which is thrown when it is an error. No timer is left. */

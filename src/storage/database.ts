@@ -16,12 +16,20 @@ export interface Cost {
  */
 export type BatchRows<T> = [T] extends [readonly unknown[]] ? { [Place in keyof T]: T[Place][] } : T[][];
 
+/** What each database was last said to take, in bytes; an isolate knows of a few. */
+const sizes = new WeakMap<D1Database, number>();
+
 export class Database {
   readonly #d1: D1Database;
   readonly cost: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
 
   constructor(d1: D1Database) {
     this.#d1 = d1;
+  }
+
+  /** The size of the database as D1 has last said it to this isolate, in bytes; null before that. */
+  get sizeBytes(): number | null {
+    return sizes.get(this.#d1) ?? null;
   }
 
   prepare(sql: string): D1PreparedStatement {
@@ -81,6 +89,7 @@ export class Database {
   #count<T>(answer: D1Result<T>): D1Result<T> {
     this.cost.rowsRead += answer.meta.rows_read;
     this.cost.rowsWritten += answer.meta.rows_written;
+    sizes.set(this.#d1, answer.meta.size_after);
     return answer;
   }
 }

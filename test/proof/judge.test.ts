@@ -41,7 +41,7 @@ const DOUBLE = [
   `INSERT INTO payments SELECT 3, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at,
     updated_at, metadata, '[]' FROM payments WHERE id = 1`,
   `INSERT INTO events SELECT merchant_id, position + 100, 3, sequence, type, data, request_id, 'double-' || commit_id,
-    key_id, idempotency_key, created_at FROM events WHERE payment_id = 1`,
+    key_id, idempotency_key, created_at, stored_bytes FROM events WHERE payment_id = 1`,
   ...NUMBER_ANEW,
 ];
 /** The same, by one and the same request. */

@@ -25,6 +25,9 @@ export const MerchantSchema = z
     status: z.enum(["active", "disabled"]).openapi({ description: "The keys of a disabled merchant are refused" }),
     created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
     disabled_at: z.iso.datetime().nullable().openapi({ description: "Since when it is disabled; null if it is not" }),
+    stored_bytes: z
+      .int()
+      .openapi({ description: "About what its payments take of the database, in bytes, without webhook deliveries" }),
   })
   .openapi("Merchant", {
     description: "An account that owns payments and API keys",
@@ -34,16 +37,18 @@ export const MerchantSchema = z
       status: "active" as const,
       created_at: "2026-01-16T16:57:41.614Z",
       disabled_at: null,
+      stored_bytes: 1840,
     },
   });
 
 export function toMerchantResponse(merchant: Merchant): z.output<typeof MerchantSchema> {
-  const { id, name, created_at, disabled_at } = merchant;
+  const { id, name, created_at, disabled_at, stored_bytes } = merchant;
   return {
     id,
     name,
     status: disabled_at === null ? "active" : "disabled",
     created_at: new Date(created_at).toISOString(),
     disabled_at: disabled_at === null ? null : new Date(disabled_at).toISOString(),
+    stored_bytes,
   };
 }

@@ -6,7 +6,7 @@ import { CURRENCIES, CURRENCY_PATTERN, currencyExponent, DEFAULT_CURRENCY, MAX_E
 import { MAX_AMOUNT, POSITIVE_DECIMAL_PATTERN, toMinor } from "../../money/money";
 import type { NewPayment } from "../create";
 import { STATUSES } from "../lifecycle";
-import { MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
+import { jsonBytes, MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
 import type { Payment } from "../payment";
 import type { PaymentResponse } from "../response";
 
@@ -77,7 +77,6 @@ function textFault(text: unknown, most: number, least = 0): string | null {
 }
 
 const TOO_MANY_BYTES_MESSAGE = `Must have at most ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8`;
-const byteLength = (text: string) => new TextEncoder().encode(text).length;
 
 /** Apart, because the types of OpenAPI's schemas do not know `propertyNames`, which OpenAPI 3.1 has. */
 const METADATA_DOCUMENT = {
@@ -111,7 +110,7 @@ const Metadata = z
       if (fault) refuse(fault, name);
     }
     const metadata = Object.fromEntries(pairs);
-    if (byteLength(JSON.stringify(metadata)) > MAX_METADATA_BYTES) refuse(TOO_MANY_BYTES_MESSAGE);
+    if (jsonBytes(metadata) > MAX_METADATA_BYTES) refuse(TOO_MANY_BYTES_MESSAGE);
     return metadata;
   })
   .openapi(METADATA_DOCUMENT);

@@ -16,7 +16,8 @@ import { created, ok, replayed } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
-import { createPayment } from "../create";
+import { capacityOf } from "../../storage/capacity";
+import { createPayment, findCreated } from "../create";
 import { findPayment } from "../find";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../lifecycle";
 import { runAction } from "../object";
@@ -100,7 +101,10 @@ registerRoute(payments, create, async (c, { body }) => {
   if (idempotency === null) return problem(c, "idempotency_key_missing");
   if (idempotency instanceof Response) return idempotency;
 
-  const result = await createPayment(c.get("db"), originOf(c), idempotency, body);
+  const result = hasRoom(c)
+    ? await createPayment(c.get("db"), originOf(c), idempotency, body)
+    : await findCreated(c.get("db"), originOf(c), idempotency);
+  if (result === null) return problem(c, "storage_full");
   if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
   const headers = { Location: `/api/v1/payments/${result.payment.id}`, ETag: etagOf(result.payment) };
   if (result.tag === "created") {
@@ -109,6 +113,11 @@ registerRoute(payments, create, async (c, { body }) => {
   }
   return json(c, 200, toPaymentResponse(result.payment), { ...headers, ...REPLAY });
 });
+
+/** Whether the database may take a new payment. What is left when it may not is for the actions of those that exist. */
+function hasRoom(c: Context<App>): boolean {
+  return capacityOf(c.get("db").sizeBytes, c.env.DATABASE_MAX_BYTES) !== "used_up";
+}
 
 const get = createRoute({
   method: "get",

@@ -48,7 +48,7 @@ describe("create", () => {
     const { status, headers, body } = await create("Shop");
     expect(status).toBe(201);
     const { id, created_at } = body;
-    expect(body).toEqual({ id, name: "Shop", status: "active", created_at, disabled_at: null });
+    expect(body).toEqual({ id, name: "Shop", status: "active", created_at, disabled_at: null, stored_bytes: 0 });
     expect(headers.get("Location")).toBe(`${MERCHANTS}/${body.id}`);
     expect((await admin.request("GET", `${MERCHANTS}/${body.id}`)).body).toEqual(body);
     expect(body.created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);

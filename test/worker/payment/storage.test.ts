@@ -1,0 +1,108 @@
+import { env } from "cloudflare:workers";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { administrator, client, ORDER, paymentIn } from "../client";
+import { instrumentD1 } from "../d1";
+import { envWithD1 } from "../objects";
+import { newMerchant } from "../payment-list";
+
+const databaseBytes = async () => (await env.DB.prepare("SELECT 1").run()).meta.size_after;
+
+async function storedBytes(merchant: number): Promise<number> {
+  const { body } = await administrator().request<{ stored_bytes: number }>("GET", `/api/v1/merchants/${merchant}`);
+  return body.stored_bytes;
+}
+
+describe("stored_bytes of a merchant", () => {
+  it("is what its payments take of the database, about", async () => {
+    const { id, api } = await newMerchant();
+    expect(await storedBytes(id)).toBe(0);
+    const before = await databaseBytes();
+    for (let n = 0; n < 200; n++) {
+      const metadata = n % 4 === 0 ? { cart: `c-${n}`, note: "n".repeat(400) } : {};
+      const { body } = await api.create({ ...ORDER, metadata }, crypto.randomUUID());
+      if (n % 2 === 0) await api.run(body.id, "confirm", crypto.randomUUID());
+      if (n % 3 === 0) await api.run(body.id, "fail");
+    }
+    const ratio = (await storedBytes(id)) / ((await databaseBytes()) - before);
+    expect(ratio).toBeGreaterThan(0.8);
+    expect(ratio).toBeLessThan(1.25);
+  });
+
+  it("is its own, and counts what changed something only", async () => {
+    const [one, other] = [await newMerchant(), await newMerchant()];
+    const { id } = (await one.api.create(ORDER, "first")).body;
+    const stored = await storedBytes(one.id);
+    await one.api.create(ORDER, "first");
+    await one.api.run(id, "refund");
+    await other.api.create(ORDER);
+    expect(await storedBytes(one.id)).toBe(stored);
+    await one.api.run(id, "confirm");
+    expect(await storedBytes(one.id)).toBeGreaterThan(stored);
+  });
+});
+
+describe("a database of which so much is used", () => {
+  let size: number;
+  beforeAll(async () => {
+    size = await databaseBytes();
+  });
+  /** A service whose database may hold so much, relative to what it has, and that has heard from it. */
+  async function serviceWith(used: number) {
+    // Each service has a binding of its own, whose size it does not know yet.
+    const api = client(
+      {
+        ...envWithD1(instrumentD1(env.DB, (roundTrip) => roundTrip())),
+        DATABASE_MAX_BYTES: String(Math.round(size / used)),
+      },
+      { outages: true },
+    );
+    await api.get(1);
+    return api;
+  }
+
+  it("94 %: takes new payments", async () => {
+    expect((await (await serviceWith(0.94)).create(ORDER)).status).toBe(201);
+  });
+
+  it("96 %: takes no new payment, and what exists goes on", async () => {
+    const key = crypto.randomUUID();
+    const { body: pending } = await client().create(ORDER, key);
+    const api = await serviceWith(0.96);
+    const refused = await api.create(ORDER);
+    expect([refused.status, refused.body.type]).toEqual([507, "/problems/storage-full"]);
+    const replay = await api.create(ORDER, key);
+    expect([replay.status, replay.replayed, replay.body]).toEqual([200, true, pending]);
+    expect((await api.create({ ...ORDER, order_id: 7 }, key)).status).toBe(409);
+    expect((await api.run(pending.id, "confirm")).status).toBe(200);
+  });
+
+  it.each([
+    [0.79, undefined],
+    [0.81, ["database_nearly_full"]],
+  ])("%d: readiness has these warnings: %j", async (used, warnings) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { status, body } = await (await serviceWith(used)).request<{ warnings?: string[] }>("GET", "/health/ready");
+    expect([status, body.warnings]).toEqual([200, warnings]);
+    const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)).message);
+    logged.mockRestore();
+    expect(lines).toEqual(warnings ? ["database nearly full"] : []);
+  });
+});
+
+describe.each(["D1_ERROR: database or disk is full: SQLITE_FULL", "D1_ERROR: Exceeded maximum DB size"])(
+  "a D1 that says %j",
+  (text) => {
+    it("is no outage: a creation and an action are a 507, with a log line of their own", async () => {
+      const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+      const { id } = await paymentIn("pending");
+      const api = client(envWithD1(instrumentD1(env.DB, () => Promise.reject(new Error(text)))), { outages: true });
+      for (const { status, body } of [await api.create(ORDER), await api.run(id, "confirm")]) {
+        expect([status, body.type]).toEqual([507, "/problems/storage-full"]);
+      }
+      const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)).message);
+      logged.mockRestore();
+      expect(lines).toEqual(["database full", "database full"]);
+      expect((await client().get(id)).body.status).toBe("pending");
+    });
+  },
+);
