@@ -41,6 +41,12 @@ const ENDPOINT_EXAMPLE = {
 
 const Time = z.iso.datetime();
 
+const DisabledReason = z.enum(["requested", "gone", "failing", "key_revoked"]).openapi("WebhookDisabledReason", {
+  description:
+    "Why events are not sent: it was asked for, the endpoint answered 410, it has only failed for five days, or the API " +
+    "key that set `url` was revoked; null while they are",
+});
+
 export const WebhookEndpointSchema = z
   .object({
     id: z.int().openapi({ description: "The endpoint's id" }),
@@ -56,14 +62,8 @@ export const WebhookEndpointSchema = z
     }),
     enabled: z.boolean().openapi({ description: "Whether events are sent" }),
     disabled_at: Time.nullable().openapi({ description: "Since when they are not; null while they are" }),
-    disabled_reason: z
-      .enum(["requested", "gone", "failing", "key_revoked"])
-      .nullable()
-      .openapi({
-        description:
-          "Why they are not: it was asked for, the endpoint answered 410, it has only failed for five days, or the API key " +
-          "that set `url` was revoked",
-      }),
+    // As `nullable()`, or with a description of its own, it would be several types in generated clients.
+    disabled_reason: z.union([DisabledReason, z.null()]),
     failing_since: Time.nullable().openapi({ description: "The first failure after the last success" }),
     previous_secret_ends_at: Time.nullable().openapi({
       description: "Up to when the secret before this one signs too; null when there is none",
