@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CURRENCIES, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../../src/money/currency";
-import { DECIMAL_PATTERN, toMajor, toMinor } from "../../../src/money/money";
+import {
+  CURRENCIES,
+  CURRENCY_PATTERN,
+  currencyExponent,
+  DEFAULT_CURRENCY,
+  MAX_EXPONENT,
+} from "../../../src/money/currency";
+import { DECIMAL_PATTERN, POSITIVE_DECIMAL_PATTERN, toMajor, toMinor } from "../../../src/money/money";
 
 const minor = (amount: number | string, exponent = 2) => {
   const read = toMinor(amount, exponent);
@@ -45,6 +51,27 @@ describe("currencies", () => {
 
   it.each(["HRK", "BGN", "SLL", "ZWL", "ANG", "CUC", "usd", "", "toString", "__proto__"])("%s is not one", (code) => {
     expect(currencyExponent(code)).toBeUndefined();
+  });
+});
+
+describe("the patterns of the API document", () => {
+  const currency = new RegExp(CURRENCY_PATTERN, "u");
+  it.each(["USD", "usd", "Usd", "uSD", "JPY", "kwd", "EUR", "ZWG"])("a currency may be %s", (code) => {
+    expect(currency.test(code)).toBe(true);
+  });
+  it.each(["", "XXX", "US", "USDD", "EURUSD", "xUSD", "USD ", "US|", "undefined", "[Uu]"])("and not %j", (code) => {
+    expect(currency.test(code)).toBe(false);
+  });
+
+  const positive = new RegExp(POSITIVE_DECIMAL_PATTERN, "u");
+  it.each(["1", "0.01", "99.99", "10", "1e1", "0.10", "00.5"])("an amount may be %j", (text) => {
+    expect([positive.test(text), new RegExp(DECIMAL_PATTERN, "u").test(text)]).toEqual([true, true]);
+  });
+  it.each(["0", "0.00", "0e5", "-1", "", ".5", "1.", "x1", "1 ", "^1", "1e"])("and not %j", (text) => {
+    expect(positive.test(text)).toBe(false);
+  });
+  it.each(["0", "0.00", "0e5"])("a bound of amounts may be %j", (text) => {
+    expect(new RegExp(DECIMAL_PATTERN, "u").test(text)).toBe(true);
   });
 });
 
