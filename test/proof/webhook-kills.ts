@@ -33,6 +33,8 @@ const RECEIVERS = {
 
 export interface WebhookPlan {
   readonly kills: number;
+  /** How many changes of payments the kills are spread over, at least, however slow the machine is. */
+  readonly minimumChanges?: number;
   /** Decides what is asked, the pauses before kills and how receivers behave; the timing of the rest is real. */
   readonly seed: number;
   /** The service listens here on 127.0.0.1, and miniflare on the next port. */
@@ -145,6 +147,7 @@ async function run(plan: WebhookPlan, running: Running, receiver: Receiver, file
   }
 
   let stopped = false;
+  let changes = 0;
   /** Asks until there is an answer. */
   const insist = async (at: string, idempotencyKey: string, body?: string): Promise<{ id: number }> => {
     for (;;) {
@@ -156,6 +159,7 @@ async function run(plan: WebhookPlan, running: Running, receiver: Receiver, file
           ...(body !== undefined && { body }),
         });
         const answer = (await response.json()) as { id: number };
+        if (response.ok) changes++;
         if (response.status < 500) return answer;
       } catch {
         // Killed under it.
@@ -184,6 +188,8 @@ async function run(plan: WebhookPlan, running: Running, receiver: Receiver, file
   const killer = async () => {
     const pauses = seeded(seed + WRITERS + 1);
     for (; kills < plan.kills; kills++) {
+      const wanted = ((plan.minimumChanges ?? 0) * (kills + 1)) / plan.kills;
+      await until(() => changes >= wanted, DELIVERED_WITHIN, "payments have changed");
       await pause(KILL_AFTER.least + pauses() * (KILL_AFTER.most - KILL_AFTER.least));
       const pid = running.pid();
       // Zero and below would be whole groups of processes.
