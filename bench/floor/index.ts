@@ -27,13 +27,13 @@ const INSERT_PAYMENT =
   "(merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata, " +
   "event_positions) " +
   "SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8, json_array(position) " +
-  "FROM (SELECT max(?7, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position " +
+  "FROM (SELECT max(min(?7, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000), coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position " +
   "FROM (SELECT 1) LEFT JOIN " +
   "(SELECT position, created_at FROM events WHERE merchant_id = ?1 ORDER BY position DESC LIMIT 1) AS newest) " +
   `RETURNING ${COLUMNS}`;
 const INSERT_KEY =
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
-  "VALUES (?, ?, ?, last_insert_rowid(), ?)";
+  "VALUES (?, ?, ?, last_insert_rowid(), min(?, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000))";
 const INTO_EVENTS =
   "INSERT INTO events " +
   "(merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at, " +
@@ -51,7 +51,7 @@ const GET_BY_KEY =
 
 const IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 const change = (from: string, to: string) =>
-  `UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(?1, newest.created_at), ` +
+  `UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(min(?1, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000), newest.created_at), ` +
   "event_positions = json_insert(event_positions, '$[#]', newest.position + 1) " +
   "FROM (SELECT position, created_at FROM events WHERE merchant_id = ?3 ORDER BY position DESC LIMIT 1) AS newest " +
   `WHERE id = ?2 AND merchant_id = ?3 AND status IN ('${from}') ` +
@@ -59,12 +59,12 @@ const change = (from: string, to: string) =>
 const INSERT_EVENT = `${INTO_EVENTS} WHERE id = ? AND merchant_id = ? AND changes() = 1`;
 const keyAfter = (or: string) =>
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
-  `SELECT ?3, ?4, ?6, id, ?1 FROM payments WHERE id = ?2 AND merchant_id = ?3 AND (changes() = 1${or}) ` +
+  `SELECT ?3, ?4, ?6, id, min(?1, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000) FROM payments WHERE id = ?2 AND merchant_id = ?3 AND (changes() = 1${or}) ` +
   "ON CONFLICT (merchant_id, key) DO NOTHING";
 /** The deliveries of the event, of which there are none: no payment here has a webhook endpoint. */
 const insertDeliveries = (payment: string) =>
   "INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at) " +
-  "SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ?3), ?3 FROM ( " +
+  "SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, min(?3, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000)), min(?3, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000) FROM ( " +
   "SELECT endpoint.id AS endpoint_id, event.position, EXISTS ( SELECT 1 FROM json_each(event_positions) AS place " +
   "CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value " +
   "WHERE earlier.state IN ('waiting', 'pending')) AS waits " +

@@ -5,6 +5,7 @@
 import type { Context } from "hono";
 import type { App } from "../context";
 import { problem } from "../http/problem";
+import { commitTime } from "../storage/clock";
 import { logError } from "../storage/log";
 import { join, raw, sql } from "../storage/sql";
 
@@ -57,7 +58,7 @@ async function take(c: Context<App>): Promise<boolean> {
   const { rows } = await c.get("db").batch<object>([
     sql`
   INSERT INTO leases (merchant_id, slot, holder, ends_at)
-  SELECT ${merchantId}, slot, ${holder}, ${now + LEASE_MS} FROM (${slots}) AS free
+  SELECT ${merchantId}, slot, ${holder}, ${commitTime(now)} + ${LEASE_MS} FROM (${slots}) AS free
   WHERE NOT EXISTS (SELECT 1 FROM leases WHERE merchant_id = ${merchantId} AND holder = ${holder})
   AND NOT EXISTS (SELECT 1 FROM leases WHERE merchant_id = ${merchantId} AND slot = free.slot AND ends_at > ${now})
   LIMIT 1
@@ -71,7 +72,7 @@ async function take(c: Context<App>): Promise<boolean> {
 async function extend(c: Context<App>, now: number): Promise<boolean> {
   const { merchantId } = c.get("principal");
   const rows = await c.get("db").all(sql`
-  UPDATE leases SET ends_at = ${now + LEASE_MS} WHERE merchant_id = ${merchantId} AND holder = ${c.get("commitId")}
+  UPDATE leases SET ends_at = ${commitTime(now)} + ${LEASE_MS} WHERE merchant_id = ${merchantId} AND holder = ${c.get("commitId")}
   RETURNING slot`);
   return rows.length > 0;
 }

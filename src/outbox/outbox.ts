@@ -4,6 +4,7 @@
  */
 import type { Context } from "hono";
 import type { App, Origin } from "../context";
+import { commitTime } from "../storage/clock";
 import { logError } from "../storage/log";
 import { raw, type Sql, sql } from "../storage/sql";
 
@@ -43,7 +44,7 @@ export interface DeliverySource {
 export function insertDeliveriesOf({ from, first, onConflict }: DeliverySource, now: number): Sql {
   return sql`
   INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at)
-  SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ${now}), ${now}
+  SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ${commitTime(now)}), ${commitTime(now)}
   FROM (
     SELECT endpoint.id AS endpoint_id, event.position, EXISTS (${first}) AS waits
     FROM ${from}

@@ -1,6 +1,7 @@
 /** Creating a payment: its row, its idempotency key, its first event and their deliveries in one D1 batch. */
 import type { Origin } from "../context";
 import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
+import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { raw, type Sql, sql } from "../storage/sql";
@@ -67,14 +68,14 @@ async function insertPayment(
        event_positions)
     SELECT ${merchantId}, ${order_id}, ${amount_minor}, ${currency}, ${made.status}, ${made.provider}, 1, time, time,
       ${JSON.stringify(metadata)}, json_array(position)
-    FROM (SELECT max(${now}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
+    FROM (SELECT max(${commitTime(now)}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
       FROM (SELECT 1) LEFT JOIN ${newestEvent(merchantId)})
     RETURNING ${PAYMENT_COLUMNS}`;
   // A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
   // so last_insert_rowid() stays the payment's.
   const insertKey = sql`
     INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
-    VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${now})`;
+    VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${commitTime(now)})`;
   const insertFirstEvent = insertEvent(sql`id = last_insert_rowid()`, origin, {
     type: eventType(made.status),
     data: made,

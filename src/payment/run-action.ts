@@ -1,6 +1,7 @@
 /** Running an action on a payment: the change behind its guard, its event, key and deliveries in one D1 batch. */
 import type { Origin } from "../context";
 import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
+import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { Outage } from "../storage/outage";
@@ -41,7 +42,7 @@ function statementsOf(origin: Origin, id: number, { action, idempotency, expecte
 
   const keyBefore = sql`SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ${merchantId} AND key = ${key}`;
   const change = sql`
-    UPDATE payments SET status = ${to}, version = version + 1, updated_at = max(${now}, newest.created_at),
+    UPDATE payments SET status = ${to}, version = version + 1, updated_at = max(${commitTime(now)}, newest.created_at),
       event_positions = json_insert(event_positions, '$[#]', newest.position + 1)
     FROM ${newestEvent(merchantId)}
     WHERE ${isIt} AND status IN (${allowed}) AND ${isExpected}
@@ -56,7 +57,7 @@ function statementsOf(origin: Origin, id: number, { action, idempotency, expecte
   const repetition = repeatable ? sql` OR status = ${to} AND ${isExpected}` : sql``;
   const insertKey = sql`
     INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
-    SELECT ${merchantId}, ${key}, ${idempotency?.fingerprint ?? null}, id, ${now} FROM payments
+    SELECT ${merchantId}, ${key}, ${idempotency?.fingerprint ?? null}, id, ${commitTime(now)} FROM payments
     WHERE ${isIt} AND (changes() = 1${repetition})
     ON CONFLICT (merchant_id, key) DO NOTHING`;
   const after = sql`

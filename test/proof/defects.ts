@@ -268,8 +268,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "updated_at never goes back",
     file: RUN_ACTION,
-    find: `updated_at = max(\${now}, newest.created_at)`,
-    replace: `updated_at = \${now}`,
+    find: `updated_at = max(\${commitTime(now)}, newest.created_at)`,
+    replace: `updated_at = \${commitTime(now)}`,
   },
   {
     breaks: "a confirmed payment confirmed again is unchanged",
@@ -626,8 +626,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a payment is never older than one before it",
     file: CREATE,
-    find: `max(\${now}, coalesce(created_at, 0)) AS time`,
-    replace: `\${now} AS time`,
+    find: `max(\${commitTime(now)}, coalesce(created_at, 0)) AS time`,
+    replace: `\${commitTime(now)} AS time`,
   },
   {
     breaks: "the fingerprint tells metadata apart",
@@ -724,6 +724,13 @@ export const DEFECTS: readonly Defect[] = [
     file: HISTORY,
     find: "ORDER BY position DESC LIMIT 1), 0)\n    FROM payments",
     replace: "ORDER BY position LIMIT 1), 0)\n    FROM payments",
+  },
+  {
+    breaks: "a clock that jumps ahead does not hold a merchant's times",
+    noticedBy: "payment/clock.test.ts",
+    file: "src/storage/clock.ts",
+    find: "MAX_CLOCK_LEAD_MS = 60_000",
+    replace: "MAX_CLOCK_LEAD_MS = 99 * 86_400_000",
   },
   {
     breaks: "metadata have 8,192 bytes at most",

@@ -179,6 +179,10 @@ describe("the sweep", () => {
     await run(fresh);
     vi.setSystemTime(now + HOUR - 30 * SECOND);
     await aPayment(shop);
+    // The database's own clock bounds when a delivery is due first.
+    await env.DB.prepare("UPDATE webhook_deliveries SET next_attempt_at = ? WHERE position = 2 AND state = 'pending'")
+      .bind(now + HOUR - 30 * SECOND)
+      .run();
     const { woken, objects } = onlyWoken();
     expect(await sweepDeliveries(env.DB, objects, now + HOUR)).toEqual({ woken: 1, secrets_wiped: 0 });
     expect(woken).toEqual([late.id]);
