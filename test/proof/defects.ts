@@ -812,8 +812,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "an event of a payment waits for the one before it",
     noticedBy: "webhook/ordering.test.ts",
     file: "src/outbox/outbox.ts",
-    find: `iif(waits, 'waiting', 'pending'), iif(waits, NULL, \${now})`,
-    replace: `iif(waits AND 0, 'waiting', 'pending'), iif(waits AND 0, NULL, \${now})`,
+    find: `iif(waits, 'waiting', 'pending'), iif(waits, NULL, \${commitTime(now)})`,
+    replace: `iif(waits AND 0, 'waiting', 'pending'), iif(waits AND 0, NULL, \${commitTime(now)})`,
   },
   {
     breaks: "an event that was taken lets the next one go",
