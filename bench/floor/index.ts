@@ -22,25 +22,28 @@ const COLUMNS =
 
 const GET = `SELECT ${COLUMNS} FROM payments WHERE id = ? AND merchant_id = ?`;
 
+/** The time of a commit: two parameters, now and how far a clock may be ahead of D1's. */
+const TIME = "min(?, CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?)";
+const MAX_CLOCK_LEAD_MS = 60_000;
+
 const INSERT_PAYMENT =
   "INSERT INTO payments " +
   "(merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata, " +
   "event_positions) " +
-  "SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1, time, time, ?8, json_array(position) " +
-  "FROM (SELECT max(min(?7, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000), coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position " +
+  "SELECT ?, ?, ?, ?, ?, ?, 1, time, time, ?, json_array(position) " +
+  `FROM (SELECT max(${TIME}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position ` +
   "FROM (SELECT 1) LEFT JOIN " +
-  "(SELECT position, created_at FROM events WHERE merchant_id = ?1 ORDER BY position DESC LIMIT 1) AS newest) " +
+  "(SELECT position, created_at FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1) AS newest) " +
   `RETURNING ${COLUMNS}`;
 const INSERT_KEY =
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
-  "VALUES (?, ?, ?, last_insert_rowid(), min(?, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000))";
+  `VALUES (?, ?, ?, last_insert_rowid(), ${TIME})`;
 const INTO_EVENTS =
   "INSERT INTO events " +
   "(merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at, " +
   "stored_bytes) " +
   "SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ?, ?, ?, ?, ?, ?, updated_at, ? + coalesce(( " +
-  "SELECT stored_bytes FROM events AS previous WHERE previous.merchant_id = payments.merchant_id " +
-  "AND previous.position = (event_positions ->> '$[#-1]') - 1), 0) FROM payments";
+  "SELECT stored_bytes FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1), 0) FROM payments";
 const INSERT_FIRST_EVENT = `${INTO_EVENTS} WHERE id = last_insert_rowid()`;
 
 const GET_BY_KEY =
@@ -50,50 +53,51 @@ const GET_BY_KEY =
   "WHERE idempotency_keys.merchant_id = ? AND idempotency_keys.key = ?";
 
 const IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
-const change = (from: string, to: string) =>
-  `UPDATE payments SET status = '${to}', version = version + 1, updated_at = max(min(?1, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000), newest.created_at), ` +
+const IS_EXPECTED = "(? IS NULL OR version IN (SELECT value FROM json_each(?)))";
+const CHANGE =
+  `UPDATE payments SET status = ?, version = version + 1, updated_at = max(${TIME}, newest.created_at), ` +
   "event_positions = json_insert(event_positions, '$[#]', newest.position + 1) " +
-  "FROM (SELECT position, created_at FROM events WHERE merchant_id = ?3 ORDER BY position DESC LIMIT 1) AS newest " +
-  `WHERE id = ?2 AND merchant_id = ?3 AND status IN ('${from}') ` +
-  "AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ?3 AND key = ?4)";
+  "FROM (SELECT position, created_at FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1) AS newest " +
+  `WHERE id = ? AND merchant_id = ? AND status IN (?) AND ${IS_EXPECTED} ` +
+  "AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ? AND key = ?)";
 const INSERT_EVENT = `${INTO_EVENTS} WHERE id = ? AND merchant_id = ? AND changes() = 1`;
 const keyAfter = (or: string) =>
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
-  `SELECT ?3, ?4, ?6, id, min(?1, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000) FROM payments WHERE id = ?2 AND merchant_id = ?3 AND (changes() = 1${or}) ` +
+  `SELECT ?, ?, ?, id, ${TIME} FROM payments WHERE id = ? AND merchant_id = ? AND (changes() = 1${or}) ` +
   "ON CONFLICT (merchant_id, key) DO NOTHING";
+const KEY_OF_CHANGE = keyAfter("");
+const KEY_OF_REPETITION = keyAfter(` OR status = ? AND ${IS_EXPECTED}`);
 /** The deliveries of the event, of which there are none: no payment here has a webhook endpoint. */
 const insertDeliveries = (payment: string) =>
   "INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at) " +
-  "SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, min(?3, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000)), min(?3, CAST(unixepoch('subsec') * 1000 AS INTEGER) + 60000) FROM ( " +
+  `SELECT endpoint_id, position, iif(waits, 'waiting', 'pending'), iif(waits, NULL, ${TIME}), ${TIME} FROM ( ` +
   "SELECT endpoint.id AS endpoint_id, event.position, EXISTS ( SELECT 1 FROM json_each(event_positions) AS place " +
   "CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value " +
   "WHERE earlier.state IN ('waiting', 'pending')) AS waits " +
   "FROM webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_enabled " +
-  `CROSS JOIN payments ON endpoint.merchant_id = ?1 AND payments.id = ${payment} ` +
+  `CROSS JOIN payments ON endpoint.merchant_id = ? AND payments.id = ${payment} ` +
   "AND payments.merchant_id = endpoint.merchant_id " +
   "CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id " +
-  "AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ?2 " +
+  "AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ? " +
   "WHERE endpoint.disabled_at IS NULL AND endpoint.deleted_at IS NULL AND (endpoint.types IS NULL OR " +
   "EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = event.type)) ) " +
   "WHERE true ON CONFLICT (endpoint_id, position) DO NOTHING RETURNING endpoint_id, position";
 const INSERT_FIRST_DELIVERIES = insertDeliveries("last_insert_rowid()");
-const INSERT_DELIVERIES = insertDeliveries("?4");
+const INSERT_DELIVERIES = insertDeliveries("?");
 const PAYMENT_AFTER =
   `SELECT ${COLUMNS}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments ` +
   "LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id " +
   "AND own.position IN (SELECT value FROM json_each(event_positions)) AND own.commit_id = ? " +
   "WHERE payments.id = ? AND payments.merchant_id = ?";
 
-interface ActionStatements {
-  readonly to: string;
-  readonly change: string;
-  readonly keyAfter: string;
-}
-const ACTIONS: Readonly<Record<string, ActionStatements>> = {
-  confirm: { to: "confirmed", change: change("pending", "confirmed"), keyAfter: keyAfter(" OR status = 'confirmed'") },
-  fail: { to: "failed", change: change("pending", "failed"), keyAfter: keyAfter("") },
-  refund: { to: "refunded", change: change("confirmed", "refunded"), keyAfter: keyAfter("") },
+const ACTIONS: Readonly<Record<string, { from: string; to: string; repeatable: boolean }>> = {
+  confirm: { from: "pending", to: "confirmed", repeatable: true },
+  fail: { from: "pending", to: "failed", repeatable: false },
+  refund: { from: "confirmed", to: "refunded", repeatable: false },
 };
+
+/** What a creation and an action with a key of 36 characters store, in bytes. */
+const storedBytes = (own: number, key: string) => own + 2 * key.length;
 
 export default {
   async fetch(request, env): Promise<Response> {
@@ -140,11 +144,14 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
   const mark = await fingerprint("create", null, { amount_minor, currency, order_id });
   const data = JSON.stringify({ order_id, amount_minor, currency, status: "pending", provider: "internal" });
   try {
+    const time = [now, MAX_CLOCK_LEAD_MS];
     const [inserted] = await db.batch<Record<string, unknown>>([
-      db.prepare(INSERT_PAYMENT).bind(1, order_id, amount_minor, currency, "pending", "internal", now, "{}"),
-      db.prepare(INSERT_KEY).bind(1, key, mark, now),
-      db.prepare(INSERT_FIRST_EVENT).bind("payment.created", data, requestId, requestId, keyId, key, 450),
-      db.prepare(INSERT_FIRST_DELIVERIES).bind(1, requestId, now),
+      db.prepare(INSERT_PAYMENT).bind(1, order_id, amount_minor, currency, "pending", "internal", "{}", ...time, 1),
+      db.prepare(INSERT_KEY).bind(1, key, mark, ...time),
+      db
+        .prepare(INSERT_FIRST_EVENT)
+        .bind("payment.created", data, requestId, requestId, keyId, key, storedBytes(450, key), 1),
+      db.prepare(INSERT_FIRST_DELIVERIES).bind(...time, ...time, 1, requestId),
     ]);
     return { status: 201, row: inserted?.results[0] };
   } catch {
@@ -155,17 +162,23 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
 
 export class FloorPayment extends DurableObject<FloorEnv> {
   async act(origin: Origin, id: number, action: string, key: string, mark: string): Promise<Answer> {
-    const [db, statements] = [this.env.DB, ACTIONS[action]];
-    if (!statements) return { status: 404 };
+    const [db, step] = [this.env.DB, ACTIONS[action]];
+    if (!step) return { status: 404 };
     const { keyId, requestId, now } = origin;
-    const { to, change, keyAfter } = statements;
+    const { from, to, repeatable } = step;
     const data = JSON.stringify({ status: to });
+    const time = [now, MAX_CLOCK_LEAD_MS];
+    const keyValues = [1, key, mark, ...time, id, 1];
     const results = await db.batch<Record<string, unknown>>([
       db.prepare(IDEMPOTENCY_KEY_BEFORE).bind(1, key),
-      db.prepare(change).bind(now, id, 1, key),
-      db.prepare(INSERT_EVENT).bind(`payment.${to}`, data, requestId, requestId, keyId, key, 300, id, 1),
-      db.prepare(keyAfter).bind(now, id, 1, key, null, mark),
-      db.prepare(INSERT_DELIVERIES).bind(1, requestId, now, id),
+      db.prepare(CHANGE).bind(to, ...time, 1, id, 1, from, null, null, 1, key),
+      db
+        .prepare(INSERT_EVENT)
+        .bind(`payment.${to}`, data, requestId, requestId, keyId, key, storedBytes(300, key), 1, id, 1),
+      repeatable
+        ? db.prepare(KEY_OF_REPETITION).bind(...keyValues, to, null, null)
+        : db.prepare(KEY_OF_CHANGE).bind(...keyValues),
+      db.prepare(INSERT_DELIVERIES).bind(...time, ...time, 1, id, requestId),
       db.prepare(PAYMENT_AFTER).bind(requestId, id, 1),
     ]);
     const row = results[5]?.results[0];
