@@ -37,7 +37,7 @@ export function address(c: Context<App>): string {
 }
 
 /**
- * Counts a request, and refuses it when the quota is used up. The binding tells no more than that; it is renewed within a
+ * Counts a request, and refuses it when the quota is used up. The binding says no more than that; it is renewed within a
  * period. Who cannot be counted is let on: a quota protects, it does not let in.
  */
 export async function refuseBeyond(c: Context<App>, name: RateLimitName, key: string): Promise<Response | null> {

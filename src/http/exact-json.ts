@@ -40,7 +40,7 @@ export function parseJson(text: string): ParsedJson {
   return { ok: true, value: isExact ? value : JSON.parse(text, keepInexact) };
 }
 
-/** Looks through text that is known to be JSON for what `JSON.parse` does not tell. */
+/** Looks through text that is known to be JSON for what `JSON.parse` does not report. */
 function scan(text: string): { fault: string | null; isExact: boolean } {
   /** The names so far of each object that is open; null for an array. */
   const open: (Set<string> | null)[] = [];

@@ -37,7 +37,7 @@ export const INVALID_IDEMPOTENCY_KEY = {
 };
 
 /**
- * Judges the key and fingerprints the request, once its other parts are known to be valid; null without a key.
+ * Validates the key and fingerprints the request, once its other parts are known to be valid; null without a key.
  *
  * @param subject the id of what the request is about, null when it makes one
  */

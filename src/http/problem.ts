@@ -8,7 +8,7 @@ import { KINDS, type ProblemKind, typeUri } from "./problem-kinds";
 /** How long a client waits before it asks an unavailable service again, in seconds. */
 export const RETRY_AFTER = "1";
 
-/** How many violations one answer lists; `error_count` tells how many there are. */
+/** How many violations one answer lists; `error_count` says how many there are. */
 const MAX_VIOLATIONS = 100;
 
 /** One violation: where it is (`pointer` into the body, or a `parameter` or `header`) and what it is. */

@@ -6,7 +6,7 @@ import { retentionDays, sweepIdempotencyKeys } from "./retention";
 type Job = (env: Env, now: number) => Promise<void>;
 
 const JOBS: ReadonlyMap<string, Job> = new Map([
-  // Deliveries that the queue was not told of.
+  // Deliveries of which the queue has lost the message.
   [
     "* * * * *",
     async ({ DB, WEBHOOK_ENDPOINT }, now) => {

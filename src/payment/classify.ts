@@ -1,4 +1,4 @@
-/** What an action has come to, read from what its batch returned. Pure. */
+/** The result of an action, read from what its batch returned. Pure. */
 
 import { type Action, LIFECYCLE, outcome, type Status } from "./lifecycle";
 import type { Payment } from "./payment";
@@ -12,7 +12,7 @@ export interface PaymentAfter extends Payment {
 /** What the request's idempotency key stood for before the batch; `free` also where the request has none. */
 export type KeyBefore = "free" | "same request" | "other request";
 
-/** Why nothing was changed, as far as nobody else is at work: a lost attempt that arrives later could belie it. */
+/** Why nothing was changed. A lost attempt of the same request that arrives later would contradict it. */
 export type Refusal =
   | { readonly tag: "not_found" }
   | { readonly tag: "refused"; readonly status: Status }
@@ -26,7 +26,7 @@ export type Classification =
   | Refusal;
 
 /**
- * What an action has come to.
+ * The result of an action.
  *
  * @param expected the versions that the payment may have been in; null when any would do
  * @param after null when the merchant has no such payment
@@ -52,7 +52,7 @@ export function classify(
     : { tag: "refused", status: payment.status };
 }
 
-/** Whether a result says that nothing was changed, which an attempt that may still arrive could belie. */
+/** Whether a result says that nothing was changed, which an attempt that may still arrive would contradict. */
 export function isRefusal<Result extends { readonly tag: string }>(
   result: Result,
 ): result is Extract<Result, { tag: Refusal["tag"] }> {

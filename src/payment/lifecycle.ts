@@ -31,7 +31,7 @@ export const LIFECYCLE: Readonly<Record<Action, Rule>> = {
 
 export type Outcome = "changed" | "unchanged" | "refused";
 
-/** What happens when `action` is asked of a payment in `status`. */
+/** What `action` does to a payment in `status`. */
 export function outcome(status: Status, action: Action): Outcome {
   const rule = LIFECYCLE[action];
   if (rule.from.includes(status)) return "changed";

@@ -13,7 +13,7 @@ interface Busy {
 
 /** What crosses RPC. Thrown errors lose their class on the way, so they too are tagged values. */
 export interface Reply {
-  readonly acted: ActionResult | Busy | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
+  readonly result: ActionResult | Busy | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
   readonly cost: Cost;
 }
 
@@ -41,8 +41,8 @@ export class PaymentObject extends DurableObject<Env> {
   /** Answers, and does nothing: readiness asks whether objects of this class can be called. */
   ping(): void {}
 
-  /** Asks something of this payment, once all that was asked before is done; `busy` when that is too much. */
-  async run(origin: Origin, asked: ActionRequest): Promise<Reply> {
+  /** Runs an action on this payment once the actions before it have run; `busy` when too many wait. */
+  async run(origin: Origin, request: ActionRequest): Promise<Reply> {
     if (this.#waiting >= MAX_WAITING_CALLS) return this.#busy(origin);
     const arrivedAt = Date.now();
     this.#waiting++;
@@ -50,31 +50,31 @@ export class PaymentObject extends DurableObject<Env> {
       this.#waiting--;
       if (Date.now() - arrivedAt > MAX_WAIT_MS) return this.#busy(origin);
       const db = new Database(this.env.DB);
-      const acted = await this.#run(db, origin, asked);
-      return { acted: this.#sure(origin, acted), cost: db.cost };
+      const result = await this.#run(db, origin, request);
+      return { result: this.#sure(origin, result), cost: db.cost };
     });
     this.#last = reply;
     return reply;
   }
 
   #busy(origin: Origin): Reply {
-    return { acted: this.#sure(origin, { tag: "busy" }), cost: NO_COST };
+    return { result: this.#sure(origin, { tag: "busy" }), cost: NO_COST };
   }
 
   /**
    * A call may come twice. What the first one has lost on its way to D1 may still arrive there, so that a
    * refusal of the second would be a guess.
    */
-  #sure({ commitId }: Origin, acted: Reply["acted"]): Reply["acted"] {
-    if (acted.tag === "outage") this.#lost = [commitId, ...this.#lost].slice(0, MAX_LOST_REQUESTS);
-    return (isRefusal(acted) || acted.tag === "busy") && this.#lost.includes(commitId)
+  #sure({ commitId }: Origin, result: Reply["result"]): Reply["result"] {
+    if (result.tag === "outage") this.#lost = [commitId, ...this.#lost].slice(0, MAX_LOST_REQUESTS);
+    return (isRefusal(result) || result.tag === "busy") && this.#lost.includes(commitId)
       ? { tag: "outage", cause: "The call came before, and may still arrive" }
-      : acted;
+      : result;
   }
 
-  async #run(db: Database, origin: Origin, asked: ActionRequest): Promise<Reply["acted"]> {
+  async #run(db: Database, origin: Origin, request: ActionRequest): Promise<Reply["result"]> {
     try {
-      return await applyAction(db, origin, readObjectName(this.ctx.id.name).id, asked);
+      return await applyAction(db, origin, readObjectName(this.ctx.id.name).id, request);
     } catch (error) {
       if (error instanceof Outage) return { tag: "outage", cause: String(error.cause) };
       return { tag: "bug", cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
@@ -83,7 +83,7 @@ export class PaymentObject extends DurableObject<Env> {
 }
 
 /**
- * Asks something of a payment through its object: one object call, one D1 round trip.
+ * Runs an action on a payment through its object: one object call, one D1 round trip.
  *
  * @param db counts what the object has spent
  * @throws Outage when the object or D1 is out of reach after retries
@@ -93,21 +93,21 @@ export async function runAction(
   db: Database,
   id: number,
   origin: Origin,
-  asked: ActionRequest,
+  request: ActionRequest,
 ): Promise<ActionResult | Busy> {
   const name = objectName({ merchantId: origin.merchantId, id });
   let attempts = 0;
-  const { acted, cost } = await withRetries(async (): Promise<Reply> => {
+  const { result, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(name).run(origin, asked);
+    return objects.getByName(name).run(origin, request);
   }, classifyObjectError);
   db.add(cost);
-  switch (acted.tag) {
+  switch (result.tag) {
     case "outage":
-      throw new Outage(acted.cause);
+      throw new Outage(result.cause);
     case "bug":
-      throw new Error("A bug in the payment's object", { cause: acted.cause });
+      throw new Error("A bug in the payment's object", { cause: result.cause });
     case "refused":
     case "not_found":
     case "outdated":
@@ -115,5 +115,5 @@ export async function runAction(
       // As in applyAction: what the broken object has sent may still arrive.
       if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
   }
-  return acted;
+  return result;
 }

@@ -12,10 +12,10 @@ import { insertEvent, newestEvent } from "./history";
 import { type Action, eventType, LIFECYCLE } from "./lifecycle";
 import { PAYMENT_COLUMNS } from "./payment";
 
-/** What an action has come to; a change with the deliveries of its event, as far as the answer was not lost. */
+/** The result of an action; a change with the deliveries of its event, as far as the answer was not lost. */
 export type ActionResult = Exclude<Classification, { tag: "changed" }> | ({ readonly tag: "changed" } & Committed);
 
-/** What is asked of a payment. */
+/** An action on a payment, and under which conditions. */
 export interface ActionRequest {
   readonly action: Action;
   readonly idempotency: Idempotency | null;
@@ -73,7 +73,7 @@ interface IdempotencyKeyRow {
 }
 
 /**
- * Asks an action of a payment. The guard is in the SQL, so that it holds whoever else is at work; what
+ * Runs an action on a payment. The guard is in the SQL, so that it holds also when two instances of the object run; what
  * happened is read from the key as it was before, and the row and the event as they are after. One
  * round trip. Running it again in the same request finds its own commit.
  *

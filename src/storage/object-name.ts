@@ -13,7 +13,7 @@ export function objectName({ merchantId, id }: ObjectId): string {
   return `${merchantId}:${id}`;
 }
 
-/** @throws Error when nobody of this service has named the object so */
+/** @throws Error when the name is none of `objectName` */
 export function readObjectName(name: string | undefined): ObjectId {
   const [, merchantId, id] = /^([1-9]\d*):([1-9]\d*)$/.exec(name ?? "") ?? [];
   if (merchantId === undefined || id === undefined) throw new Error(`No name of a merchant's object: ${name}`);

@@ -3,7 +3,7 @@
  * which are a bug of ours.
  */
 
-/** D1 or a payment's object is out of reach, also after retries. What was asked may have happened. */
+/** D1 or a payment's object is out of reach, also after retries. The change may have happened. */
 export class Outage extends Error {
   override readonly name = "Outage";
 
@@ -18,20 +18,23 @@ export type Retryability = "retry" | "outage" | "bug";
 const RETRY_PAUSES_MS = [20, 100];
 
 /**
- * Runs `attempt` up to three times, while `judge` finds its error worth another try.
+ * Runs `attempt` up to three times, while `classify` finds its error worth another try.
  *
  * @param attempt something that is safe to run twice
  * @throws Outage when the tries are used up or another is no use; the error itself when it is a bug
  */
-export async function withRetries<T>(attempt: () => Promise<T>, judge: (error: unknown) => Retryability): Promise<T> {
+export async function withRetries<T>(
+  attempt: () => Promise<T>,
+  classify: (error: unknown) => Retryability,
+): Promise<T> {
   for (let failures = 0; ; failures++) {
     try {
       return await attempt();
     } catch (error) {
-      const verdict = judge(error);
-      if (verdict === "bug") throw error;
+      const retryability = classify(error);
+      if (retryability === "bug") throw error;
       const pause = RETRY_PAUSES_MS[failures];
-      if (verdict === "outage" || pause === undefined) throw new Outage(error);
+      if (retryability === "outage" || pause === undefined) throw new Outage(error);
       await scheduler.wait(pause * (0.5 + Math.random()));
     }
   }
@@ -42,13 +45,13 @@ const D1_BUG = /SQLITE_(ERROR|CONSTRAINT|MISMATCH|RANGE|TOOBIG|AUTH)|D1_(TYPE_ER
 const D1_TRANSIENT =
   /Network connection lost|caused object to be reset|reset because its code was updated|transient issue/;
 
-/** Judges an error that a D1 call threw. A write that was answered by a transient one may have committed. */
+/** Classifies an error that a D1 call threw. A write that was answered by a transient one may have committed. */
 export function classifyD1Error(error: unknown): Retryability {
   if (!(error instanceof Error) || error.name !== "Error" || D1_BUG.test(error.message)) return "bug";
   return D1_TRANSIENT.test(error.message) ? "retry" : "outage";
 }
 
-/** Judges an error that a call to an object threw, by the marks that the runtime leaves on it. */
+/** Classifies an error that a call to an object threw, by the marks that the runtime leaves on it. */
 export function classifyObjectError(error: unknown): Retryability {
   if (!(error instanceof Error) || error.name !== "Error") return "bug";
   const marked = (mark: "retryable" | "overloaded") => Reflect.get(error, mark) === true;

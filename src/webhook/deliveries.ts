@@ -108,7 +108,7 @@ export const openOfPayment = ({ merchantId, endpointId }: EndpointId, position: 
 const GONE = 410;
 
 /** What a delivery is after an attempt, and when it is tried again. */
-function judge({ failures }: DueDelivery, { succeeded, retryAfter }: AttemptResult, now: number, random: number) {
+function stateAfter({ failures }: DueDelivery, { succeeded, retryAfter }: AttemptResult, now: number, random: number) {
   if (succeeded) return { state: "succeeded" as const, failures: 0, next: null };
   const next = nextAttempt(failures + 1, now, retryAfter, random);
   return { state: next === null ? ("exhausted" as const) : ("pending" as const), failures: failures + 1, next };
@@ -128,7 +128,7 @@ export async function recordAttempt(
   { now, random, commitId }: { now: number; random: number; commitId: string },
 ): Promise<{ state: DeliveryState; disabled: boolean }> {
   const { endpointId: id } = endpoint;
-  const { state, failures, next } = judge(due, sent, now, random);
+  const { state, failures, next } = stateAfter(due, sent, now, random);
   const { position, attempted, url } = due;
   const reason = sent.attempt.status === GONE ? "gone" : "failing";
   // An attempt is recorded once, however often its batch runs: it is the one after so many.

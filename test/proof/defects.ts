@@ -249,12 +249,12 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "every attempt takes a fresh stub",
     noticedBy: "payment/outage.test.ts",
     file: OBJECT,
-    find: `  const { acted, cost } = await withRetries(async (): Promise<Reply> => {
+    find: `  const { result, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
     return objects.getByName(name).run(`,
     replace: `  const stub = objects.getByName(name);
-  const { acted, cost } = await withRetries(async (): Promise<Reply> => {
+  const { result, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     return stub.run(`,
   },

@@ -210,9 +210,9 @@ for (const action of ACTIONS) {
     const tags = readCondition(c, "If-Match");
     if (tags instanceof Response) return tags;
 
-    const asked = { action, idempotency, expected: tags && expectedVersions(tags) };
-    const acted = await runAction(c.env.PAYMENT, c.get("db"), id, originOf(c), asked);
-    switch (acted.tag) {
+    const request = { action, idempotency, expected: tags && expectedVersions(tags) };
+    const result = await runAction(c.env.PAYMENT, c.get("db"), id, originOf(c), request);
+    switch (result.tag) {
       case "not_found":
         return problem(c, "payment_not_found");
       case "key_reused":
@@ -220,19 +220,19 @@ for (const action of ACTIONS) {
       case "busy":
         return problem(c, "payment_busy", { headers: { "Retry-After": "1" } });
       case "refused":
-        return problem(c, "action_not_allowed", { detail: refusal(acted.status, action) });
+        return problem(c, "action_not_allowed", { detail: refusal(result.status, action) });
       case "outdated":
         return problem(c, "precondition_failed", {
-          detail: `If-Match does not name the payment's version: its ETag is ${etagOf(acted)}`,
-          headers: { ETag: etagOf(acted) },
+          detail: `If-Match does not name the payment's version: its ETag is ${etagOf(result)}`,
+          headers: { ETag: etagOf(result) },
         });
       case "replayed":
-        return json(c, 200, toPaymentResponse(acted.payment), { ETag: etagOf(acted.payment), ...REPLAY });
+        return json(c, 200, toPaymentResponse(result.payment), { ETag: etagOf(result.payment), ...REPLAY });
       case "changed":
-        enqueueDeliveries(c, acted.deliveries);
-        return json(c, 200, toPaymentResponse(acted.payment), { ETag: etagOf(acted.payment) });
+        enqueueDeliveries(c, result.deliveries);
+        return json(c, 200, toPaymentResponse(result.payment), { ETag: etagOf(result.payment) });
       case "unchanged":
-        return json(c, 200, toPaymentResponse(acted.payment), { ETag: etagOf(acted.payment) });
+        return json(c, 200, toPaymentResponse(result.payment), { ETag: etagOf(result.payment) });
     }
   });
 }

@@ -100,7 +100,7 @@ it("holds the lifecycle with two live instances of one payment's object", async 
       );
     });
     const types = await eventTypes(id);
-    expect(replies.filter((reply) => reply?.acted.tag === "changed")).toHaveLength(types.length - 1);
+    expect(replies.filter((reply) => reply?.result.tag === "changed")).toHaveLength(types.length - 1);
     expect([
       "payment.created payment.confirmed",
       "payment.created payment.confirmed payment.refunded",
@@ -159,8 +159,8 @@ describe("a call that comes to an object twice, since its first answer was lost,
     const { id } = await paymentIn("pending");
     const call = origin();
     const tags = await inObject(id, true, async (object) => [
-      (await object.run(call, asking("confirm"))).acted.tag,
-      (await object.run(call, asking("confirm"))).acted.tag,
+      (await object.run(call, asking("confirm"))).result.tag,
+      (await object.run(call, asking("confirm"))).result.tag,
     ]);
     expect(tags).toEqual(["outage", "changed"]);
     expect(await eventTypes(id)).toEqual(["payment.created", "payment.confirmed"]);
@@ -170,9 +170,9 @@ describe("a call that comes to an object twice, since its first answer was lost,
     const { id } = await paymentIn("pending");
     const [call, other] = [origin(), origin()];
     const tags = await inObject(id, false, async (object) => [
-      (await object.run(call, asking("refund"))).acted.tag,
-      (await object.run(call, asking("refund"))).acted.tag,
-      (await object.run(other, asking("refund"))).acted.tag,
+      (await object.run(call, asking("refund"))).result.tag,
+      (await object.run(call, asking("refund"))).result.tag,
+      (await object.run(other, asking("refund"))).result.tag,
     ]);
     expect(tags).toEqual(["outage", "outage", "refused"]);
   });
@@ -223,7 +223,7 @@ describe("the line of a payment", () => {
         const inTime = object.run(origin(), asking("refund"));
         clock.mockReturnValue(now + 10_001);
         letGo();
-        return (await Promise.all([running, late, inTime])).map(({ acted }) => acted.tag);
+        return (await Promise.all([running, late, inTime])).map(({ result }) => result.tag);
       } finally {
         clock.mockRestore();
       }
