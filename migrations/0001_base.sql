@@ -100,14 +100,15 @@ CREATE TABLE idempotency_keys (
 -- Append-only, in the order of the commits. Each merchant's events are numbered 1, 2, 3… without gaps, in the
 -- transaction that writes them, and their times never fall: a reader that goes on from a position misses none.
 -- `data` is what the event changed; merged in order of `sequence` it gives the payment, but for its metadata, which are
--- in `payments` alone. `stored_bytes` is what the merchant's payments take up to this event, about. `commit_id` is made by the
+-- in `payments` alone. An event that is of no payment has neither `payment_id` nor `sequence`, and its `data` is all of what
+-- it is about, as that was then. `stored_bytes` is what the merchant's payments and events take up to this one, about. `commit_id` is made by the
 -- service for each request, which recognises its own commit by it; NULL where no request of the service wrote the
 -- event. `request_id` may be the caller's.
 CREATE TABLE events (
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
   position INTEGER NOT NULL CHECK (position > 0),
-  payment_id INTEGER NOT NULL,
-  sequence INTEGER NOT NULL CHECK (sequence > 0),
+  payment_id INTEGER,
+  sequence INTEGER CHECK (sequence > 0),
   type TEXT NOT NULL CHECK (type <> ''),
   data TEXT NOT NULL CHECK (json_valid(data)),
   request_id TEXT NOT NULL CHECK (request_id <> ''),
@@ -116,7 +117,8 @@ CREATE TABLE events (
   idempotency_key TEXT CHECK (length(idempotency_key) BETWEEN 1 AND 255),
   created_at INTEGER NOT NULL CHECK (created_at > 0),
   stored_bytes INTEGER NOT NULL DEFAULT 0 CHECK (stored_bytes >= 0),
-  PRIMARY KEY (merchant_id, position)
+  PRIMARY KEY (merchant_id, position),
+  CHECK ((payment_id IS NULL) = (sequence IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- `types` is a JSON array of event types; NULL for all, also those that come later. `types_changed_at` is set while

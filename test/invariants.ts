@@ -10,7 +10,9 @@ const STEPS = Object.values(LIFECYCLE)
  * a compound SELECT five terms, which are all used.
  * - every payment has events 1..version, the first its creation, each later one a step of the lifecycle
  * - replaying a payment's events, where it says they are, gives its row, but for its metadata, which no event has
- * - a merchant's events have the positions 1, 2, 3… without a gap, and are in the order of their times
+ * - a merchant's events have the positions 1, 2, 3… without a gap, and are in the order of their times; each is of a
+ *   payment, or of a webhook endpoint, of the merchant, and one of an endpoint is counted as stored
+ * - as often as the trail says that the service has disabled an endpoint, the feed does
  * - payment_metadata holds exactly the pairs of every payment's metadata, the first 64 characters of their values, with
  *   the payment's merchant and time
  * - every idempotency key names an existing payment of its merchant (that it names one only, its table sees to)
@@ -55,17 +57,34 @@ checked AS (
   FROM payments LEFT JOIN newest ON newest.payment_id = id LEFT JOIN counted ON counted.payment_id = id
 ),
 feed AS (
-  SELECT payment_id, CASE
-    WHEN NOT EXISTS (SELECT 1 FROM payments WHERE id = payment_id AND merchant_id = events.merchant_id)
+  SELECT ifnull(payment_id, data ->> 'id') AS id, CASE
+    WHEN payment_id IS NULL AND NOT EXISTS (
+      SELECT 1 FROM webhook_endpoints WHERE id = events.data ->> 'id' AND merchant_id = events.merchant_id)
+      THEN 'an event has no webhook endpoint of its merchant'
+    WHEN payment_id IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM payments WHERE id = payment_id AND merchant_id = events.merchant_id)
       THEN 'an event has no payment of its merchant'
     WHEN position <> row_number() OVER feed THEN 'a merchant has a gap in its events'
     WHEN created_at < lag(created_at) OVER feed THEN 'events are not in the order of their times'
+    WHEN payment_id IS NULL AND stored_bytes <= lag(stored_bytes, 1, 0) OVER feed THEN 'an event is not counted as stored'
     END AS violation
   FROM events WINDOW feed AS (PARTITION BY merchant_id ORDER BY position)
+),
+disabled AS (
+  SELECT endpoint.id, endpoint.merchant_id, count(*) AS times FROM account_events AS trail
+  JOIN webhook_endpoints AS endpoint ON endpoint.id = CAST(trail.subject AS INTEGER) AND endpoint.merchant_id = trail.merchant_id
+  WHERE trail.type = 'webhook_endpoint.disabled' GROUP BY endpoint.id
+),
+unlike AS (
+  SELECT violation, id FROM feed WHERE violation IS NOT NULL
+  UNION ALL
+  SELECT 'the feed and the trail differ on an endpoint that was disabled', id FROM disabled
+  WHERE times <> (SELECT count(*) FROM events WHERE events.merchant_id = disabled.merchant_id
+    AND type = 'webhook_endpoint.disabled' AND data ->> 'id' = disabled.id)
 )
 SELECT violation, id FROM checked WHERE violation IS NOT NULL
 UNION ALL
-SELECT violation, payment_id FROM feed WHERE violation IS NOT NULL
+SELECT violation, id FROM unlike
 UNION ALL
 SELECT 'metadata finds a payment that has it not', payment_id FROM payment_metadata AS found
   WHERE NOT EXISTS (SELECT 1 FROM payments, json_each(payments.metadata) AS pair

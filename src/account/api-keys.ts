@@ -3,6 +3,8 @@ import type { IssuedApiKey } from "../auth/api-key";
 import { API_KEY_COLUMNS, type ApiKeyRecord, type ApiKeyRow, findApiKeyById, readRow } from "../auth/api-key-lookup";
 import { ADMINISTRATOR_MERCHANT, type Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
+import { insertDisabledDeliveries, insertDisabledEvents, isOwnedDelivery } from "../outbox/endpoint-events";
+import type { OwnedDelivery } from "../outbox/outbox";
 import type { Scope } from "../scopes";
 import type { Database } from "../storage/database";
 import { sha256 } from "../storage/digest";
@@ -118,14 +120,18 @@ export function renameApiKey(
 }
 
 export type RevokeResult =
-  /** The public ids of the keys that were revoked, its descendants among them; none when the answer was lost. */
-  { tag: "revoked"; ids: string[] } | Exclude<ChangeResult, { tag: "changed" }>;
+  /**
+   * The public ids of the keys that were revoked, its descendants among them, and the deliveries of what was disabled; none
+   * when the answer was lost.
+   */
+  { tag: "revoked"; ids: string[]; deliveries: readonly OwnedDelivery[] } | Exclude<ChangeResult, { tag: "changed" }>;
 
 const isRevoked = (row: object): row is { revoked: string } => "revoked" in row;
 
 /**
  * Revokes a key for good, and with it every key that it has created, those that these have, and so on, and disables the
- * webhook endpoints to which one of them gave their URL; each has its event. What is open of these the sweep cancels.
+ * webhook endpoints to which one of them gave their URL; each has its event, in the trail and in the feed, where the
+ * merchant's other endpoints are told of it. What is open of those that are disabled the sweep cancels.
  * `unchanged` when they have none of this id, or it is revoked. One round trip.
  */
 export async function revokeApiKey(
@@ -142,8 +148,8 @@ export async function revokeApiKey(
     SELECT id FROM api_keys WHERE created_by = ${id}
     UNION SELECT child.id FROM descendants CROSS JOIN api_keys AS child ON child.created_by = descendants.id
   )`;
-  const servesThem = sql`url_set_by IN (SELECT ${id} UNION ALL SELECT id FROM descendants)
-  AND disabled_at IS NULL AND deleted_at IS NULL`;
+  const hasTheirUrl = sql`url_set_by IN (SELECT ${id} UNION ALL SELECT id FROM descendants)`;
+  const servesThem = sql`${hasTheirUrl} AND disabled_at IS NULL AND deleted_at IS NULL`;
   const changed = await applyChange(db, origin, idempotency, {
     type: "api_key.revoked",
     first: (mayApply) => sql`
@@ -157,10 +163,15 @@ export async function revokeApiKey(
     json_object('reason', 'key_revoked', 'revoked_key', url_set_by), ${keyId}, ${requestId}, ${now}, merchant_id,
     CAST(id AS TEXT)
   FROM webhook_endpoints WHERE ${servesThem} AND ${isApplied}`,
+      sql`${descendants} ${insertDisabledEvents(sql`${servesThem} AND ${isApplied}`, "key_revoked", origin)}`,
       sql`${descendants}
   UPDATE webhook_endpoints
   SET disabled_at = ${now}, disabled_reason = 'key_revoked', updated_at = max(updated_at, ${now})
   WHERE ${servesThem} AND ${isApplied}`,
+      sql`${descendants} ${insertDisabledDeliveries(
+        sql`SELECT id, merchant_id FROM webhook_endpoints WHERE ${hasTheirUrl} AND disabled_at IS NOT NULL`,
+        origin,
+      )}`,
       sql`${descendants}
   INSERT INTO account_events (commit_id, actor_merchant_id, type, data, key_id, request_id, created_at, merchant_id, subject)
   SELECT ${commitId} || ' ' || id, ${merchantId}, 'api_key.revoked', ${JSON.stringify({ revoked_with: id })}, ${keyId},
@@ -172,7 +183,8 @@ export async function revokeApiKey(
     ],
   });
   if (changed.tag !== "changed") return changed;
-  return { tag: "revoked", ids: [id, ...changed.others.filter(isRevoked).map(({ revoked }) => revoked)] };
+  const ids = [id, ...changed.others.filter(isRevoked).map(({ revoked }) => revoked)];
+  return { tag: "revoked", ids, deliveries: changed.others.filter(isOwnedDelivery) };
 }
 
 /**

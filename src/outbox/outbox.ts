@@ -8,6 +8,9 @@ import { commitTime } from "../storage/clock";
 import { logError } from "../storage/log";
 import { raw, type Sql, sql } from "../storage/sql";
 
+/** How many endpoints a merchant may have: each is a row more for every event. */
+export const MAX_ENDPOINTS = 20;
+
 /** Which event is delivered to which endpoint. */
 export interface DeliveryId {
   readonly endpoint_id: number;
@@ -26,6 +29,14 @@ export const receives = (type: string): Sql =>
   raw(
     `(endpoint.types IS NULL OR EXISTS (SELECT 1 FROM json_each(endpoint.types) AS wanted WHERE wanted.value = ${type}))`,
   );
+
+/**
+ * Joins the line that an event stands in, as `place`: the positions of its payment's events, or its own alone where it is of
+ * no payment. The order of the tables is kept.
+ */
+export const joinLine = (event: string): Sql =>
+  raw(`LEFT JOIN payments ON payments.id = ${event}.payment_id
+    CROSS JOIN json_each(ifnull(event_positions, json_array(${event}.position))) AS place`);
 
 /** Which events a statement makes deliveries of, and for which endpoints. */
 export interface DeliverySource {
@@ -80,19 +91,41 @@ export function insertDeliveries(
 
 export const isDeliveryId = (row: object): row is DeliveryId => "endpoint_id" in row && "position" in row;
 
-/** Has deliveries of the principal's merchant sent, after the answer. The sweep finds what the queue loses. */
-export function enqueueDeliveries(c: Context<App>, deliveries: readonly DeliveryId[]): void {
-  enqueueEndpoints(c, [...new Set(deliveries.map(({ endpoint_id }) => endpoint_id))]);
+/** A delivery, with the merchant whose it is. */
+export interface OwnedDelivery extends DeliveryId {
+  readonly merchant_id: number;
 }
 
-/** Has endpoints of the principal's merchant do what there is to do, after the answer. */
-export function enqueueEndpoints(c: Context<App>, endpoint_ids: readonly number[]): void {
+/** Has deliveries sent, after the answer; of the principal's merchant, unless they say whose. The sweep finds what the queue loses. */
+export function enqueueDeliveries(c: Context<App>, deliveries: readonly (DeliveryId | OwnedDelivery)[]): void {
+  const merchantOf = (delivery: DeliveryId | OwnedDelivery) =>
+    "merchant_id" in delivery ? delivery.merchant_id : c.get("principal").merchantId;
+  for (const [merchantId, own] of Map.groupBy(deliveries, merchantOf)) {
+    enqueueEndpoints(c, [...new Set(own.map(({ endpoint_id }) => endpoint_id))], merchantId);
+  }
+}
+
+/** Has endpoints do what there is to do, after the answer; of the principal's merchant, unless another is named. */
+export function enqueueEndpoints(
+  c: Context<App>,
+  endpoint_ids: readonly number[],
+  merchant_id: number = c.get("principal").merchantId,
+): void {
   if (endpoint_ids.length === 0) return;
-  const message: DeliveryMessage = { merchant_id: c.get("principal").merchantId, endpoint_ids };
   c.executionCtx.waitUntil(
-    c.env.DELIVERIES.send(message).catch((error: unknown) => {
-      const cause = String(error);
-      logError({ message: "deliveries not queued", request_id: c.get("requestId"), cause });
-    }),
+    queueEndpoints(c.env.DELIVERIES, { merchant_id, endpoint_ids }, { request_id: c.get("requestId") }),
   );
+}
+
+/** Has the queue wake endpoints. Never throws: the sweep finds what the queue does not take. */
+export async function queueEndpoints(
+  queue: Queue<DeliveryMessage>,
+  message: DeliveryMessage,
+  fields: { readonly [name: string]: string | number },
+): Promise<void> {
+  try {
+    await queue.send(message);
+  } catch (error) {
+    logError({ message: "deliveries not queued", ...fields, cause: String(error) });
+  }
 }

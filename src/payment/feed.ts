@@ -1,7 +1,7 @@
 /** The feed: a merchant's events in the order of their commits. */
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
-import { atPositions, chosenOf, type EventAt, type PaymentEvent } from "./history";
+import { atPositions, chosenOf, type EventAt, type FeedEvent } from "./history";
 
 export interface FeedQuery {
   /** The position that was read last; 0 before the first. */
@@ -17,7 +17,7 @@ export interface FeedQuery {
 
 export interface Feed {
   /** Oldest first. */
-  readonly events: readonly PaymentEvent[];
+  readonly events: readonly FeedEvent[];
   /** Where to read on, now or later: nothing up to here is left out. */
   readonly end: number;
   /** Whether the feed goes on from there. */

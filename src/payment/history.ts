@@ -1,7 +1,10 @@
 /** What happened to payments: events as they are stored, and what each says of its payment as of then. */
 import type { InferSelectModel } from "drizzle-orm";
 import type { Origin } from "../context";
-import type { EventType } from "../outbox/event-types";
+import type { EndpointSnapshot } from "../outbox/endpoint-events";
+import type { EventName } from "../outbox/event-id";
+import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event-types";
+import { joinLine } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
 import type { Payment } from "./payment";
@@ -16,7 +19,7 @@ export function newestEvent(merchantId: number): Sql {
 }
 
 interface NewEvent {
-  readonly type: EventType;
+  readonly type: PaymentEventType;
   /** What it changes of the payment. */
   readonly data: object;
   readonly idempotencyKey: string | null;
@@ -43,17 +46,42 @@ export function insertEvent(
     FROM payments WHERE ${condition}`;
 }
 
-/** An event's own columns. */
-type EventColumns = Omit<EventRow, "merchant_id" | "payment_id" | "data" | "commit_id" | "stored_bytes">;
+/** What all events have. */
+type EventColumns = Pick<EventRow, "position" | "request_id" | "key_id" | "idempotency_key" | "created_at">;
 
-/** An event with the payment as it was just after it, and just before. */
+/** An event of a payment, with the payment as it was just after it, and just before. */
 export interface PaymentEvent extends EventColumns {
+  readonly type: PaymentEventType;
+  readonly sequence: number;
   readonly payment: Payment;
   readonly before: Payment | null;
 }
 
-/** An event as it is found: the metadata are the payment's, with its first event only. */
-export type FoundEvent = EventColumns & Pick<EventRow, "payment_id" | "data"> & { readonly metadata: string };
+/** An event of a webhook endpoint, with the endpoint as it was just after it. */
+export interface WebhookEndpointEvent extends EventColumns {
+  readonly merchant_id: number;
+  readonly type: WebhookEndpointEventType;
+  readonly endpoint: EndpointSnapshot;
+}
+
+/** Any event of a merchant's feed. */
+export type FeedEvent = PaymentEvent | WebhookEndpointEvent;
+
+/** An event of a payment as it is found: the metadata are the payment's, with its first event only. */
+interface FoundPaymentEvent extends EventColumns {
+  readonly type: PaymentEventType;
+  readonly payment_id: number;
+  readonly sequence: number;
+  readonly data: string;
+  readonly metadata: string;
+}
+
+/** An event of something else as it is found. */
+interface FoundWebhookEndpointEvent extends EventColumns {
+  readonly type: WebhookEndpointEventType;
+  readonly payment_id: null;
+  readonly data: string;
+}
 
 const EVENT_COLUMNS = raw(`event.position, event.payment_id, event.sequence, event.type, event.data, event.request_id,
     event.key_id, event.idempotency_key, event.created_at, iif(event.sequence = 1, payments.metadata, '{}') AS metadata`);
@@ -64,7 +92,7 @@ const JOIN_EVENTS = raw(`CROSS JOIN json_each(event_positions) AS place
 
 /** A payment's events, oldest first; none when the merchant has no such payment. One round trip. */
 export async function findEvents(db: Database, merchantId: number, paymentId: number): Promise<PaymentEvent[]> {
-  const found = await db.all<FoundEvent>(sql`
+  const found = await db.all<FoundPaymentEvent>(sql`
     SELECT ${EVENT_COLUMNS} FROM payments ${JOIN_EVENTS}
     WHERE payments.id = ${paymentId} AND payments.merchant_id = ${merchantId} ORDER BY event.sequence`);
   return replay(merchantId, found);
@@ -74,7 +102,7 @@ export async function findEvents(db: Database, merchantId: number, paymentId: nu
  * Replays a payment's events from its first: that one's data is the payment, with its metadata, each later one's what
  * it changed.
  */
-function replay(merchantId: number, events: readonly FoundEvent[]): PaymentEvent[] {
+function replay(merchantId: number, events: readonly FoundPaymentEvent[]): PaymentEvent[] {
   let before: Payment | null = null;
   return events.map(({ data, payment_id, metadata, ...event }) => {
     const changed = JSON.parse(data);
@@ -96,10 +124,12 @@ function replay(merchantId: number, events: readonly FoundEvent[]): PaymentEvent
 }
 
 /** An event that `atPositions` found: one of those that were asked for, or an earlier one of its payment. */
-export type EventAt = FoundEvent & { readonly chosen: number };
+export type EventAt = (FoundPaymentEvent | FoundWebhookEndpointEvent) & { readonly chosen: number };
+
+const isOfPayment = (event: EventAt): event is EventAt & FoundPaymentEvent => event.payment_id !== null;
 
 /**
- * The events at some positions, and before each its payment's earlier ones, from which it is replayed.
+ * The events at some positions, and before each of a payment that one's earlier ones, from which it is replayed.
  *
  * @param positions a query for positions, in a column `position`
  */
@@ -108,16 +138,30 @@ export function atPositions(merchantId: number, positions: Sql): Sql {
     SELECT chosen.position AS chosen, ${EVENT_COLUMNS}
     FROM (${positions}) AS chosen
     CROSS JOIN events AS named ON named.merchant_id = ${merchantId} AND named.position = chosen.position
-    CROSS JOIN payments ON payments.id = named.payment_id
-    ${JOIN_EVENTS} AND event.position <= chosen.position
+    ${joinLine("named")}
+    CROSS JOIN events AS event ON event.merchant_id = named.merchant_id AND event.position = place.value
+      AND event.position <= chosen.position
     ORDER BY chosen.position, event.sequence`;
 }
 
 /** Replays what `atPositions` found, and keeps the chosen events. */
-export function chosenOf(merchantId: number, found: readonly EventAt[]): PaymentEvent[] {
-  return [...Map.groupBy(found, ({ chosen }) => chosen).values()].flatMap((events) =>
-    replay(merchantId, events).slice(-1),
-  );
+export function chosenOf(merchantId: number, found: readonly EventAt[]): FeedEvent[] {
+  return [...Map.groupBy(found, ({ chosen }) => chosen).values()].flatMap<FeedEvent>((events) => {
+    const [first] = events;
+    if (first?.payment_id !== null) return replay(merchantId, events.filter(isOfPayment)).slice(-1);
+    const { payment_id: _, data, ...event } = first;
+    return [{ ...event, merchant_id: merchantId, endpoint: JSON.parse(data) }];
+  });
+}
+
+/** The event of this name; null when the merchant has none. One round trip. */
+export async function findEvent(db: Database, merchantId: number, name: EventName): Promise<FeedEvent | null> {
+  if ("paymentId" in name) {
+    const events = await findEvents(db, merchantId, name.paymentId);
+    return events.find(({ sequence }) => sequence === name.sequence) ?? null;
+  }
+  const [event] = name.merchantId === merchantId ? await findEventsAt(db, merchantId, [name.position]) : [];
+  return event && "endpoint" in event ? event : null;
 }
 
 /** The events at some positions of a merchant's feed, in its order. One round trip. */
@@ -125,7 +169,7 @@ export async function findEventsAt(
   db: Database,
   merchantId: number,
   positions: readonly number[],
-): Promise<PaymentEvent[]> {
+): Promise<FeedEvent[]> {
   const asked = sql`SELECT value AS position FROM json_each(${JSON.stringify(positions)})`;
   return chosenOf(merchantId, await db.all<EventAt>(atPositions(merchantId, asked)));
 }

@@ -3,7 +3,7 @@
  * tests are derived from this table.
  */
 
-import type { EventType } from "../outbox/event-types";
+import type { PaymentEventType } from "../outbox/event-types";
 
 export const STATUSES = ["pending", "confirmed", "failed", "refunded"] as const;
 export type Status = (typeof STATUSES)[number];
@@ -44,6 +44,6 @@ export function refusal(status: Status, action: Action): string {
 }
 
 /** The type of the event that records a payment's arrival in `status`: the table of types must have it. */
-export function eventType(status: Status): EventType {
+export function eventType(status: Status): PaymentEventType {
   return status === INITIAL_STATUS ? "payment.created" : `payment.${status}`;
 }

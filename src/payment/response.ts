@@ -1,8 +1,10 @@
 /** Payments and events as everybody outside sees them, in answers and in webhooks alike. Pure. */
 import { currencyExponent } from "../money/currency";
 import { toMajor } from "../money/money";
-import type { EventType } from "../outbox/event-types";
-import type { PaymentEvent } from "./history";
+import { toWebhookEndpointResponse, type WebhookEndpointResponse, withoutQuery } from "../outbox/endpoint-schemas";
+import { eventId } from "../outbox/event-id";
+import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event-types";
+import type { FeedEvent, PaymentEvent, WebhookEndpointEvent } from "./history";
 import type { Status } from "./lifecycle";
 import type { Payment } from "./payment";
 
@@ -35,21 +37,9 @@ export function toPaymentResponse(payment: Payment): PaymentResponse {
   };
 }
 
-/** What an event is called: the same everywhere, and for ever. */
-export function eventId(paymentId: number, sequence: number): string {
-  return `evt_${paymentId}_${sequence}`;
-}
-
-/** The payment and the sequence that an event's id names; null when it is none. */
-export function readEventId(id: string): { paymentId: number; sequence: number } | null {
-  const [paymentId, sequence] = (/^evt_([1-9]\d{0,15})_([1-9]\d{0,15})$/.exec(id) ?? []).slice(1).map(Number);
-  // What is beyond the safe integers is rounded, and to none of them: no payment has such an id.
-  return paymentId !== undefined && sequence !== undefined ? { paymentId, sequence } : null;
-}
-
-export interface EventResponse {
+export interface PaymentEventResponse {
   id: string;
-  type: EventType;
+  type: PaymentEventType;
   timestamp: string;
   sequence: number;
   data: PaymentResponse;
@@ -59,14 +49,26 @@ export interface EventResponse {
   idempotency_key: string | null;
 }
 
-/** An event, with the payment as it was then, and what it changed as that was before. */
-export function toEventResponse({ payment, before, ...event }: PaymentEvent): EventResponse {
+export interface WebhookEndpointEventResponse {
+  id: string;
+  type: WebhookEndpointEventType;
+  timestamp: string;
+  data: WebhookEndpointResponse;
+  request_id: string;
+  key_id: string | null;
+}
+
+/** Any event of the feed. Its `type` says what it is of. */
+export type EventResponse = PaymentEventResponse | WebhookEndpointEventResponse;
+
+/** An event of a payment, with the payment as it was then, and what it changed as that was before. */
+export function toPaymentEventResponse({ payment, before, ...event }: PaymentEvent): PaymentEventResponse {
   const data = toPaymentResponse(payment);
   const changed = Object.entries(before ? toPaymentResponse(before) : {}).filter(
     ([name, value]) => typeof value !== "object" && value !== Reflect.get(data, name),
   );
   return {
-    id: eventId(payment.id, event.sequence),
+    id: eventId({ ...event, merchant_id: payment.merchant_id, payment_id: payment.id }),
     type: event.type,
     timestamp: new Date(event.created_at).toISOString(),
     sequence: event.sequence,
@@ -76,4 +78,22 @@ export function toEventResponse({ payment, before, ...event }: PaymentEvent): Ev
     key_id: event.key_id,
     idempotency_key: event.idempotency_key,
   };
+}
+
+/** An event of a webhook endpoint, with the endpoint as it was then: for other eyes than its own, without the URL's query. */
+function toWebhookEndpointEventResponse({ endpoint, ...event }: WebhookEndpointEvent): WebhookEndpointEventResponse {
+  const { url, all_types } = endpoint;
+  return {
+    id: eventId({ ...event, payment_id: null, sequence: null }),
+    type: event.type,
+    timestamp: new Date(event.created_at).toISOString(),
+    data: { ...toWebhookEndpointResponse(endpoint, event.created_at), url: withoutQuery(url), all_types },
+    request_id: event.request_id,
+    key_id: event.key_id,
+  };
+}
+
+/** An event of the feed, with what it is of as that was then. */
+export function toEventResponse(event: FeedEvent): EventResponse {
+  return "endpoint" in event ? toWebhookEndpointEventResponse(event) : toPaymentEventResponse(event);
 }

@@ -58,8 +58,8 @@ export const events = sqliteTable(
       .notNull()
       .references(() => merchants.id),
     position: integer().notNull(),
-    payment_id: integer().notNull(),
-    sequence: integer().notNull(),
+    payment_id: integer(),
+    sequence: integer(),
     type: text().$type<EventType>().notNull(),
     data: text().notNull(),
     request_id: text().notNull(),

@@ -2,7 +2,7 @@
  * Cancelling open deliveries, in steps: all of an endpoint that is disabled or deleted, and after a change of its
  * types those that it no longer receives. What the request has no time for, the endpoint's object goes on with.
  */
-import { receives } from "../outbox/outbox";
+import { joinLine, receives } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import { sql } from "../storage/sql";
 import type { EndpointId } from "./deliveries";
@@ -17,7 +17,7 @@ export interface CancelResult {
 }
 
 /**
- * Cancels open deliveries of an endpoint that is disabled or deleted; those of a payment go together. Of one that is
+ * Cancels open deliveries of an endpoint that is disabled or deleted; those of a payment go together, and one that is of none by itself. Of one that is
  * enabled again meanwhile, none. One round trip.
  */
 async function cancelAllStep(db: Database, { merchantId, endpointId }: EndpointId): Promise<CancelResult> {
@@ -30,8 +30,7 @@ async function cancelAllStep(db: Database, { merchantId, endpointId }: EndpointI
     JOIN webhook_endpoints AS endpoint ON endpoint.id = ${endpointId} AND endpoint.merchant_id = ${merchantId}
       AND (endpoint.disabled_at IS NOT NULL OR endpoint.deleted_at IS NOT NULL)
     JOIN events AS event ON event.merchant_id = endpoint.merchant_id AND event.position = chosen.position
-    JOIN payments ON payments.id = event.payment_id
-    JOIN json_each(event_positions) AS place)
+    ${joinLine("event")})
   RETURNING position`);
   return { cancelled: cancelled.length, finished: cancelled.length < DELIVERIES_PER_STEP };
 }
@@ -71,8 +70,7 @@ async function cancelUnwantedStep(db: Database, { merchantId, endpointId }: Endp
   const places = sql`json_each(${JSON.stringify(chosen.map(({ position }) => position))}) AS chosen
     CROSS JOIN webhook_endpoints AS endpoint ON endpoint.id = ${endpointId} AND endpoint.merchant_id = ${merchantId}
     CROSS JOIN events AS event ON event.merchant_id = endpoint.merchant_id AND event.position = chosen.value
-    CROSS JOIN payments ON payments.id = event.payment_id
-    CROSS JOIN json_each(event_positions) AS place`;
+    ${joinLine("event")}`;
   const isLast = chosen.length < DELIVERIES_PER_STEP;
   const { rows } = await db.batch<object>([
     sql`

@@ -1,6 +1,8 @@
 /** The D1 statements of sending: what is due, and what came of it. */
 import type { InferSelectModel } from "drizzle-orm";
 import { recordedAt } from "../account/trail";
+import { insertDisabledDeliveries, insertDisabledEvents, isOwnedDelivery } from "../outbox/endpoint-events";
+import type { DeliveryId } from "../outbox/outbox";
 import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries, webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
@@ -24,7 +26,7 @@ export interface DueDelivery
   extends Pick<DeliveryRow, "position" | "attempted" | "failures">,
     Pick<
       InferSelectModel<typeof webhookEndpoints>,
-      "url" | "secret" | "previous_secret" | "previous_secret_ends_at" | "types_changed_at"
+      "url" | "secret" | "previous_secret" | "previous_secret_ends_at" | "types_changed_at" | "failing_since"
     > {}
 
 /** The deliveries of an endpoint that are due longest; none while it, or its merchant, is disabled. One round trip. */
@@ -35,7 +37,8 @@ export function findDue(
   limit: number,
 ): Promise<DueDelivery[]> {
   return db.all<DueDelivery>(sql`
-  SELECT position, attempted, failures, url, secret, previous_secret, previous_secret_ends_at, types_changed_at
+  SELECT position, attempted, failures, url, secret, previous_secret, previous_secret_ends_at, types_changed_at,
+    failing_since
   FROM webhook_endpoints AS endpoint
   JOIN merchants ON merchants.id = endpoint.merchant_id AND merchants.disabled_at IS NULL
   JOIN webhook_deliveries AS due INDEXED BY webhook_deliveries_due ON due.endpoint_id = endpoint.id
@@ -116,9 +119,10 @@ function stateAfter({ failures }: DueDelivery, { succeeded, retryAfter }: Attemp
 
 /**
  * Records what came of an attempt, lets the payment's next event go when this one is done with, and disables an
- * endpoint that is gone or has only failed for too long. One round trip.
+ * endpoint that is gone or has only failed for too long, which the merchant's other endpoints are told. One round trip.
  *
- * @returns the delivery's state, and whether the endpoint was disabled just now
+ * @returns the delivery's state, whether the endpoint was disabled just now, and the deliveries of the event that says so,
+ *   as far as the answer was not lost
  */
 export async function recordAttempt(
   db: Database,
@@ -126,7 +130,7 @@ export async function recordAttempt(
   due: DueDelivery,
   sent: AttemptResult,
   { now, random, commitId }: { now: number; random: number; commitId: string },
-): Promise<{ state: DeliveryState; disabled: boolean }> {
+): Promise<{ state: DeliveryState; disabled: boolean; deliveries: readonly DeliveryId[] }> {
   const { endpointId: id } = endpoint;
   const { state, failures, next } = stateAfter(due, sent, now, random);
   const { position, attempted, url } = due;
@@ -147,24 +151,40 @@ export async function recordAttempt(
   UPDATE webhook_endpoints SET failing_since = NULL WHERE id = ${id} AND failing_since IS NOT NULL`;
   if (sent.succeeded) {
     await db.batch([record, releaseNext, clearFailing]);
-    return { state, disabled: false };
+    return { state, disabled: false, deliveries: [] };
   }
+  // What came of an attempt says nothing of another URL that the endpoint has been given since.
+  const setFailing = sql`
+  UPDATE webhook_endpoints SET failing_since = ${now} WHERE id = ${id} AND url = ${url} AND failing_since IS NULL`;
+  const failingSince = now - DISABLE_AFTER_FAILING_MS;
+  // An endpoint that begins to fail anew after this was read is not failing for longer than it was.
+  const mayDisable = reason === "gone" || (due.failing_since !== null && due.failing_since <= failingSince);
+  if (!mayDisable) {
+    await db.batch([record, releaseNext, setFailing]);
+    return { state, disabled: false, deliveries: [] };
+  }
+  const isToDisable = sql`id = ${id} AND url = ${url} AND disabled_at IS NULL AND deleted_at IS NULL
+  AND (${reason} = 'gone' OR failing_since <= ${failingSince})`;
+  const disabler = { requestId: commitId, commitId, keyId: null, now };
   const { rows } = await db.batch<object>([
     record,
     releaseNext,
-    // What came of an attempt says nothing of another URL that the endpoint has been given since.
-    sql`
-  UPDATE webhook_endpoints SET failing_since = ${now} WHERE id = ${id} AND url = ${url} AND failing_since IS NULL`,
+    setFailing,
+    insertDisabledEvents(isToDisable, reason, disabler),
     sql`
   UPDATE webhook_endpoints SET disabled_at = ${now}, disabled_reason = ${reason}, updated_at = max(updated_at, ${now})
-  WHERE id = ${id} AND url = ${url} AND disabled_at IS NULL AND deleted_at IS NULL
-  AND (${reason} = 'gone' OR failing_since <= ${now - DISABLE_AFTER_FAILING_MS})`,
+  WHERE ${isToDisable}`,
     sql`
   INSERT INTO account_events
     (merchant_id, type, subject, data, actor_merchant_id, request_id, commit_id, created_at)
   SELECT merchant_id, 'webhook_endpoint.disabled', CAST(id AS TEXT), json_object('reason', ${reason}), merchant_id,
     ${commitId}, ${commitId}, ${recordedAt(raw("webhook_endpoints.merchant_id"), now)}
   FROM webhook_endpoints WHERE id = ${id} AND changes() = 1 RETURNING id`,
+    insertDisabledDeliveries(
+      sql`SELECT id, merchant_id FROM webhook_endpoints WHERE id = ${id} AND disabled_at IS NOT NULL`,
+      disabler,
+    ),
   ]);
-  return { state, disabled: (rows.at(-1) ?? []).length > 0 };
+  const [recorded = [], told = []] = rows.slice(-2);
+  return { state, disabled: recorded.length > 0, deliveries: told.filter(isOwnedDelivery) };
 }

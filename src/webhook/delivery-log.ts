@@ -1,5 +1,6 @@
 /** The log of an endpoint's deliveries: the statements that read it. */
 import type { InferSelectModel } from "drizzle-orm";
+import type { EventName } from "../outbox/event-id";
 import type { EventType } from "../outbox/event-types";
 import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries } from "../outbox/tables";
@@ -13,8 +14,9 @@ type DeliveryRow = InferSelectModel<typeof webhookDeliveries>;
 
 /** A delivery in the log of an endpoint, with the event that it is of. */
 export interface Delivery extends Omit<DeliveryRow, "attempts" | "endpoint_id" | "failures"> {
-  readonly payment_id: number;
-  readonly sequence: number;
+  readonly merchant_id: number;
+  readonly payment_id: number | null;
+  readonly sequence: number | null;
   readonly type: EventType;
   /** Oldest first. */
   readonly attempts: readonly Attempt[];
@@ -25,7 +27,7 @@ export const MAX_ATTEMPTS_IN_PAGE = 10;
 
 const DELIVERY = raw(`
   delivery.position, delivery.state, delivery.next_attempt_at, delivery.attempted, delivery.created_at,
-  event.payment_id, event.sequence, event.type`);
+  event.merchant_id, event.payment_id, event.sequence, event.type`);
 const NEWEST_ATTEMPTS = raw(`(SELECT json_group_array(json(value)) FROM json_each(delivery.attempts)
     WHERE key >= json_array_length(delivery.attempts) - ${MAX_ATTEMPTS_IN_PAGE}) AS attempts`);
 
@@ -93,13 +95,21 @@ export async function listDeliveries(
 export async function findDelivery(
   db: Database,
   { merchantId, endpointId }: EndpointId,
-  { paymentId, sequence }: { paymentId: number; sequence: number },
+  name: EventName,
 ): Promise<Delivery | null> {
+  if ("merchantId" in name && name.merchantId !== merchantId) return null;
+  const [place, isNamed] =
+    "paymentId" in name
+      ? [
+          sql`(SELECT event_positions ->> ${`$[${name.sequence - 1}]`} AS position FROM payments
+      WHERE id = ${name.paymentId} AND merchant_id = ${merchantId}) AS place`,
+          raw("event.payment_id IS NOT NULL"),
+        ]
+      : [sql`(SELECT ${name.position} AS position) AS place`, raw("event.payment_id IS NULL")];
   const [row] = await db.all<FoundDelivery>(sql`
-  SELECT ${DELIVERY}, delivery.attempts FROM payments
-  JOIN webhook_deliveries AS delivery
-    ON delivery.endpoint_id = ${endpointId} AND delivery.position = event_positions ->> ${`$[${sequence - 1}]`}
-  JOIN events AS event ON event.merchant_id = payments.merchant_id AND event.position = delivery.position
-  WHERE payments.id = ${paymentId} AND payments.merchant_id = ${merchantId}`);
+  SELECT ${DELIVERY}, delivery.attempts FROM ${place}
+  JOIN webhook_deliveries AS delivery ON delivery.endpoint_id = ${endpointId} AND delivery.position = place.position
+  JOIN events AS event ON event.merchant_id = ${merchantId} AND event.position = delivery.position
+  WHERE ${isNamed}`);
   return row ? readDelivery(row) : null;
 }

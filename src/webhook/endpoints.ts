@@ -5,6 +5,7 @@ import { applyChange, type ChangeResult } from "../account/trail";
 import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { EventType } from "../outbox/event-types";
+import { MAX_ENDPOINTS } from "../outbox/outbox";
 import type { webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
@@ -36,9 +37,6 @@ const COLUMNS = columnsOf<WebhookEndpointRow>({
   created_at: true,
   updated_at: true,
 });
-
-/** How many endpoints a merchant may have: each is a row more for every event. */
-export const MAX_ENDPOINTS = 20;
 
 function readRow(row: WebhookEndpointRow): WebhookEndpoint {
   return { ...row, types: row.types === null ? null : JSON.parse(row.types) };

@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import { queueEndpoints } from "../outbox/outbox";
 import { findEventsAt } from "../payment/history";
 import { toEventResponse } from "../payment/response";
 import { Database } from "../storage/database";
@@ -161,7 +162,11 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     };
     const sent = await send(target, { id, body });
     const commit = { now: Date.now(), random: Math.random(), commitId: crypto.randomUUID() };
-    const { state, disabled } = await recordAttempt(db, endpoint, due, sent, commit);
+    const { state, disabled, deliveries } = await recordAttempt(db, endpoint, due, sent, commit);
+    if (deliveries.length > 0) {
+      const endpoint_ids = deliveries.map(({ endpoint_id }) => endpoint_id);
+      await queueEndpoints(this.env.DELIVERIES, { merchant_id: endpoint.merchantId, endpoint_ids }, fieldsOf(endpoint));
+    }
     const { status, duration_ms } = sent.attempt;
     logInfo({
       message: "delivery",

@@ -72,7 +72,7 @@ export async function replayRange(
   const eventsOfRange = sql`
     CROSS JOIN events AS event ON event.merchant_id = ${merchantId}
       AND event.position >= range.first AND event.position < range.last
-    CROSS JOIN payments ON payments.id = event.payment_id`;
+    LEFT JOIN payments ON payments.id = event.payment_id`;
   const source = {
     from: sql`(${range}) AS range
     CROSS JOIN webhook_endpoints AS endpoint ON endpoint.id = ${endpointId} AND endpoint.merchant_id = ${merchantId}

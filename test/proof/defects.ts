@@ -34,6 +34,7 @@ const EXPORT = "src/payment/routes/export.ts";
 const HISTORY = "src/payment/history.ts";
 const DELIVERIES = "src/webhook/deliveries.ts";
 const SEND = "src/webhook/send.ts";
+const ENDPOINT_EVENTS = "src/outbox/endpoint-events.ts";
 
 export const DEFECTS: readonly Defect[] = [
   {
@@ -308,7 +309,7 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a revoked key is refused at once where it was revoked",
     noticedBy: "account/api-keys.test.ts",
     file: KEY_ROUTES,
-    find: `if (revoked.tag === "revoked") forgetKeys(c.env, revoked.ids);`,
+    find: "    forgetKeys(c.env, revoked.ids);\n",
     replace: "",
   },
   {
@@ -839,6 +840,83 @@ export const DEFECTS: readonly Defect[] = [
     replace: "wanted.value <> ''",
   },
   {
+    breaks: "a disabled endpoint is an event of the feed, recorded before it is disabled",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: DELIVERIES,
+    find: "    insertDisabledEvents(isToDisable, reason, disabler),\n",
+    replace: "",
+  },
+  {
+    breaks: "the event of a disabled endpoint is recorded once",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: DELIVERIES,
+    find: "insertDisabledEvents(isToDisable, reason, disabler)",
+    replace: `insertDisabledEvents(sql\`id = \${id}\`, reason, disabler)`,
+  },
+  {
+    breaks: "a merchant's other endpoints are told of one that is disabled",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: ENDPOINT_EVENTS,
+    find: "      ON endpoint.merchant_id = disabled.merchant_id`;",
+    replace: "      ON endpoint.merchant_id = disabled.merchant_id AND endpoint.id = disabled.id`;",
+  },
+  {
+    breaks: "nobody else's endpoints are told of one that is disabled",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: ENDPOINT_EVENTS,
+    find: "      ON endpoint.merchant_id = disabled.merchant_id`;",
+    replace: "      ON disabled.merchant_id > 0`;",
+  },
+  {
+    breaks: "the event of a disabled endpoint has the next position of its own merchant",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: ENDPOINT_EVENTS,
+    find: "OVER (PARTITION BY disabled.merchant_id ORDER BY disabled.id)",
+    replace: "OVER (ORDER BY disabled.id)",
+  },
+  {
+    breaks: "the event of a disabled endpoint does not hold a merchant's times at a clock that is ahead",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: ENDPOINT_EVENTS,
+    find: `max(\${commitTime(now)}, coalesce(newest.created_at, 0))`,
+    replace: `max(\${now}, coalesce(newest.created_at, 0))`,
+  },
+  {
+    breaks: "events show the URL of a webhook endpoint without its query",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: "src/payment/response.ts",
+    find: "url: withoutQuery(url), all_types",
+    replace: "url, all_types",
+  },
+  {
+    breaks: "the event of an endpoint is its merchant's alone",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: HISTORY,
+    find: "name.merchantId === merchantId ? await findEventsAt(db, merchantId, [name.position]) : []",
+    replace: "await findEventsAt(db, name.merchantId, [name.position])",
+  },
+  {
+    breaks: "an event has one id",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: HISTORY,
+    find: `return event && "endpoint" in event ? event : null;`,
+    replace: "return event ?? null;",
+  },
+  {
+    breaks: "a revocation tells of the endpoints that it disables",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: KEYS,
+    find: `insertDisabledEvents(sql\`\${servesThem} AND \${isApplied}\`, "key_revoked", origin)`,
+    replace: `insertDisabledEvents(sql\`\${servesThem} AND \${isApplied} AND false\`, "key_revoked", origin)`,
+  },
+  {
+    breaks: "those who are told of a disabled endpoint are told at once",
+    noticedBy: "webhook/endpoint-disabled.test.ts",
+    file: "src/webhook/object.ts",
+    find: "await queueEndpoints(this.env.DELIVERIES,",
+    replace: "void (this.env.DELIVERIES,",
+  },
+  {
     breaks: "an attempt is recorded once",
     noticedBy: "webhook/run.test.ts",
     file: DELIVERIES,
@@ -1079,8 +1157,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "the trail shows no query of a URL",
     noticedBy: "account/account-events.test.ts",
     file: "src/account/routes/account-events.ts",
-    find: `value.replace(/\\?.*$/s, "?…")`,
-    replace: "value",
+    find: "return withoutQuery(value);",
+    replace: "return value;",
   },
   {
     breaks: "the trail is in the order of the commits",

@@ -4,6 +4,7 @@ import { jsonPage } from "../../http/answer";
 import { choiceOf, oneOrSeveralOf, timeParameter } from "../../http/fields";
 import { pageParameters, windowOf } from "../../http/pages";
 import { page } from "../../http/responses";
+import { withoutQuery } from "../../outbox/endpoint-schemas";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { type AccountEvent, listAccountEvents } from "../account-events";
 import { ACCOUNT_EVENT_TYPES } from "../event-types";
@@ -98,6 +99,6 @@ function toAccountEventResponse(event: AccountEvent): z.output<typeof AccountEve
 /** A value in an event's data as the API shows it: times as texts, and URLs without what may be a credential. */
 function toDataResponse(name: string, value: unknown): unknown {
   if (name.endsWith("_at") && typeof value === "number") return new Date(value).toISOString();
-  if (name === "url" && typeof value === "string") return value.replace(/\?.*$/s, "?…");
+  if (name === "url" && typeof value === "string") return withoutQuery(value);
   return value;
 }

@@ -16,6 +16,7 @@ import {
 import { pageParameters, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { created, ok, page, replayed } from "../../http/responses";
+import { enqueueDeliveries } from "../../outbox/outbox";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import {
   type CreatedApiKey,
@@ -162,7 +163,7 @@ const revoke = createRoute({
   summary: "Revoke an API key",
   description:
     "Ends a key, for good, and with it every key that it has created, and that these have; within 30 seconds they are " +
-    "refused everywhere. Webhook endpoints to which one of them gave their URL are disabled. Takes no body. Asked again, it answers 200 and changes nothing.",
+    "refused everywhere. Webhook endpoints to which one of them gave their URL are disabled, which the others are told. Takes no body. Asked again, it answers 200 and changes nothing.",
   ...TAGS,
   request: {
     params: ApiKeyPath,
@@ -181,7 +182,10 @@ registerRoute(apiKeys, revoke, async (c, { params }) => {
   const revoked = await revokeApiKey(c.get("db"), originOf(c), idempotency, merchantFilter(c), params.key_id);
   if (revoked.tag === "key_reused") return problem(c, "idempotency_key_reused");
   if (revoked.tag === "unauthorized") return invalidToken(c);
-  if (revoked.tag === "revoked") forgetKeys(c.env, revoked.ids);
+  if (revoked.tag === "revoked") {
+    forgetKeys(c.env, revoked.ids);
+    enqueueDeliveries(c, revoked.deliveries);
+  }
   return answerApiKey(c, params.key_id, revoked.tag === "replayed" ? REPLAY : {});
 });
 

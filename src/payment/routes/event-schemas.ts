@@ -1,8 +1,14 @@
 /** What events look like from outside: schemas and parameters. */
 import { z } from "@hono/zod-openapi";
 import { choiceOf, integerParameter, timeParameter } from "../../http/fields";
-import { EVENT_TYPE_NAMES } from "../../outbox/event-types";
-import { type EventResponse, readEventId } from "../response";
+import { WEBHOOK_ENDPOINT_EXAMPLE, WebhookEndpointSchema } from "../../outbox/endpoint-schemas";
+import { EVENT_ID_PATTERN, readEventId } from "../../outbox/event-id";
+import {
+  EVENT_TYPE_NAMES,
+  PAYMENT_EVENT_TYPE_NAMES,
+  WEBHOOK_ENDPOINT_EVENT_TYPE_NAMES,
+} from "../../outbox/event-types";
+import type { EventResponse, PaymentEventResponse, WebhookEndpointEventResponse } from "../response";
 import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";
 
 export const EVENT_EXAMPLE = {
@@ -17,10 +23,10 @@ export const EVENT_EXAMPLE = {
   idempotency_key: "confirm-order-42",
 };
 
-export const EventSchema = z
+export const PaymentEventSchema = z
   .object({
     id: z.string().openapi({ description: "Names the event, and never changes" }),
-    type: z.enum(EVENT_TYPE_NAMES).openapi({ description: "What happened" }),
+    type: z.enum(PAYMENT_EVENT_TYPE_NAMES).openapi({ description: "What happened" }),
     timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
     sequence: z.int().min(1).openapi({ description: "1, 2, 3 … for each payment, without gaps" }),
     // With a description of its own it would be another type in the document.
@@ -36,6 +42,46 @@ export const EventSchema = z
   .openapi("PaymentEvent", {
     description: "That something happened to a payment; `data` is the payment as it was then",
     example: EVENT_EXAMPLE,
+  }) satisfies z.ZodType<PaymentEventResponse>;
+
+export const WEBHOOK_ENDPOINT_EVENT_EXAMPLE = {
+  id: "evt_m1_7",
+  type: "webhook_endpoint.disabled" as const,
+  timestamp: "2026-01-21T16:58:02.107Z",
+  data: {
+    ...WEBHOOK_ENDPOINT_EXAMPLE,
+    enabled: false,
+    disabled_at: "2026-01-21T16:58:02.107Z",
+    disabled_reason: "failing" as const,
+    failing_since: WEBHOOK_ENDPOINT_EXAMPLE.created_at,
+    updated_at: "2026-01-21T16:58:02.107Z",
+  },
+  request_id: "6c3b6f0e-8a3e-4d0b-9c62-0f4f1a6a7f11",
+  key_id: null,
+};
+
+export const WebhookEndpointEventSchema = z
+  .object({
+    id: z.string().openapi({ description: "Names the event, and never changes" }),
+    type: z.enum(WEBHOOK_ENDPOINT_EVENT_TYPE_NAMES).openapi({ description: "What happened" }),
+    timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
+    data: WebhookEndpointSchema,
+    request_id: z
+      .string()
+      .openapi({ description: "The request that did it, or the attempt after which the service did" }),
+    key_id: z.string().nullable().openapi({ description: "The API key that did it; null where the service did" }),
+  })
+  .openapi("WebhookEndpointEvent", {
+    description:
+      "That the service has disabled a webhook endpoint; `data` is the endpoint as it was then, its `url` without a query",
+    example: WEBHOOK_ENDPOINT_EVENT_EXAMPLE,
+  }) satisfies z.ZodType<WebhookEndpointEventResponse>;
+
+/** Any event of the feed; `type` tells them apart. */
+export const EventSchema = z
+  .discriminatedUnion("type", [PaymentEventSchema, WebhookEndpointEventSchema])
+  .openapi("Event", {
+    description: "Something that happened; `type` says what, and so what `data` is",
   }) satisfies z.ZodType<EventResponse>;
 
 /** The query parameters that choose events, in the feed and in the log of deliveries. */
@@ -60,7 +106,7 @@ export const EventPath = z.object({
     .openapi({
       param: { name: "event_id", in: "path" },
       type: "string",
-      pattern: "^evt_[1-9][0-9]{0,15}_[1-9][0-9]{0,15}$",
+      pattern: EVENT_ID_PATTERN,
       description: "The event's id",
       example: "evt_1_2",
     }),

@@ -1,4 +1,4 @@
-/** The feed: what happened to a merchant's payments, for programs that follow it. */
+/** The feed: what happened to a merchant's payments and webhook endpoints, for programs that follow it. */
 import { z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
 import { CURSOR_MESSAGE, CURSOR_PATTERN, positionCursor, writeCursor } from "../../http/cursors";
@@ -8,7 +8,7 @@ import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { MAX_EVENTS_SCANNED_PER_RESULT, readFeed } from "../feed";
-import { findEvents } from "../history";
+import { findEvent } from "../history";
 import { toEventResponse } from "../response";
 import { EVENT_ID_MESSAGE, EventFilters, EventPath, EventSchema } from "./event-schemas";
 
@@ -32,8 +32,9 @@ const list = createRoute({
   operationId: "listEvents",
   summary: "Follow the events",
   description:
-    "Everything that has happened to the merchant's payments, oldest first, in the order in which it was committed, which " +
-    "never changes. Keep `next_cursor`, and ask with it for what comes after: each event comes exactly once, also while " +
+    "Everything that has happened to the merchant's payments, and which of its webhook endpoints the service has disabled, " +
+    "oldest first, in the order in which it was committed, which never changes. `type` says what `data` is; types may be " +
+    "added, so go on past one that you do not know. Keep `next_cursor`, and ask with it for what comes after: each event comes exactly once, also while " +
     "others are being written. While `has_more` is true, ask again at once. Where `type` is given, at most " +
     `${MAX_EVENTS_SCANNED_PER_RESULT} events for each one that \`limit\` allows are looked at: a page may then hold fewer than ` +
     "`limit`, even none, while `has_more` is true. `created_from` and `created_to` are found in the order of the events, and " +
@@ -93,7 +94,6 @@ const get = createRoute({
 });
 
 registerRoute(events, get, async (c, { params: { event_id } }) => {
-  const found = await findEvents(c.get("db"), c.get("principal").merchantId, event_id.paymentId);
-  const event = found.find(({ sequence }) => sequence === event_id.sequence);
+  const event = await findEvent(c.get("db"), c.get("principal").merchantId, event_id);
   return event ? json(c, 200, toEventResponse(event)) : problem(c, "event_not_found");
 });

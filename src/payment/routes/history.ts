@@ -5,14 +5,14 @@ import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { findEvents } from "../history";
-import { toEventResponse } from "../response";
-import { EventSchema } from "./event-schemas";
+import { toPaymentEventResponse } from "../response";
+import { PaymentEventSchema } from "./event-schemas";
 import { INVALID_ID, PaymentPath } from "./payment-schemas";
 
 export const paymentEvents = newApp();
 
 const PaymentHistory = z
-  .object({ data: z.array(EventSchema).openapi({ description: "Oldest first" }) })
+  .object({ data: z.array(PaymentEventSchema).openapi({ description: "Oldest first" }) })
   .openapi("PaymentHistory", { description: "All events of a payment, oldest first" });
 
 const list = createRoute({
@@ -34,5 +34,7 @@ const list = createRoute({
 registerRoute(paymentEvents, list, async (c, { params }) => {
   const events = await findEvents(c.get("db"), c.get("principal").merchantId, params.payment_id);
   // Every payment has its creation.
-  return events.length > 0 ? json(c, 200, { data: events.map(toEventResponse) }) : problem(c, "payment_not_found");
+  return events.length > 0
+    ? json(c, 200, { data: events.map(toPaymentEventResponse) })
+    : problem(c, "payment_not_found");
 });

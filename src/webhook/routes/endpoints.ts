@@ -9,7 +9,8 @@ import { INVALID_IDEMPOTENCY_KEY, idempotencyKeyHeader, REPLAY, readIdempotency 
 import { pageParameters, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { created, ok, page, replayed } from "../../http/responses";
-import { enqueueEndpoints } from "../../outbox/outbox";
+import { toWebhookEndpointResponse, WebhookEndpointSchema } from "../../outbox/endpoint-schemas";
+import { enqueueEndpoints, MAX_ENDPOINTS } from "../../outbox/outbox";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { cancelAll, cancelUnwanted, walkOf } from "../cancelling";
 import {
@@ -18,7 +19,6 @@ import {
   deleteWebhookEndpoint,
   findWebhookEndpoint,
   listWebhookEndpoints,
-  MAX_ENDPOINTS,
   rollSecret,
   updateWebhookEndpoint,
   type WebhookEndpoint,
@@ -29,10 +29,8 @@ import {
   chosenTypes,
   INVALID_ENDPOINT_ID,
   NewWebhookEndpointSchema,
-  toWebhookEndpointResponse,
   WebhookEndpointChanges,
   WebhookEndpointPath,
-  WebhookEndpointSchema,
   WebhookEndpointToCreate,
 } from "./schemas";
 

@@ -1,10 +1,20 @@
 /** What is sent to webhook endpoints, in the API document. */
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { App } from "../../context";
-import { EVENT_TYPE_NAMES, EVENT_TYPES, type EventType } from "../../outbox/event-types";
+import {
+  EVENT_TYPES,
+  PAYMENT_EVENT_TYPE_NAMES,
+  type PaymentEventType,
+  WEBHOOK_ENDPOINT_EVENT_TYPE_NAMES,
+} from "../../outbox/event-types";
 import { eventType, INITIAL_STATUS, LIFECYCLE, type Status } from "../../payment/lifecycle";
-import type { EventResponse } from "../../payment/response";
-import { EVENT_EXAMPLE, EventSchema } from "../../payment/routes/event-schemas";
+import type { PaymentEventResponse } from "../../payment/response";
+import {
+  EVENT_EXAMPLE,
+  PaymentEventSchema,
+  WEBHOOK_ENDPOINT_EVENT_EXAMPLE,
+  WebhookEndpointEventSchema,
+} from "../../payment/routes/event-schemas";
 
 /** The type of what a test of an endpoint sends; it is no event of the feed. */
 export const TEST_TYPE = "webhook_endpoint.test";
@@ -23,8 +33,8 @@ const Headers = z.object({
   }),
 });
 
-/** An event of each type, as an example. */
-function exampleOf(type: EventType): EventResponse {
+/** An event of a payment, of each type, as an example. */
+function exampleOf(type: PaymentEventType): PaymentEventResponse {
   const { data, ...event } = EVENT_EXAMPLE;
   const status: Status = INITIAL_STATUS;
   const created = { ...data, status, updated_at: data.created_at };
@@ -83,13 +93,22 @@ export function describeWebhooks(app: OpenAPIHono<App>): void {
         "4XX": { description: "Any other status is a failure, and it is sent again later; `Retry-After` is honoured" },
       },
     });
-  for (const type of EVENT_TYPE_NAMES) {
+  for (const type of PAYMENT_EVENT_TYPE_NAMES) {
     describe(
       type,
       EVENT_TYPES[type],
       "Sent to each webhook endpoint that wants this type: at least once, and a payment's events in order.",
-      EventSchema,
+      PaymentEventSchema,
       exampleOf(type),
+    );
+  }
+  for (const type of WEBHOOK_ENDPOINT_EVENT_TYPE_NAMES) {
+    describe(
+      type,
+      EVENT_TYPES[type],
+      "Sent to each other webhook endpoint of the merchant that wants this type: at least once, and in no order.",
+      WebhookEndpointEventSchema,
+      WEBHOOK_ENDPOINT_EVENT_EXAMPLE,
     );
   }
   const when = "Sent once, to the endpoint that is tried; whatever is answered, it is not sent again.";

@@ -8,12 +8,12 @@ import {
   oneOrSeveralOf,
   POSITIVE_INTEGER_MESSAGE,
 } from "../../http/fields";
+import { WEBHOOK_ENDPOINT_EXAMPLE, WebhookEndpointSchema } from "../../outbox/endpoint-schemas";
+import { eventId } from "../../outbox/event-id";
 import { EVENT_TYPE_NAMES, type EventType } from "../../outbox/event-types";
 import { DELIVERY_STATE_NAMES, DELIVERY_STATES } from "../../outbox/states";
-import { eventId } from "../../payment/response";
 import { MAX_ATTEMPTS_KEPT } from "../deliveries";
 import { type Delivery, MAX_ATTEMPTS_IN_PAGE } from "../delivery-log";
-import type { WebhookEndpoint } from "../endpoints";
 import type { Attempt } from "../send";
 import { MAX_URL_LENGTH, readUrl } from "../url";
 
@@ -24,57 +24,7 @@ export const INVALID_ENDPOINT_ID = {
   validation_failed: { errors: [{ detail: POSITIVE_INTEGER_MESSAGE, parameter: "endpoint_id" }] },
 };
 
-const ENDPOINT_EXAMPLE = {
-  id: 1,
-  url: "https://shop.example.com/webhooks",
-  url_set_by: "4fT9bQ2sXk7L",
-  types: ["payment.confirmed" as const, "payment.refunded" as const],
-  all_types: false,
-  enabled: true,
-  disabled_at: null,
-  disabled_reason: null,
-  failing_since: null,
-  previous_secret_ends_at: null,
-  created_at: "2026-01-16T16:57:41.614Z",
-  updated_at: "2026-01-16T16:57:41.614Z",
-};
-
 const Time = z.iso.datetime();
-
-const DisabledReason = z.enum(["requested", "gone", "failing", "key_revoked"]).openapi("WebhookDisabledReason", {
-  description:
-    "Why events are not sent: it was asked for, the endpoint answered 410, it has only failed for five days, or the API " +
-    "key that set `url` was revoked; null while they are",
-});
-
-export const WebhookEndpointSchema = z
-  .object({
-    id: z.int().openapi({ description: "The endpoint's id" }),
-    url: z.string().openapi({ description: "Where events are sent" }),
-    url_set_by: z.string().nullable().openapi({
-      description:
-        "The API key that set `url`, whose revocation disables the endpoint; null where no key was asked for",
-    }),
-    types: z.array(z.enum(EVENT_TYPE_NAMES)).openapi({ description: "The types of events that are sent" }),
-    all_types: z.boolean().openapi({
-      description:
-        "Whether the endpoint receives all types, also those that the service may have later; `types` lists today's",
-    }),
-    enabled: z.boolean().openapi({ description: "Whether events are sent" }),
-    disabled_at: Time.nullable().openapi({ description: "Since when they are not; null while they are" }),
-    // As `nullable()`, or with a description of its own, it would be several types in generated clients.
-    disabled_reason: z.union([DisabledReason, z.null()]),
-    failing_since: Time.nullable().openapi({ description: "The first failure after the last success" }),
-    previous_secret_ends_at: Time.nullable().openapi({
-      description: "Up to when the secret before this one signs too; null when there is none",
-    }),
-    created_at: Time.openapi({ description: "RFC 3339, in UTC" }),
-    updated_at: Time.openapi({ description: "RFC 3339, in UTC" }),
-  })
-  .openapi("WebhookEndpoint", {
-    description: "Where events are sent; the secret that signs them is shown once, when it is made",
-    example: ENDPOINT_EXAMPLE,
-  });
 
 export const NewWebhookEndpointSchema = z
   .object({
@@ -85,31 +35,8 @@ export const NewWebhookEndpointSchema = z
   })
   .openapi("NewWebhookEndpoint", {
     description: "A webhook endpoint with its new secret",
-    example: { ...ENDPOINT_EXAMPLE, secret: "whsec_bm90IGEgc2VjcmV0LCBhbiBleGFtcGxlIG9mIG9uZSE=" },
+    example: { ...WEBHOOK_ENDPOINT_EXAMPLE, secret: "whsec_bm90IGEgc2VjcmV0LCBhbiBleGFtcGxlIG9mIG9uZSE=" },
   });
-
-/** An endpoint as the API shows it at a time. */
-export function toWebhookEndpointResponse(
-  endpoint: WebhookEndpoint,
-  now: number,
-): z.output<typeof WebhookEndpointSchema> {
-  const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
-  const { previous_secret_ends_at: end } = endpoint;
-  return {
-    id: endpoint.id,
-    url: endpoint.url,
-    url_set_by: endpoint.url_set_by,
-    types: [...(endpoint.types ?? EVENT_TYPE_NAMES)],
-    all_types: endpoint.types === null,
-    enabled: endpoint.disabled_at === null,
-    disabled_at: time(endpoint.disabled_at),
-    disabled_reason: endpoint.disabled_reason,
-    failing_since: time(endpoint.failing_since),
-    previous_secret_ends_at: end !== null && now < end ? time(end) : null,
-    created_at: new Date(endpoint.created_at).toISOString(),
-    updated_at: new Date(endpoint.updated_at).toISOString(),
-  };
-}
 
 /** What a URL must be anywhere; whether it may name this machine or service is judged where those are known. */
 const Url = z
@@ -159,7 +86,7 @@ export const WebhookEndpointToCreate = z
   .superRefine(refuseBoth)
   .openapi("WebhookEndpointToCreate", {
     description: "What a webhook endpoint is made of",
-    example: { url: ENDPOINT_EXAMPLE.url, types: ENDPOINT_EXAMPLE.types },
+    example: { url: WEBHOOK_ENDPOINT_EXAMPLE.url, types: WEBHOOK_ENDPOINT_EXAMPLE.types },
   });
 
 export const WebhookEndpointChanges = z
@@ -251,7 +178,7 @@ export const DeliverySchema = z
 export function toDeliveryResponse(delivery: Delivery): z.output<typeof DeliverySchema> {
   const { next_attempt_at: next } = delivery;
   return {
-    event_id: eventId(delivery.payment_id, delivery.sequence),
+    event_id: eventId(delivery),
     event_type: delivery.type,
     status: delivery.state,
     next_attempt_at: next === null ? null : new Date(next).toISOString(),

@@ -23,6 +23,7 @@ const FILLED = `
     "status":"pending","provider":"internal"}', 'r1', 'c1', '0123456789ab', 'order-42', 1000, 0);
   INSERT INTO events VALUES (2, 2, 7, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', '0123456789ab', NULL,
     2000, 0);
+  INSERT INTO events VALUES (2, 3, NULL, NULL, 'webhook_endpoint.disabled', '{"id":1}', 'r3', 'c3', NULL, NULL, 3000, 900);
   INSERT INTO webhook_endpoints VALUES (1, 2, 'https://shop.example.com/', NULL, NULL, NULL, 'whsec_c2VjcmV0', NULL, NULL, NULL,
     NULL, NULL, NULL, 1000, 1000);
   INSERT INTO webhook_deliveries VALUES (1, 1, 'succeeded', NULL, 1, 0, '[]', 1000);
@@ -64,7 +65,8 @@ it("a new status, action, state and reason need no migration", () => {
     UPDATE payments SET status = 'cancelled';
     UPDATE webhook_deliveries SET state = 'paused', next_attempt_at = NULL;
     UPDATE webhook_endpoints SET disabled_at = 2000, disabled_reason = 'quota';
-    INSERT INTO events VALUES (2, 3, 7, 3, 'refund.created', '{}', 'r3', 'c3', NULL, NULL, 2000, 0);`);
+    INSERT INTO events VALUES (2, 4, 7, 3, 'refund.created', '{}', 'r4', 'c4', NULL, NULL, 3000, 900);
+    INSERT INTO events VALUES (2, 5, NULL, NULL, 'merchant.renamed', '{}', 'r5', 'c5', NULL, NULL, 3000, 900);`);
 });
 
 it("no table refers to one that it has no index to be found by", () => {

@@ -1,15 +1,15 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { EventSchema } from "../../../src/payment/routes/event-schemas";
+import { PaymentEventSchema } from "../../../src/payment/routes/event-schemas";
 import { type Body, type Client, client, newKey, ORDER, paymentIn } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import { newMerchant, PAYMENTS } from "../payment-list";
 
-const History = z.object({ data: z.array(EventSchema) });
+const History = z.object({ data: z.array(PaymentEventSchema) });
 
-async function eventsOf(api: Client, id: number): Promise<z.output<typeof EventSchema>[]> {
+async function eventsOf(api: Client, id: number): Promise<z.output<typeof PaymentEventSchema>[]> {
   const { status, body } = await api.request("GET", `${PAYMENTS}/${id}/events`);
   expect(status).toBe(200);
   return History.parse(body).data;

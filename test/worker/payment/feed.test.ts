@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Action } from "../../../src/payment/lifecycle";
-import { EventSchema } from "../../../src/payment/routes/event-schemas";
+import { PaymentEventSchema } from "../../../src/payment/routes/event-schemas";
 import { type Client, client, newKey, ORDER, paymentIn } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -10,8 +10,8 @@ import { newMerchant } from "../payment-list";
 
 const EVENTS = "/api/v1/events";
 
-const FeedPage = z.object({ data: z.array(EventSchema), has_more: z.boolean(), next_cursor: z.string() });
-type Event = z.output<typeof EventSchema>;
+const FeedPage = z.object({ data: z.array(PaymentEventSchema), has_more: z.boolean(), next_cursor: z.string() });
+type Event = z.output<typeof PaymentEventSchema>;
 
 async function page(api: Client, query: Record<string, string | number> = {}) {
   const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));

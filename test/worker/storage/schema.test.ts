@@ -191,6 +191,8 @@ describe("the database refuses a row of", () => {
     ["idempotency_keys", { created_at: 0 }],
     ["events", { position: 0 }],
     ["events", { sequence: 0 }],
+    ["events", { sequence: null }],
+    ["events", { payment_id: null }],
     ["events", { type: "" }],
     ["events", { data: "no JSON" }],
     ["events", { request_id: "" }],
@@ -258,8 +260,19 @@ describe("the query of the invariants finds", () => {
     original: ORIGINAL.replace(`'{"cart":"c-7"}'`, "'{}'"),
   };
 
+  const ENDPOINT = `INSERT INTO webhook_endpoints VALUES (90, 1, 'https://shop.example.com/', NULL, NULL, NULL, 'whsec_c2VjcmV0', NULL, NULL, NULL, 3, 'gone', NULL, 1, 3)`;
+  const DISABLED = `INSERT INTO events VALUES (1, 3, NULL, NULL, 'webhook_endpoint.disabled', '{"id":90}', 'r3', 'c3', NULL, NULL, 3, 500)`;
+  const TRAIL = `INSERT INTO account_events VALUES (90, 1, 'webhook_endpoint.disabled', '90', '{}', 1, NULL, 'r3', 'c3', NULL, NULL, 3)`;
+
   async function violations(...statements: string[]): Promise<string[]> {
-    const tables = ["idempotency_keys", "events", "payment_metadata", "payments"];
+    const tables = [
+      "idempotency_keys",
+      "events",
+      "payment_metadata",
+      "payments",
+      "account_events",
+      "webhook_endpoints",
+    ];
     const clear = tables.map((table) => `DELETE FROM ${table}`);
     await env.DB.batch([...clear, ...statements].map((sql) => env.DB.prepare(sql)));
     const found = await rows<{ violation: string }>(VIOLATIONS);
@@ -270,6 +283,7 @@ describe("the query of the invariants finds", () => {
   it("nothing wrong with what is right", async () => {
     expect(await violations(ORIGINAL, CREATED, CONFIRMED, FOUND)).toEqual([]);
     expect(await violations(PLAIN.original, CREATED, CONFIRMED)).toEqual([]);
+    expect(await violations(ORIGINAL, CREATED, CONFIRMED, FOUND, ENDPOINT, DISABLED, TRAIL)).toEqual([]);
   });
 
   it.each([
@@ -295,6 +309,26 @@ describe("the query of the invariants finds", () => {
         CONFIRMED.replace("(1, 2,", "(1, 1,"),
         FOUND.replace("1, 900", "3, 900"),
       ],
+    ],
+    ["an event of an endpoint that there is not", [ORIGINAL, CREATED, CONFIRMED, FOUND, DISABLED]],
+    [
+      "an event of an endpoint of another merchant",
+      [OTHER_MERCHANT, ENDPOINT.replace("90, 1,", "90, 2,"), DISABLED.replace("(1, 3", "(1, 1")],
+    ],
+    ["a gap before the event of an endpoint", [ENDPOINT, DISABLED, TRAIL]],
+    ["an endpoint of which the feed does not say that it was disabled", [ENDPOINT, TRAIL]],
+    [
+      "an endpoint of which the feed says so twice",
+      [
+        ENDPOINT,
+        TRAIL,
+        DISABLED.replace("(1, 3", "(1, 1"),
+        DISABLED.replace("(1, 3", "(1, 2").replace("c3", "c4").replace("500", "900"),
+      ],
+    ],
+    [
+      "an event of an endpoint that is not counted as stored",
+      [ENDPOINT, TRAIL, DISABLED.replace("(1, 3", "(1, 1").replace("500", "0")],
     ],
     ["another amount", [ORIGINAL.replace("100", "101"), CREATED, CONFIRMED, FOUND]],
     ["another status", [ORIGINAL.replace("confirmed", "failed"), CREATED, CONFIRMED, FOUND]],

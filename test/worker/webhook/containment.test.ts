@@ -2,9 +2,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import { publicId } from "../../../src/auth/api-key";
+import type { WebhookEndpointSchema } from "../../../src/outbox/endpoint-schemas";
 import { Database } from "../../../src/storage/database";
 import { findOverdue } from "../../../src/webhook/deliveries";
-import type { WebhookEndpointSchema } from "../../../src/webhook/routes/schemas";
 import { administrator, client, newKey } from "../client";
 import { losesNth, meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -65,7 +65,8 @@ describe("the revocation of a key", () => {
     }
     expect(await seenBy(shop, own)).toMatchObject({ enabled: true, url_set_by: idOf(shop.key) });
     for (const endpoint of [theirs, deep, own]) await run(endpoint);
-    expect([theirs, deep, own].map(({ receiver }) => receiver.received.length)).toEqual([0, 0, 1]);
+    // The payment, and that each of the two is disabled.
+    expect([theirs, deep, own].map(({ receiver }) => receiver.received.length)).toEqual([0, 0, 3]);
   });
 
   it("has what is open there cancelled by the sweep", async () => {

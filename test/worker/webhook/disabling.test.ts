@@ -94,7 +94,8 @@ describe("an endpoint", () => {
     expect(endpoint.receiver.received).toHaveLength(3);
     expect(await endpoint.deliveries()).toHaveLength(4);
     await run(other);
-    expect(await other.statuses()).toEqual(new Array(5).fill("succeeded"));
+    // Five of payments, and that the endpoint is disabled.
+    expect(await other.statuses()).toEqual(new Array(6).fill("succeeded"));
   });
 
   it("that only failed for five days is disabled, with an event that says so", async () => {
