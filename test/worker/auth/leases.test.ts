@@ -69,6 +69,17 @@ it("costly requests have a quota for the merchant, and cheap ones do not use it"
   for (const path of ["", "?order_id=1", "?created_from=2026-01-16T00:00:00Z", "?limit=5"]) {
     expect((await api.request("GET", `/api/v1/payments${path}`)).status).toBe(200);
   }
+  // A type of events is looked for among ten for each one asked for, but for those of one payment.
+  expect((await api.request("GET", "/api/v1/events?type=payment.refunded")).status).toBe(429);
+  for (const path of [
+    "",
+    "?limit=5",
+    "?created_from=2026-01-16",
+    "?payment_id=1",
+    "?payment_id=1&type=payment.refunded",
+  ]) {
+    expect((await api.request("GET", `/api/v1/events${path}`)).status).toBe(200);
+  }
 });
 
 /** The context of a request of a merchant, as `takeLease` uses it. */

@@ -8,6 +8,7 @@ import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 
 const PAYMENTS = "/api/v1/payments";
+const ENDPOINTS = "/api/v1/webhook-endpoints";
 
 const refuses = (): RateLimit => ({ limit: async () => ({ success: false }) });
 
@@ -235,6 +236,26 @@ it.each(["KEY_RATE", "MERCHANT_RATE", "COSTLY_RATE", "FAILURE_RATE"] as const)(
     logged.mockRestore();
   },
 );
+
+it.each<[limit: "WEBHOOK_TEST_RATE" | "WEBHOOK_RETRY_RATE", path: string, status: number]>([
+  ["WEBHOOK_TEST_RATE", "test", 200],
+  // Counted before the delivery is looked for, which is not there.
+  ["WEBHOOK_RETRY_RATE", "deliveries/evt_1_1/retry", 404],
+])("%s that fails lets on, and says so in the log", async (limit, path, expected) => {
+  const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+  const sent = vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response());
+  const key = await newKey(SCOPE_NAMES, await newMerchant());
+  const api = client({ ...env, [limit]: { limit: () => Promise.reject(new Error("no counter")) } }, { key });
+  const { body: endpoint } = await api.request("POST", ENDPOINTS, { body: { url: "https://example.com/hook" } });
+  const { status, body } = await api.request("POST", `${ENDPOINTS}/${endpoint.id}/${path}`);
+  expect(status).toBe(expected);
+  if (expected === 404) expect(body.type).toBe("/problems/webhook-delivery-not-found");
+  expect(sent).toHaveBeenCalledTimes(expected === 200 ? 1 : 0);
+  const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)));
+  expect(lines).toContainEqual({ message: "quota not counted", limit, cause: "Error: no counter" });
+  sent.mockRestore();
+  logged.mockRestore();
+});
 
 describe("what an isolate remembers", () => {
   it("is a thousand keys, of which the oldest goes first", async () => {
