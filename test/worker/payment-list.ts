@@ -40,10 +40,18 @@ export async function list(api: Client, query: Query = {}): Promise<Page> {
   return readPage(await api.request("GET", pathOf(query)));
 }
 
+/** A walk that comes to where it was would never end. */
+function expectNew(asked: Set<unknown>, cursor: unknown): void {
+  expect(asked, "cursors that were followed").not.toContain(cursor);
+  asked.add(cursor);
+}
+
 /** Every page from a cursor on, or from the start, to where no cursor leads on. */
 export async function walk(api: Client, query: Query, between = async (_: Page) => {}): Promise<Page[]> {
   const pages: Page[] = [];
+  const asked = new Set<unknown>();
   for (let cursor = query.cursor; ; ) {
+    expectNew(asked, cursor);
     const page = await list(api, { ...query, cursor });
     pages.push(page);
     if (page.next_cursor === null) return pages;
@@ -55,7 +63,9 @@ export async function walk(api: Client, query: Query, between = async (_: Page) 
 /** Every page from a cursor back to the newest payment: the last one is empty, and its cursor is its own. */
 export async function walkBack(api: Client, query: Query, from: string): Promise<Page[]> {
   const pages: Page[] = [];
+  const asked = new Set<unknown>();
   for (let cursor = from; ; ) {
+    expectNew(asked, cursor);
     const page = await list(api, { ...query, cursor });
     if (page.data.length === 0 && page.previous_cursor === cursor) return pages;
     pages.push(page);

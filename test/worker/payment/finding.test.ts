@@ -1,6 +1,5 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { app } from "../../../src/app";
 import { STATUSES, type Status } from "../../../src/payment/lifecycle";
@@ -292,86 +291,6 @@ describe("the filter", () => {
     expect(idsOf(await walk(api, { order_id: 1, metadata: "shop=s", limit: 2 }))).toEqual([made[12]?.id, made[0]?.id]);
     expect((await list(api, { order_id: 1, metadata: "shop=other" })).data).toEqual([]);
   });
-});
-
-describe("any question", () => {
-  const CURRENCIES = ["USD", "JPY", "KWD"];
-  const amounts = fc.integer({ min: 1, max: 5 });
-  const pair = fc.tuple(fc.constantFrom("a", "b"), fc.constantFrom("x", "y=z"));
-  const payment = fc.record({
-    order_id: fc.integer({ min: 1, max: 3 }),
-    amount: amounts,
-    currency: fc.constantFrom(...CURRENCIES),
-    metadata: fc.array(pair, { maxLength: 2 }).map((pairs) => Object.fromEntries(pairs)),
-    status: fc.constantFrom(...STATUSES),
-    /** Milliseconds after the one before; less than none when the clock goes back. */
-    later: fc.constantFrom(0, 0, 1, 5, -3),
-  });
-  const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
-  const question = fc
-    .record({
-      limit: fc.integer({ min: 1, max: 5 }),
-      status: maybe(fc.uniqueArray(fc.constantFrom(...STATUSES), { minLength: 1, maxLength: 3 })),
-      order_id: maybe(fc.integer({ min: 1, max: 3 })),
-      currency: maybe(fc.constantFrom(...CURRENCIES)),
-      from: maybe(fc.integer({ min: -2, max: 30 })),
-      to: maybe(fc.integer({ min: -2, max: 30 })),
-      amount_min: maybe(amounts),
-      amount_max: maybe(amounts),
-      metadata: maybe(fc.array(pair, { minLength: 1, maxLength: 2 })),
-    })
-    // Amounts are of a currency.
-    .map((asked) => (asked.currency ? asked : { ...asked, amount_min: undefined, amount_max: undefined }));
-
-  it("has the answer that looking at every payment gives, page by page, forward and back", async () => {
-    const start = Date.now() - 3_600_000;
-    const property = fc.asyncProperty(
-      fc.array(payment, { maxLength: 25 }),
-      fc.array(question, { minLength: 4, maxLength: 8 }),
-      async (payments, questions) => {
-        const { api } = await newMerchant();
-        vi.useFakeTimers({ toFake: ["Date"] });
-        const made: Shown[] = [];
-        let now = start;
-        for (const { status, later, ...body } of payments) {
-          now += later;
-          vi.setSystemTime(now);
-          made.unshift(...(await seed(api, [body], status)));
-        }
-        vi.useRealTimers();
-        for (const { limit, from, to, metadata, ...filters } of questions) {
-          const { status, order_id, currency, amount_min = 0, amount_max = Infinity } = filters;
-          const expected = made.filter(
-            (shown) =>
-              (status?.includes(shown.status) ?? true) &&
-              shown.order_id === (order_id ?? shown.order_id) &&
-              shown.currency === (currency ?? shown.currency) &&
-              Date.parse(shown.created_at) >= start + (from ?? -Infinity) &&
-              Date.parse(shown.created_at) <= start + (to ?? Infinity) &&
-              shown.amount >= amount_min &&
-              shown.amount <= amount_max &&
-              (metadata ?? []).every(([name, value]) => shown.metadata[name] === value),
-          );
-          const time = (after: number | undefined) => after !== undefined && new Date(start + after).toISOString();
-          const query: Query = {
-            ...filters,
-            limit,
-            created_from: time(from) || undefined,
-            created_to: time(to) || undefined,
-            metadata: metadata?.map((pair) => pair.join("=")),
-          };
-          const pages = await walk(api, query);
-          expect(pages.flatMap(({ data }) => data)).toEqual(expected);
-          const last = pages.at(-1);
-          if (!last?.previous_cursor) continue;
-          const back = await walkBack(api, query, last.previous_cursor);
-          expect(idsOf([...back.reverse(), last])).toEqual(expected.map(({ id }) => id));
-        }
-      },
-    );
-    // A failure names the seed and the path that repeat it.
-    await fc.assert(property, { numRuns: 12 });
-  }, 60_000);
 });
 
 describe("among very many payments", () => {
