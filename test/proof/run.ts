@@ -221,7 +221,7 @@ if (wanted("webhooks")) {
   const figures: Figures = {};
   for (const part of await Promise.all(shares)) add(figures, part);
   const { webhookRuns = 0, webhookEvents = 0, webhookDeliveries = 0, webhookRequests = 0 } = figures;
-  const { webhookViolations = 0, webhookPauses = 0 } = figures;
+  const { webhookViolations = 0, webhookPauses = 0, webhookDisabled = 0 } = figures;
   const kills = await runWebhookKills({
     kills: FULL.webhookKills,
     seed,
@@ -246,6 +246,7 @@ for, or sent while the merchant was disabled. On the simulated platform, where t
         ["deliveries", webhookDeliveries, "", ""],
         ["requests that receivers got", webhookRequests, "", ""],
         ["pauses, while the merchant was disabled", webhookPauses, "", webhookViolations],
+        ["endpoints that were gone, of which the others were told", webhookDisabled, "", webhookViolations],
         ["faults of queue, objects and receivers", faults, "", webhookViolations],
       ],
     )}\n\n${table([["class of fault", "struck"], ...struck.sort()])}\n

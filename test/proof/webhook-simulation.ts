@@ -59,6 +59,8 @@ export interface WebhookRun {
   readonly requests: number;
   /** How often the merchant was disabled and enabled again. */
   readonly pauses: number;
+  /** Endpoints that were gone, of which the others were told. */
+  readonly disabled: number;
   /** What is wrong, or null. */
   readonly violation: string | null;
 }
@@ -73,6 +75,10 @@ interface Host {
 
 const NEVER = new Promise<never>(() => {});
 
+/** A receiver that takes a few events, and then says that it is gone. */
+const LEAVING = "leaving.example.com";
+const DISABLED = "webhook_endpoint.disabled";
+
 /** The platform with a queue, endpoint objects with their alarms, and receivers; all with faults. */
 class WebhookPlatform {
   faultRate: number;
@@ -80,6 +86,8 @@ class WebhookPlatform {
   readonly received: Received[] = [];
   /** Whether the merchant has been disabled for so long that nothing may be sent. */
   isSilent = false;
+  /** How many requests the receiver that is leaving takes before that. */
+  takenBeforeLeaving = 0;
   readonly env: Env;
   readonly #hosts = new Map<string, Host>();
   #clock = 0;
@@ -245,6 +253,7 @@ class WebhookPlatform {
       received.ended = this.#clock++;
       return new Response(null, { status, headers: more });
     };
+    if (host === LEAVING && this.takenBeforeLeaving-- <= 0) return answer(410);
     switch (this.#strike(RECEIVER_FAULTS)) {
       case "receiver: answers an error":
         return answer(this.world.pick([400, 404, 409, 429, 500, 502, 503]));
@@ -295,8 +304,8 @@ function takeCrypto(world: World): void {
 const AUTHORIZED = (key: string) => ({ Authorization: `Bearer ${key}`, "Content-Type": "application/json" });
 
 /**
- * Clients write payments while their events are delivered, under faults, and in every third run while their merchant is
- * disabled now and then; then the faults are switched off and time goes on until nothing is left to send. Every event must have arrived at every endpoint that wants it, a
+ * Clients write payments while their events are delivered, under faults, in every third run while their merchant is
+ * disabled now and then, and in every fifth while an endpoint says that it is gone; then the faults are switched off and time goes on until nothing is left to send. Every event must have arrived at every endpoint that wants it, a
  * payment's in order, each as the API tells it, and none while the merchant was disabled.
  */
 export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate: number): Promise<WebhookRun> {
@@ -356,6 +365,10 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
         const host = `endpoint-${n}.example.com`;
         await ask("POST", "/webhook-endpoints", { url: `https://${host}/`, types });
         endpoints.push({ host, types });
+      }
+      if (seed % 5 === 0) {
+        webhooks.takenBeforeLeaving = world.below(4);
+        await ask("POST", "/webhook-endpoints", { url: `https://${LEAVING}/` });
       }
       platform.faultRate = faultRate / 2;
       webhooks.faultRate = faultRate;
@@ -423,18 +436,28 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       deliveries: n,
       requests: webhooks.received.length,
       pauses,
+      disabled: isGone() ? 1 : 0,
       violation,
     };
+  }
+
+  function isGone(): boolean {
+    return d1.rows("SELECT id FROM webhook_endpoints WHERE disabled_at IS NOT NULL").length > 0;
   }
 
   function judge(): string | null {
     const broken = d1.rows(VIOLATIONS);
     if (broken.length > 0) return `The invariants do not hold: ${JSON.stringify(broken)}`;
-    const open = d1.rows("SELECT * FROM webhook_deliveries WHERE state <> 'succeeded'");
+    const open = d1.rows(`SELECT delivery.* FROM webhook_deliveries AS delivery JOIN webhook_endpoints AS endpoint
+      ON endpoint.id = endpoint_id WHERE state <> iif(disabled_at IS NOT NULL AND state <> 'succeeded', 'cancelled', 'succeeded')`);
     if (open.length > 0) return `Not delivered: ${JSON.stringify(open)}`;
     const forbidden = webhooks.received.find((request) => request.forbidden);
     if (forbidden) return `${forbidden.host} received ${forbidden.id} while its merchant was disabled`;
     const events = delivered as { id: string; type: string; sequence: number; data: { id: number } }[];
+    const told = events.filter(({ type }) => type === DISABLED).length;
+    if (told !== (isGone() ? 1 : 0)) return `The feed says ${told} times that the endpoint is disabled`;
+    const itself = webhooks.received.find(({ host, body }) => host === LEAVING && JSON.parse(body).type === DISABLED);
+    if (itself) return `The endpoint that is disabled received ${itself.id}`;
     for (const { host, types } of endpoints) {
       const arrived = webhooks.received.filter((request) => request.host === host);
       const wanted = events.filter(({ type }) => types.includes(type));

@@ -24,7 +24,10 @@ it.runIf(REPLAY.webhooks === undefined).each(regressions.webhooks)(
 it("every event arrives at every endpoint that wants it, a payment's in order, under every class of fault", async () => {
   const { webhookRuns, firstSeed } =
     REPLAY.webhooks === undefined ? SCALE : { webhookRuns: 1, firstSeed: REPLAY.webhooks };
-  const figures = { webhookRuns: 0, webhookEvents: 0, webhookDeliveries: 0, webhookRequests: 0, webhookPauses: 0 };
+  const figures = {
+    ...{ webhookRuns: 0, webhookEvents: 0, webhookDeliveries: 0, webhookRequests: 0 },
+    ...{ webhookPauses: 0, webhookDisabled: 0 },
+  };
   const struck = new Map<string, number>();
   for (let seed = firstSeed; seed < firstSeed + webhookRuns; seed++) {
     const result = await run(seed);
@@ -33,6 +36,7 @@ it("every event arrives at every endpoint that wants it, a payment's in order, u
     figures.webhookDeliveries += result.deliveries;
     figures.webhookRequests += result.requests;
     figures.webhookPauses += result.pauses;
+    figures.webhookDisabled += result.disabled;
     for (const [fault, times] of result.struck) struck.set(fault, (struck.get(fault) ?? 0) + times);
   }
   const strikes = [...struck].map(([fault, times]): [string, number] => [`${fault} / webhooks`, times]);
@@ -40,5 +44,6 @@ it("every event arrives at every endpoint that wants it, a payment's in order, u
   if (REPLAY.webhooks !== undefined) return;
   expect(figures.webhookRequests).toBeGreaterThan(figures.webhookDeliveries);
   expect(figures.webhookPauses).toBeGreaterThan(0);
+  expect(figures.webhookDisabled).toBeGreaterThan(0);
   expect([...struck.keys()].sort()).toEqual([...WEBHOOK_FAULTS].sort());
 }, 3_600_000);
