@@ -143,6 +143,16 @@ describe("the fingerprint", () => {
     expect([status, body.detail]).toEqual([409, "Idempotency key reused with different payload"]);
   });
 
+  it("of a creation without metadata is of its three fields alone, as it was before there were metadata", async () => {
+    const key = crypto.randomUUID();
+    await api.create({ order_id: 42, amount: 99.99, currency: "USD" }, key);
+    const stored = await env.DB.prepare("SELECT fingerprint FROM idempotency_keys WHERE key = ?").bind(key).first();
+    const text = '["create",null,[["amount_minor",9999],["currency","USD"],["order_id",42]]]';
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+    const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    expect(stored).toEqual({ fingerprint: hex });
+  });
+
   it("is the same for no metadata and for none in it", async () => {
     const key = crypto.randomUUID();
     const { body } = await api.create(ORDER, key);
