@@ -43,9 +43,9 @@ async function run(command: string, ...words: string[]): Promise<string> {
   }
 }
 
-/** What a client that made, confirmed and found a payment must say of it: one type, four times, and one refusal. */
+/** What a client that made, confirmed and found a payment must say of it: one type, four times, its events, and one refusal. */
 function expectPayments(printed: string): void {
-  const { areOneType, payments, refused } = JSON.parse(printed);
+  const { areOneType, payments, followed, refused } = JSON.parse(printed);
   expect(areOneType).toEqual([true, true, true, true]);
   const payment = { order_id: 42, amount: 99.99, currency: "USD", id: payments[0].id };
   expect(payments).toMatchObject([
@@ -54,6 +54,7 @@ function expectPayments(printed: string): void {
     { ...payment, status: "confirmed" },
     { ...payment, status: "confirmed" },
   ]);
+  expect(followed).toEqual(["payment.created 42 1", "payment.confirmed 42 2"]);
   expect(refused).toBe("Cannot fail payment in confirmed status");
 }
 

@@ -23,6 +23,15 @@ if (found.data === undefined) throw new Error(found.error.detail);
 const page = await client.GET("/api/v1/payments", { params: { query: { status: ["confirmed"], limit: 1 } } });
 if (page.data === undefined) throw new Error(page.error.detail);
 
+const feed = await client.GET("/api/v1/events", { params: { query: { payment_id: created.data.id } } });
+if (feed.data === undefined) throw new Error(feed.error.detail);
+// Compiles where `type` says what `data` is alone.
+const followed = feed.data.data.map((event) =>
+  event.type === "webhook_endpoint.disabled"
+    ? `${event.type} ${event.data.url}`
+    : `${event.type} ${event.data.order_id} ${event.sequence}`,
+);
+
 const areOneType: [
   Same<typeof created.data, Payment>,
   Same<typeof confirmed.data, Payment>,
@@ -32,4 +41,4 @@ const areOneType: [
 
 const refused = await client.POST("/api/v1/payments/{payment_id}/fail", { params });
 const payments: Payment[] = [created.data, confirmed.data, found.data, ...page.data.data];
-console.log(JSON.stringify({ areOneType, payments, refused: refused.error?.detail }));
+console.log(JSON.stringify({ areOneType, payments, followed, refused: refused.error?.detail }));
