@@ -178,6 +178,9 @@ describe("a file of many pages", () => {
 describe("a file of more payments than one may go through", () => {
   // 50,000 go into one file; the tenth before its end is of the same millisecond as the tenth after it.
   const COUNT = 50_030;
+  // The last of the first page, which looks at 5,000, and the first after it; one far behind pages without any; the last
+  // of the first file, and the first after it.
+  const YEN = [45_031, 45_030, 30_000, 31, 30, 5];
   let merchant: Awaited<ReturnType<typeof newMerchant>>;
 
   beforeAll(async () => {
@@ -185,7 +188,8 @@ describe("a file of more payments than one may go through", () => {
     await env.DB.prepare(
       `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${COUNT})
        INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
-       SELECT ?1, i, i, iif(i = 5, 'JPY', 'USD'), 'pending', 'internal', 1, ?2 + i / 20, ?2 + i / 20 FROM n`,
+       SELECT ?1, i, i, iif(i IN (${YEN}), 'JPY', 'USD'), iif(i <= 40 OR i BETWEEN 40001 AND 40600, 'failed', 'pending'),
+         'internal', 1, ?2 + i / 20, ?2 + i / 20 FROM n`,
     )
       .bind(merchant.id, Date.now() - COUNT)
       .run();
@@ -219,13 +223,29 @@ describe("a file of more payments than one may go through", () => {
   });
 
   it("ends also where nothing matches, for a bounded number of rows", async () => {
-    const first = await file({ currency: "JPY" });
+    const first = await file({ currency: "EUR" });
     expect(first.orders).toEqual([]);
     // Ten pages of 5,000 payments; each is read in the index, itself, and in the index for two ends.
     expect(first.meter.trips).toBeLessThanOrEqual(16);
     expect(first.meter.rowsRead).toBeLessThanOrEqual(4 * 50_000 + 1_000);
+    const rest = await file({ currency: "EUR", cursor: first.cursor ?? "" });
+    expect([rest.orders, rest.cursor]).toEqual([[], null]);
+  });
+
+  it("has what is rare, before, between and after pages without any, and at its own end", async () => {
+    const first = await file({ currency: "JPY" });
+    expect(first.orders).toEqual([45_031, 45_030, 30_000, 31]);
     const rest = await file({ currency: "JPY", cursor: first.cursor ?? "" });
-    expect([rest.orders, rest.cursor]).toEqual([[5], null]);
+    expect([rest.orders, rest.cursor]).toEqual([[30, 5], null]);
+  });
+
+  it("ends where it must also when a full page has moved those after it", async () => {
+    const from = (newest: number, oldest: number) => Array.from({ length: newest - oldest + 1 }, (_, n) => newest - n);
+    const first = await file({ status: "failed" });
+    // The 500 of a page end in the middle of what the page before has begun, and the last page goes beyond the end.
+    expect(first.orders).toEqual([...from(40_600, 40_001), ...from(40, 31)]);
+    const rest = await file({ status: "failed", cursor: first.cursor ?? "" });
+    expect([rest.orders, rest.cursor]).toEqual([from(30, 1), null]);
   });
 });
 

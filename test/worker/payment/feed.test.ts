@@ -7,6 +7,7 @@ import { type Client, client, newKey, ORDER, paymentIn } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import { newMerchant } from "../payment-list";
+import { type SeededPayment, seedPayments } from "../payment-seed";
 
 const EVENTS = "/api/v1/events";
 
@@ -27,8 +28,10 @@ async function follow(api: Client, query: Record<string, string | number> = {}, 
   for (;;) {
     const { data, has_more, next_cursor } = await page(api, { ...query, ...(next !== undefined && { cursor: next }) });
     events.push(...data);
+    if (!has_more) return { events, cursor: next_cursor };
+    // Or it would never end.
+    expect(next_cursor).not.toBe(next);
     next = next_cursor;
-    if (!has_more) return { events, cursor: next };
   }
 }
 
@@ -285,6 +288,72 @@ describe("the feed", () => {
       expect(read, query).toBeLessThanOrEqual(420 + 2 * 2 * 26);
     }
     for (const [, read] of few) expect(read).toBeLessThanOrEqual(420);
+  });
+});
+
+describe("what is asked of the feed, page by page", () => {
+  const TYPE = "payment.failed";
+  const pending = (count: number): SeededPayment[] => Array.from({ length: count }, () => ({ created_at: 1 }));
+  /** So many events, and then one that is asked for. */
+  const failedAfter = (events: number): SeededPayment[] => [
+    ...pending(events - 1),
+    { created_at: 1, status: "failed" },
+  ];
+
+  async function pagesOf(api: Client, query: Record<string, string | number>, cursor?: string) {
+    const pages: z.output<typeof FeedPage>[] = [];
+    for (let next = cursor; ; next = pages.at(-1)?.next_cursor) {
+      expect(pages.slice(0, -1).map(({ next_cursor }) => next_cursor)).not.toContain(next);
+      pages.push(await page(api, { ...query, ...(next !== undefined && { cursor: next }) }));
+      if (pages.at(-1)?.has_more === false) return pages;
+    }
+  }
+  const sizes = (pages: readonly z.output<typeof FeedPage>[]) => pages.map(({ data }) => data.length);
+  const eventsIn = (pages: readonly z.output<typeof FeedPage>[]) => idsOf(pages.flatMap(({ data }) => data));
+
+  it.each([1, 2, 3])("with a limit of %i: nothing is skipped or repeated, now or later", async (limit) => {
+    const { id, api } = await newMerchant();
+    // Gaps that end just before, at and just after the end of one scan and of two, which are 10 for each of the limit.
+    const around = (scanned: number) => [-1, 0, 1].map((more) => scanned + more);
+    const gaps = [1, 1, 1, 4, ...around(10 * limit), 1, 8, ...around(20 * limit), 2];
+    const stored = await seedPayments(id, [...gaps.flatMap(failedAfter), ...pending(10 * limit)]);
+    const wanted = stored.filter(({ status }) => status === "failed").map((payment) => `evt_${payment.id}_2`);
+    expect(wanted).toHaveLength(gaps.length);
+    const query = { type: TYPE, limit };
+    const pages = await pagesOf(api, query);
+    expect(eventsIn(pages)).toEqual(wanted);
+    expect(Math.max(...sizes(pages))).toBe(limit);
+    // Some are empty in the middle, and lead on.
+    expect(sizes(pages).indexOf(0)).toBeLessThan(sizes(pages).findLastIndex((size) => size > 0));
+    // Each but the last is full, or has come ten events further for each that it may have.
+    const events = stored.length + wanted.length;
+    expect(pages.length).toBeLessThanOrEqual(events / (10 * limit) + wanted.length / limit + 1);
+    // From each page on, and from the end, with what comes later.
+    const later = await seedPayments(id, [...failedAfter(10 * limit), ...failedAfter(1), ...pending(1)]);
+    const news = later.filter(({ status }) => status === "failed").map((payment) => `evt_${payment.id}_2`);
+    for (const n of [0, 3, pages.length - 2, pages.length - 1]) {
+      const rest = await pagesOf(api, query, pages[n]?.next_cursor);
+      expect(eventsIn(rest), `after page ${n}`).toEqual([...eventsIn(pages.slice(n + 1)), ...news]);
+    }
+  });
+
+  it.each([1, 3])("looks at ten events for each of %i, and no further", async (limit) => {
+    const query = { type: TYPE, limit };
+    const [near, far] = [await newMerchant(), await newMerchant()];
+    await seedPayments(near.id, failedAfter(10 * limit - 1));
+    expect(await page(near.api, query)).toMatchObject({ data: [{ type: TYPE }], has_more: false });
+    await seedPayments(far.id, failedAfter(10 * limit));
+    const empty = await page(far.api, query);
+    expect(empty).toMatchObject({ data: [], has_more: true });
+    const next = await page(far.api, { ...query, cursor: empty.next_cursor });
+    expect(next).toMatchObject({ data: [{ type: TYPE }], has_more: false });
+  });
+
+  it("has no page left over when the events fill the last one", async () => {
+    const { id, api } = await newMerchant();
+    await seedPayments(id, pending(4));
+    expect(sizes(await pagesOf(api, { limit: 2 }))).toEqual([2, 2]);
+    expect(sizes(await pagesOf(api, { limit: 2, type: "payment.created" }))).toEqual([2, 2]);
   });
 });
 
