@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
+import type { Origin } from "../../../src/context";
 import type { Action } from "../../../src/payment/lifecycle";
 import { PaymentObject } from "../../../src/payment/object";
 import { applyAction } from "../../../src/payment/run-action";
@@ -175,6 +176,64 @@ describe("a call that comes to an object twice, since its first answer was lost,
       (await object.run(other, asking("refund"))).result.tag,
     ]);
     expect(tags).toEqual(["outage", "outage", "refused"]);
+  });
+});
+
+describe("calls whose answers were lost", () => {
+  /** An object of this payment whose D1 is out of reach while `reach.isDown`, which no other try is worth. */
+  const withReach = <T>(id: number, use: (object: PaymentObject, reach: { isDown: boolean }) => Promise<T>) => {
+    const reach = { isDown: true };
+    const db = instrumentD1(env.DB, async (roundTrip) => {
+      if (reach.isDown) throw new Error("D1_ERROR: D1 DB is overloaded. Requests queued for too long.");
+      return roundTrip();
+    });
+    return runInDurableObject(env.PAYMENT.getByName(`1:${id}`), (_, state) =>
+      use(new PaymentObject(state, { ...env, DB: db }), reach),
+    );
+  };
+  const refund = async (object: PaymentObject, call: Origin) => (await object.run(call, asking("refund"))).result.tag;
+
+  it("are each not refused for certain, however many they are, up to the newest 100", async () => {
+    const { id } = await paymentIn("pending");
+    // An object's memory has a bound: who has lost 100 more meanwhile has been told to try again long since.
+    const calls = Array.from({ length: 101 }, origin);
+    const [oldest, ...newest] = calls;
+    const tags = await withReach(id, async (object, reach) => {
+      const lost = await Promise.all(calls.slice(0, 50).map((call) => refund(object, call)));
+      for (const call of calls.slice(50)) lost.push(await refund(object, call));
+      reach.isDown = false;
+      const again: string[] = [];
+      for (const call of newest) again.push(await refund(object, call));
+      return { lost, again, oldest: oldest && (await refund(object, oldest)), other: await refund(object, origin()) };
+    });
+    expect(tags).toEqual({
+      lost: calls.map(() => "outage"),
+      again: newest.map(() => "outage"),
+      oldest: "refused",
+      other: "refused",
+    });
+    expect(await eventTypes(id)).toEqual(["payment.created"]);
+  });
+
+  it("are not busy for certain either", async () => {
+    const { id } = await paymentIn("pending");
+    const [lost, other, running] = [origin(), origin(), origin()];
+    const clock = vi.spyOn(Date, "now").mockReturnValue(running.now);
+    try {
+      const tags = await withReach(id, async (object, reach) => {
+        const first = await refund(object, lost);
+        reach.isDown = false;
+        const line = [running, lost, other].map((call) => object.run(call, asking("refund")));
+        // The one that runs has begun when its turn comes, the others wait for more than the 10 s.
+        await Promise.resolve();
+        clock.mockReturnValue(running.now + 10_001);
+        return [first, ...(await Promise.all(line)).map(({ result }) => result.tag)];
+      });
+      expect(tags.slice(0, 1)).toEqual(["outage"]);
+      expect(tags.slice(2)).toEqual(["outage", "busy"]);
+    } finally {
+      clock.mockRestore();
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
 import type { PaymentObject } from "../../../src/payment/object";
-import { client, ORDER, paymentIn } from "../client";
+import { type Client, client, ORDER, paymentIn } from "../client";
 import { type Around, instrumentD1 } from "../d1";
 import { envWithD1 } from "../objects";
 
@@ -99,15 +99,43 @@ describe("a lost answer", () => {
 });
 
 describe("a refusal after an attempt whose answer was lost", () => {
-  it.each([
-    ["of an action that the status does not allow", () => paymentIn("pending").then(({ id }) => id), 409],
-    ["of a payment that is not there", () => Promise.resolve(Number.MAX_SAFE_INTEGER), 404],
-  ])("would be a guess, for that attempt may still arrive: 503, %s", async (_, prepare, certain) => {
+  const ask = (service: Client, id: number, headers: Record<string, string>) =>
+    service.request("POST", `/api/v1/payments/${id}/refund`, { headers });
+
+  it.each<[what: string, prepare: () => Promise<number>, headers: Record<string, string>, certain: number]>([
+    ["of an action that the status does not allow", () => paymentIn("pending").then(({ id }) => id), {}, 409],
+    ["of a payment that is not there", () => Promise.resolve(Number.MAX_SAFE_INTEGER), {}, 404],
+    // The lost attempt may have had the version that is expected, and is then what has changed it.
+    ["of another version", () => paymentIn("confirmed").then(({ id }) => id), { "If-Match": '"1"' }, 412],
+  ])("would be a guess, for that attempt may still arrive: 503, %s", async (_, prepare, headers, certain) => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const id = await prepare();
-    expect((await withD1(failsFirst(1)).run(id, "refund")).status).toBe(503);
-    expect((await withStub(1, { retryable: true }).service.run(id, "refund")).status).toBe(503);
-    expect((await api.run(id, "refund")).status).toBe(certain);
+    for (const service of [withD1(failsFirst(1)), withStub(1, { retryable: true }).service]) {
+      const { status, body } = await ask(service, id, headers);
+      expect([status, body.type]).toEqual([503, "/problems/unavailable"]);
+    }
+    expect((await ask(api, id, headers)).status).toBe(certain);
+    logged.mockRestore();
+  });
+
+  it("because the payment was busy would be one too", async () => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { id } = await paymentIn("pending");
+    /** The service with an object that breaks so many times, and is busy after that. */
+    const busyAfter = (failures: number) => {
+      let left = failures;
+      const run = async () => {
+        if (left-- > 0) throw Object.assign(new Error("The object broke"), { retryable: true });
+        return { result: { tag: "busy" }, cost: { trips: 0, rowsRead: 0, rowsWritten: 0 } };
+      };
+      const PAYMENT = Object.assign(Object.create(env.PAYMENT), { getByName: () => ({ run }) });
+      return client({ ...env, PAYMENT }, { outages: true });
+    };
+    expect((await busyAfter(0).run(id, "confirm")).body.type).toBe("/problems/payment-busy");
+    for (const failures of [1, 2]) {
+      const { status, body } = await busyAfter(failures).run(id, "confirm");
+      expect([status, body.type]).toEqual([503, "/problems/unavailable"]);
+    }
     logged.mockRestore();
   });
 });
@@ -132,11 +160,82 @@ describe("what is found after its answer was lost is told as it was, whatever ha
     expect((await api.get(body.id)).body.status).toBe("confirmed");
   });
 
-  it("a confirmation that was refunded", async () => {
+  it("a confirmation that was refunded five seconds later: its status, its time and its version", async () => {
     const { id } = await paymentIn("pending");
-    const { status, body } = await withD1(overtakenBy(() => api.run(id, "refund"))).run(id, "confirm");
-    expect([status, body.status]).toEqual([200, "confirmed"]);
-    expect((await api.get(id)).body.status).toBe("refunded");
+    const now = Date.now();
+    const clock = vi.spyOn(Date, "now").mockReturnValue(now);
+    const refundLater = async () => {
+      clock.mockReturnValue(now + 5_000);
+      await api.run(id, "refund");
+    };
+    const { status, headers, body } = await withD1(overtakenBy(refundLater)).run(id, "confirm");
+    clock.mockRestore();
+    expect([status, body.status, headers.get("ETag")]).toEqual([200, "confirmed", '"2"']);
+    const { body: after, headers: newest } = await api.get(id);
+    expect([after.status, newest.get("ETag")]).toEqual(["refunded", '"3"']);
+    expect(Date.parse(after.updated_at) - Date.parse(body.updated_at)).toBe(5_000);
+  });
+});
+
+describe("an error of D1", () => {
+  /** Loses the answers of two round trips with this error, after the commit or before, and counts them all. */
+  const losing = (message: string, arrives: boolean) => {
+    const seen = { trips: 0 };
+    const service = withD1(async (roundTrip) => {
+      const isLost = ++seen.trips <= 2;
+      if (!isLost || arrives) {
+        const answer = await roundTrip();
+        if (!isLost) return answer;
+      }
+      throw new Error(message);
+    });
+    return { service, seen };
+  };
+
+  // What "Debug D1" in Cloudflare's documentation calls worth another try.
+  it.each([
+    "D1_ERROR: Network connection lost.",
+    "D1_ERROR: D1 DB storage operation exceeded timeout which caused object to be reset.",
+    "D1_ERROR: Internal error in D1 DB storage caused object to be reset.",
+    "D1_ERROR: Internal error while starting up D1 DB storage caused object to be reset.",
+    "D1_ERROR: D1 DB reset because its code was updated.",
+    "D1_ERROR: Cannot resolve D1 DB due to transient issue on remote node.",
+  ])("that passes is tried again, and what has happened happens once: %s", async (message) => {
+    for (const arrives of [false, true]) {
+      const { id } = await paymentIn("pending");
+      const acting = losing(message, arrives);
+      const { status, body } = await acting.service.run(id, "confirm");
+      expect([status, body.status, acting.seen.trips]).toEqual([200, "confirmed", 3]);
+      expect(await events(id)).toBe(2);
+      const creating = losing(message, arrives);
+      const created = await creating.service.create(ORDER);
+      // Where the first has arrived, the second is told that the key is taken, and the third finds by whom.
+      expect([created.status, creating.seen.trips]).toEqual([201, 3]);
+      expect(await events(created.body.id)).toBe(1);
+    }
+  });
+
+  it.each([
+    ["D1_ERROR: D1 DB is overloaded. Requests queued for too long.", 503],
+    ["D1_ERROR: D1 DB is overloaded. Too many requests queued.", 503],
+    ["D1_ERROR: D1 DB exceeded its CPU time limit and was reset.", 503],
+    ["D1_ERROR: D1 DB's isolate exceeded its memory limit and was reset.", 503],
+    ["D1_ERROR: something new", 503],
+    ["D1_ERROR: too many SQL variables: SQLITE_ERROR", 500],
+    ["D1_TYPE_ERROR: Type 'undefined' not supported for value 'undefined'", 500],
+  ])("of another kind is not tried again: %s", async (message, expected) => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const { id } = await paymentIn("pending");
+    for (const ask of [
+      (service: Client) => service.run(id, "confirm"),
+      (service: Client) => service.create(ORDER),
+      (service: Client) => service.get(id),
+    ]) {
+      const { service, seen } = losing(message, false);
+      expect([(await ask(service)).status, seen.trips]).toEqual([expected, 1]);
+    }
+    expect(await events(id)).toBe(1);
+    logged.mockRestore();
   });
 });
 
