@@ -177,10 +177,10 @@ describe("a file of many pages", () => {
 
 describe("a file of more payments than one may go through", () => {
   // 50,000 go into one file; the tenth before its end is of the same millisecond as the tenth after it.
-  const COUNT = 50_030;
+  const COUNT = 56_010;
   // The last of the first page, which looks at 5,000, and the first after it; one far behind pages without any; the last
   // of the first file, and the first after it.
-  const YEN = [45_031, 45_030, 30_000, 31, 30, 5];
+  const YEN = [51_011, 51_010, 30_000, 6_011, 6_010, 5];
   let merchant: Awaited<ReturnType<typeof newMerchant>>;
 
   beforeAll(async () => {
@@ -188,7 +188,7 @@ describe("a file of more payments than one may go through", () => {
     await env.DB.prepare(
       `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${COUNT})
        INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at)
-       SELECT ?1, i, i, iif(i IN (${YEN}), 'JPY', 'USD'), iif(i <= 40 OR i BETWEEN 40001 AND 40600, 'failed', 'pending'),
+       SELECT ?1, i, i, iif(i IN (${YEN}), 'JPY', 'USD'), iif(i BETWEEN 6001 AND 6020 OR i BETWEEN 40001 AND 40600, 'failed', 'pending'),
          'internal', 1, ?2 + i / 20, ?2 + i / 20 FROM n`,
     )
       .bind(merchant.id, Date.now() - COUNT)
@@ -218,7 +218,7 @@ describe("a file of more payments than one may go through", () => {
     // Each is read in the index, itself, twice more to add up its bytes, and in the index to find the end.
     expect(first.meter.rowsRead).toBeLessThanOrEqual(5 * 50_000 + 1_000);
     const rest = await file({ cursor: first.cursor ?? "" });
-    expect(rest.orders).toEqual(Array.from({ length: 30 }, (_, n) => 30 - n));
+    expect(rest.orders).toEqual(Array.from({ length: 6_010 }, (_, n) => 6_010 - n));
     expect([rest.link, rest.cursor]).toEqual([null, null]);
   });
 
@@ -234,18 +234,20 @@ describe("a file of more payments than one may go through", () => {
 
   it("has what is rare, before, between and after pages without any, and at its own end", async () => {
     const first = await file({ currency: "JPY" });
-    expect(first.orders).toEqual([45_031, 45_030, 30_000, 31]);
+    expect(first.orders).toEqual([51_011, 51_010, 30_000, 6_011]);
     const rest = await file({ currency: "JPY", cursor: first.cursor ?? "" });
-    expect([rest.orders, rest.cursor]).toEqual([[30, 5], null]);
+    expect([rest.orders, rest.cursor]).toEqual([[6_010, 5], null]);
   });
 
   it("ends where it must also when a full page has moved those after it", async () => {
     const from = (newest: number, oldest: number) => Array.from({ length: newest - oldest + 1 }, (_, n) => newest - n);
     const first = await file({ status: "failed" });
     // The 500 of a page end in the middle of what the page before has begun, and the last page goes beyond the end.
-    expect(first.orders).toEqual([...from(40_600, 40_001), ...from(40, 31)]);
+    expect(first.orders).toEqual([...from(40_600, 40_001), ...from(6_020, 6_011)]);
+    // The look for the key, eleven pages, the lease, the end of the file, and the lease given back: none beyond the end.
+    expect(first.meter.trips).toBe(15);
     const rest = await file({ status: "failed", cursor: first.cursor ?? "" });
-    expect([rest.orders, rest.cursor]).toEqual([from(30, 1), null]);
+    expect([rest.orders, rest.cursor]).toEqual([from(6_010, 6_001), null]);
   });
 });
 
