@@ -31,6 +31,7 @@ const KEY_ROUTES = "src/account/routes/api-keys.ts";
 const PAYMENT_ROUTES = "src/payment/routes/payments.ts";
 const APP = "src/app.ts";
 const EXPORT = "src/payment/routes/export.ts";
+const SEARCH = "src/payment/search.ts";
 const HISTORY = "src/payment/history.ts";
 const DELIVERIES = "src/webhook/deliveries.ts";
 const SEND = "src/webhook/send.ts";
@@ -532,7 +533,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a merchant's list has its own payments only",
     noticedBy: "auth/access.test.ts",
-    file: "src/payment/search.ts",
+    file: SEARCH,
     find: `sql\`scanned.merchant_id = \${merchantId}\``,
     replace: `sql\`scanned.merchant_id > 0 * \${merchantId}\``,
   },
@@ -743,7 +744,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a value that begins like another is not that one",
     noticedBy: "payment/metadata.test.ts",
-    file: "src/payment/search.ts",
+    file: SEARCH,
     find: "pair !== indexed || !isIndexed(pair[1])",
     replace: "pair !== indexed",
   },
@@ -1300,6 +1301,119 @@ export const DEFECTS: readonly Defect[] = [
     file: "src/webhook/routes/deliveries.ts",
     find: `requiresScope("webhooks:manage") }`,
     replace: `requiresScope("events:read") }`,
+  },
+  {
+    breaks: "what a full page of a list has not come to is on the next",
+    noticedBy: "payment/paging.test.ts",
+    file: SEARCH,
+    find: "end: payments.length > limit ? undefined : end",
+    replace: "end",
+  },
+  {
+    breaks: "a page of a list ends where it has looked to",
+    noticedBy: "payment/paging.test.ts",
+    file: SEARCH,
+    find: "place(scanned)",
+    replace: "place(scanned + 1)",
+  },
+  {
+    breaks: "a page of a list looks at ten payments for each",
+    noticedBy: "payment/paging.test.ts",
+    file: SEARCH,
+    find: `window)} LIMIT \${scanned})`,
+    replace: `window)} LIMIT \${scanned - 1})`,
+  },
+  {
+    breaks: "who polls goes on from where it was",
+    noticedBy: "payment/paging.test.ts",
+    file: SEARCH,
+    find: "page.newer ?? back ?? begin ?? BEGINNING",
+    replace: "page.newer ?? back ?? BEGINNING",
+  },
+  {
+    breaks: "the way back leads through what was looked at",
+    noticedBy: "payment/paging.test.ts",
+    file: SEARCH,
+    find: "newer: end ?? page.newer",
+    replace: "newer: page.newer ?? end",
+  },
+  {
+    breaks: "a range of time has all payments of its ends, on every page",
+    noticedBy: "payment/paging.test.ts",
+    file: SEARCH,
+    find: "if (from <= at && at <= to) ranges",
+    replace: "if (from < at && at <= to) ranges",
+  },
+  {
+    breaks: "a page of the feed has the event where it ends",
+    noticedBy: "payment/feed.test.ts",
+    file: FEED,
+    find: `AND seen.position <= \${`,
+    replace: `AND seen.position < \${`,
+  },
+  {
+    breaks: "a full page of the feed ends with its last event",
+    noticedBy: "payment/feed.test.ts",
+    file: FEED,
+    find: "end: newestRead.position, hasMore",
+    replace: "end: Math.min(last, begin + (scanned ?? 0)), hasMore",
+  },
+  {
+    breaks: "an export goes on past pages without a payment",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: "if (older !== null) continue;",
+    replace: "if (older !== null && written > 0) continue;",
+  },
+  {
+    breaks: "an export has its last payment",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: "Number(at.id) >= Number(end.id)",
+    replace: "Number(at.id) > Number(end.id)",
+  },
+  {
+    breaks: "an export reads nothing beyond its end",
+    noticedBy: "payment/export.test.ts",
+    file: EXPORT,
+    find: "!isWithin(page.older) || isSame(page.older, end)",
+    replace: "isSame(page.older, end)",
+  },
+  {
+    breaks: "an object remembers every call that it has lost",
+    noticedBy: "payment/concurrency.test.ts",
+    file: OBJECT,
+    find: "[commitId, ...this.#lost]",
+    replace: "[commitId]",
+  },
+  {
+    breaks: "a busy line after a lost answer is no refusal",
+    noticedBy: "payment/outage.test.ts",
+    file: OBJECT,
+    find: `    case "busy":
+      //`,
+    replace: "      //",
+  },
+  {
+    breaks: "a 412 after a lost answer is no guess",
+    noticedBy: "payment/outage.test.ts",
+    file: CLASSIFY,
+    find: ' || result.tag === "outdated";',
+    replace: ";",
+  },
+  {
+    breaks: "a commit that was found again has its own time",
+    noticedBy: "payment/outage.test.ts",
+    file: CLASSIFY,
+    find: "version: own_version, updated_at: own_updated_at }",
+    replace: "version: own_version }",
+  },
+  {
+    breaks: "the feed's search for a type has a quota",
+    noticedBy: "auth/leases.test.ts",
+    file: "src/payment/routes/feed.ts",
+    find: "type !== undefined && payment_id === undefined",
+    replace: "false",
   },
 ];
 
