@@ -21,7 +21,8 @@ export const MAX_CONCURRENT_DELIVERIES = 5;
 const MAX_RUN_MS = 10 * 60_000;
 /**
  * What one run does at most; another takes over from it. An invocation may ask D1 for 1,000 statements. A delivery
- * takes up to six of them, a look for what is due one, and a step of cancelling four.
+ * takes four of them, and eight where it may disable the endpoint; a look for what is due takes one,
+ * and a step of cancelling four.
  */
 export const MAX_DELIVERIES_PER_RUN = 100;
 const MAX_LOOKS_PER_RUN = 250;
