@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { client, ORDER } from "../client";
 import { exported, HEAD, parse } from "../payment-file";
 import { list, newMerchant, pathOf, type Query } from "../payment-list";
+import { seedPayments } from "../payment-seed";
 
 describe("the file", () => {
   it("has a line of names, then each payment as the list shows it", async () => {
@@ -70,6 +71,28 @@ describe("the file", () => {
     const { headers } = await api.request("GET", pathOf({ limit: 2 }), { headers: { Accept: "text/csv" } });
     expect(headers.get("Link")).toContain(`cursor=${next_cursor}>; rel="next"`);
     expect(headers.get("Next-Cursor")).toBe(next_cursor);
+  });
+
+  it("leads on by Next-Cursor under a filter, over pages without a payment", async () => {
+    const { id, api } = await newMerchant();
+    const others = (count: number) => Array.from({ length: count }, () => ({ created_at: 1 }));
+    const failed = { created_at: 1, status: "failed" } as const;
+    // A page of one looks at ten: the first is empty, the second ends where it has looked to, the third with its payment.
+    const stored = await seedPayments(id, [failed, failed, ...others(9), failed, ...others(10)]);
+    const files: number[][] = [];
+    for (let cursor: string | undefined = "first"; cursor !== undefined; ) {
+      const query: Query = { status: "failed", limit: 1, cursor: cursor === "first" ? undefined : cursor };
+      const { headers, body } = await api.request("GET", pathOf(query), { headers: { Accept: "text/csv" } });
+      files.push(
+        parse(String(body))
+          .slice(1)
+          .map(([payment]) => Number(payment)),
+      );
+      expect(files.length).toBeLessThan(9);
+      cursor = headers.get("Next-Cursor") ?? undefined;
+    }
+    const [oldest, second] = stored;
+    expect(files).toEqual([[], [stored[11]?.id], [second?.id], [oldest?.id]]);
   });
 
   it("is refused like the list, as a problem", async () => {
