@@ -1,6 +1,6 @@
 /**
  * Who asks, and whether they may. A key is looked up once and then remembered in the isolate for
- * KEY_CACHE_TTL_MS, so a warm request pays no round trip, and a revocation takes effect within that time. Who manages keys
+ * 30 s, so a warm request pays no round trip, and a revocation takes effect within that time. Who manages keys
  * and merchants is looked up each time, once the whole request is there. What is refused costs no round trip that a
  * caller could repeat.
  */
@@ -12,7 +12,7 @@ import { sha256 } from "../storage/digest";
 import { logError } from "../storage/log";
 import { administratorId, isIssued, publicId } from "./api-key";
 import { type ApiKeyRecord, findActingApiKey, recordApiKeyUse } from "./api-key-lookup";
-import { KEY_CACHE_TTL_MS, memoryOf, remember } from "./key-cache";
+import { isFresh, memoryOf, remember } from "./key-cache";
 import { address, refuseBeyond } from "./rate-limits";
 import { checksumKeys, secretsKeys } from "./secret-keys";
 
@@ -147,12 +147,12 @@ async function identify(c: Context<App>, presented: string, id: string): Promise
   const now = Date.now();
   const key = UTF8.encode(presented);
   const remembered = valid.get(id);
-  if (remembered && now < remembered.until && equal(key, remembered.key)) {
+  if (remembered && isFresh(remembered, now) && equal(key, remembered.key)) {
     const { principal } = remembered;
     return hasExpired(principal.expiresAt, now) ? refuse(c, id) : principal;
   }
   const ended = refused.get(id);
-  if (ended && now < ended.until && equal(key, ended.key)) {
+  if (ended && isFresh(ended, now) && equal(key, ended.key)) {
     return ended.isDisabled ? problem(c, "merchant_disabled") : refuse(c, id);
   }
   return lookUp(c, presented, id);
@@ -165,7 +165,7 @@ async function lookUp(c: Context<App>, presented: string, id: string): Promise<P
   const now = Date.now();
   const [record, digest] = await Promise.all([findActingApiKey(c.get("db"), id), sha256(presented)]);
   const isIt = equal(UTF8.encode(digest), UTF8.encode(record?.digest ?? NO_DIGEST));
-  const found = { key: UTF8.encode(presented), until: now + KEY_CACHE_TTL_MS };
+  const found = { key: UTF8.encode(presented), at: now };
   const hasEnded = !record || !isIt || record.revoked_at !== null || hasExpired(record.expires_at, now);
   if (hasEnded || record.merchant_disabled_at !== null) {
     if (isIt) valid.delete(id);

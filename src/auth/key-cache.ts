@@ -2,14 +2,20 @@
 import type { Principal } from "../scopes";
 
 /** In milliseconds. */
-export const KEY_CACHE_TTL_MS = 30_000;
+const KEY_CACHE_TTL_MS = 30_000;
 /** Keys that are remembered, of each sort, at most; the oldest go first. */
 const KEY_CACHE_SIZE = 1_000;
 
 interface Remembered {
   /** The whole key, in memory only: comparing it spares a warm request the digest. */
   readonly key: Uint8Array;
-  readonly until: number;
+  /** When it was looked up, in milliseconds. */
+  readonly at: number;
+}
+
+/** Whether what is remembered still holds. After a clock that went back nothing does: its age is unknown. */
+export function isFresh({ at }: Remembered, now: number): boolean {
+  return now >= at && now - at < KEY_CACHE_TTL_MS;
 }
 
 interface KeyCache {

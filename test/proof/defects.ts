@@ -317,7 +317,7 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a key that was revoked elsewhere is refused in time",
     noticedBy: "account/api-keys.test.ts",
     file: AUTHORIZE,
-    find: "if (remembered && now < remembered.until && equal(key, remembered.key)) {",
+    find: "if (remembered && isFresh(remembered, now) && equal(key, remembered.key)) {",
     replace: "if (remembered && equal(key, remembered.key)) {",
   },
   {
@@ -345,8 +345,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "the secret of a remembered key is compared",
     noticedBy: "account/api-keys.test.ts",
     file: AUTHORIZE,
-    find: "now < remembered.until && equal(key, remembered.key)",
-    replace: "now < remembered.until",
+    find: "isFresh(remembered, now) && equal(key, remembered.key)",
+    replace: "isFresh(remembered, now)",
   },
   {
     breaks: "the secret of the administrator's key is compared",
@@ -387,8 +387,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a wrong secret keeps nobody from the right one",
     noticedBy: "auth/rate-limit.test.ts",
     file: AUTHORIZE,
-    find: "if (ended && now < ended.until && equal(key, ended.key)) {",
-    replace: "if (ended && now < ended.until) {",
+    find: "if (ended && isFresh(ended, now) && equal(key, ended.key)) {",
+    replace: "if (ended && isFresh(ended, now)) {",
   },
   {
     breaks: "a key that ends while a body is on its way has ended",
@@ -726,6 +726,13 @@ export const DEFECTS: readonly Defect[] = [
     file: HISTORY,
     find: "ORDER BY position DESC LIMIT 1), 0)\n    FROM payments",
     replace: "ORDER BY position LIMIT 1), 0)\n    FROM payments",
+  },
+  {
+    breaks: "a clock that goes back does not draw out what is remembered of a key",
+    noticedBy: "account/api-keys.test.ts",
+    file: "src/auth/key-cache.ts",
+    find: "return now >= at && now - at < KEY_CACHE_TTL_MS;",
+    replace: "return now - at < KEY_CACHE_TTL_MS;",
   },
   {
     breaks: "a clock that jumps ahead does not hold a merchant's times",

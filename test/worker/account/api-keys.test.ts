@@ -746,6 +746,17 @@ describe("what an isolate remembers of a key", () => {
     expect(await isLetIn()).toBe(false);
   });
 
+  it("ends when the clock goes back, since nothing says for how long", async () => {
+    const now = Date.now();
+    vi.setSystemTime(now);
+    const key = await newKey(SCOPE_NAMES, merchant);
+    const { isLetIn } = isolate(key);
+    expect(await isLetIn()).toBe(true);
+    await revokeElsewhere(key);
+    vi.setSystemTime(now - DAY_MS);
+    expect(await isLetIn()).toBe(false);
+  });
+
   it("is not drawn out by use", async () => {
     const now = Date.now();
     vi.setSystemTime(now);
