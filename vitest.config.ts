@@ -32,6 +32,7 @@ export default defineConfig({
               ratelimits: {
                 KEY_RATE: { namespace_id: "1001", simple: { limit: 1_000_000, period: 10 } },
                 MERCHANT_RATE: { namespace_id: "1003", simple: { limit: 1_000_000, period: 10 } },
+                HEAVY_RATE: { namespace_id: "1007", simple: { limit: 1_000_000, period: 60 } },
                 COSTLY_RATE: { namespace_id: "1004", simple: { limit: 1_000_000, period: 10 } },
               },
             },

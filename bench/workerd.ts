@@ -74,6 +74,7 @@ export async function start(
             FAILURE_RATE: { namespace_id: "1002", simple: NO_LIMIT },
             MERCHANT_RATE: { namespace_id: "1003", simple: NO_LIMIT },
             COSTLY_RATE: { namespace_id: "1004", simple: NO_LIMIT },
+            HEAVY_RATE: { namespace_id: "1007", simple: NO_LIMIT },
             WEBHOOK_TEST_RATE: { namespace_id: "1005", simple: NO_LIMIT },
             WEBHOOK_RETRY_RATE: { namespace_id: "1006", simple: NO_LIMIT },
           },

@@ -40,6 +40,7 @@ const measured: Env = {
   KEY_RATE: counter(),
   MERCHANT_RATE: counter(),
   COSTLY_RATE: counter(),
+  HEAVY_RATE: counter(),
   FAILURE_RATE: counter(),
 };
 

@@ -8,6 +8,7 @@ import { problem } from "../http/problem";
 import { commitTime } from "../storage/clock";
 import { logError } from "../storage/log";
 import { join, raw, sql } from "../storage/sql";
+import { refuseBeyond } from "./rate-limits";
 
 /** Replays and exports of a merchant at once. */
 const SLOTS = [1, 2];
@@ -22,15 +23,23 @@ export interface Lease {
   release(): Promise<void>;
 }
 
-/** A lease of the principal's merchant, or the refusal: a 429. One round trip. */
-export async function takeLease(c: Context<App>): Promise<Lease | Response> {
-  if (!(await take(c))) return problem(c, "too_many_at_once", { headers: { "Retry-After": "5" } });
-  let heldAt = Date.now();
+/**
+ * A lease of the principal's merchant for work that is counted as heavy, or the refusal: a 429. One round trip, and none
+ * beyond the quota.
+ *
+ * @param holdsMs how long it holds before it is renewed for the first time, in milliseconds
+ */
+export async function takeLease(c: Context<App>, holdsMs = LEASE_MS): Promise<Lease | Response> {
+  const { keyId, merchantId } = c.get("principal");
+  const beyond = keyId !== null && (await refuseBeyond(c, "HEAVY_RATE", String(merchantId)));
+  if (beyond) return beyond;
+  if (!(await take(c, holdsMs))) return problem(c, "too_many_at_once", { headers: { "Retry-After": "5" } });
+  let heldAt = Date.now() - (LEASE_MS - holdsMs);
   return {
     async renew() {
       if (Date.now() - heldAt < LEASE_MS / 2) return true;
       heldAt = Date.now();
-      return (await extend(c, heldAt)) || take(c);
+      return (await extend(c, heldAt)) || take(c, LEASE_MS);
     },
     release: () => release(c),
   };
@@ -48,7 +57,7 @@ export async function withLease(c: Context<App>, work: () => Promise<Response>):
 }
 
 /** Takes a slot; whether this request has one. Running it again, after a lost answer, takes no second one. */
-async function take(c: Context<App>): Promise<boolean> {
+async function take(c: Context<App>, holdsMs: number): Promise<boolean> {
   const { merchantId } = c.get("principal");
   const [holder, now] = [c.get("commitId"), Date.now()];
   const slots = join(
@@ -58,7 +67,7 @@ async function take(c: Context<App>): Promise<boolean> {
   const { rows } = await c.get("db").batch<object>([
     sql`
   INSERT INTO leases (merchant_id, slot, holder, ends_at)
-  SELECT ${merchantId}, slot, ${holder}, ${commitTime(now)} + ${LEASE_MS} FROM (${slots}) AS free
+  SELECT ${merchantId}, slot, ${holder}, ${commitTime(now)} + ${holdsMs} FROM (${slots}) AS free
   WHERE NOT EXISTS (SELECT 1 FROM leases WHERE merchant_id = ${merchantId} AND holder = ${holder})
   AND NOT EXISTS (SELECT 1 FROM leases WHERE merchant_id = ${merchantId} AND slot = free.slot AND ends_at > ${now})
   LIMIT 1

@@ -5,11 +5,11 @@ import { problem } from "../http/problem";
 import { logError } from "../storage/log";
 
 /**
- * The bindings that count: requests of a key, of a merchant, costly ones of a merchant, failures of an address with a key
+ * The bindings that count: requests of a key, of a merchant, costly and heavy ones of a merchant, failures of an address with a key
  * that has ended, and tests and retries of a merchant's webhooks. Each has its quota in the variable of its name with `_LIMIT`.
  */
 export const RATE_LIMITS = [
-  ...(["KEY_RATE", "MERCHANT_RATE", "COSTLY_RATE", "FAILURE_RATE"] as const),
+  ...(["KEY_RATE", "MERCHANT_RATE", "COSTLY_RATE", "HEAVY_RATE", "FAILURE_RATE"] as const),
   ...(["WEBHOOK_TEST_RATE", "WEBHOOK_RETRY_RATE"] as const),
 ] as const;
 type RateLimitName = (typeof RATE_LIMITS)[number];
@@ -19,6 +19,7 @@ const POLICIES: Readonly<Record<RateLimitName, string>> = {
   KEY_RATE: "key",
   MERCHANT_RATE: "merchant",
   COSTLY_RATE: "costly",
+  HEAVY_RATE: "heavy",
   FAILURE_RATE: "address",
   WEBHOOK_TEST_RATE: "webhook_test",
   WEBHOOK_RETRY_RATE: "webhook_retry",

@@ -660,9 +660,9 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a merchant makes two exports at once",
     noticedBy: "payment/export.test.ts",
-    file: EXPORT,
-    find: "if (lease instanceof Response) return lease;\n  file.lease = lease;",
-    replace: "file.lease = lease instanceof Response ? { renew: async () => true, release: async () => {} } : lease;",
+    file: "src/auth/leases.ts",
+    find: "if (!(await take(c, holdsMs))) return problem",
+    replace: "if (!(await take(c, holdsMs)) && Date.now() === 0) return problem",
   },
   {
     breaks: "an export that was cancelled gives its lease back",
@@ -675,15 +675,15 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "an export that is read slowly keeps its lease",
     noticedBy: "payment/export.test.ts",
     file: EXPORT,
-    find: "if (!(await file.lease?.renew())) throw",
+    find: "if (!(await file.lease.renew())) throw",
     replace: "if (!file.lease) throw",
   },
   {
     breaks: "an export has an end",
     noticedBy: "payment/export.test.ts",
     file: EXPORT,
-    find: "file.end = await findExportEnd(c, filters, position);",
-    replace: "file.end = null;",
+    find: "end: await findExportEnd(c, filters, position) }",
+    replace: "end: null }",
   },
   {
     breaks: "an export is read a megabyte at a time",

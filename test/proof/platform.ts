@@ -37,6 +37,7 @@ const CONFIGURATION = {
   KEY_RATE_LIMIT: "1000/10",
   MERCHANT_RATE_LIMIT: "2000/10",
   COSTLY_RATE_LIMIT: "100/10",
+  HEAVY_RATE_LIMIT: "10/60",
   FAILURE_RATE_LIMIT: "20/60",
   DATABASE_MAX_BYTES: "10000000000",
   IDEMPOTENCY_RETENTION_DAYS: "30",
@@ -50,6 +51,7 @@ const CONFIGURATION = {
   KEY_RATE: { limit: async () => ({ success: true }) },
   MERCHANT_RATE: { limit: async () => ({ success: true }) },
   COSTLY_RATE: { limit: async () => ({ success: true }) },
+  HEAVY_RATE: { limit: async () => ({ success: true }) },
   FAILURE_RATE: { limit: async () => ({ success: true }) },
 };
 

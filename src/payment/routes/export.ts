@@ -29,6 +29,8 @@ export const CSV = "text/csv; charset=utf-8";
 const EXPORT_PAGE_SIZE = 500;
 /** What they take of the isolate's memory at most, which others share. */
 const MAX_EXPORT_PAGE_BYTES = 1_000_000;
+/** A client that has not begun to read after so long is taken for gone, in milliseconds. */
+const FIRST_READ_WITHIN_MS = 10_000;
 /**
  * Payments that one file goes through, whether they match or not: some hundred round trips, of the thousand that an
  * invocation may make. The next file goes on from there.
@@ -52,34 +54,36 @@ export function exportPage(
 
 /**
  * A file of all that match among the next 50,000 payments, read as fast as the client takes it; `Link` and `Next-Cursor`
- * lead to the rest. What fails after it has begun breaks the transfer off. What takes more than one page takes a lease.
+ * lead to the rest. What fails after it has begun breaks the transfer off. It takes one of the merchant's two leases.
  */
 export async function exportAll(c: Context<App>, filters: Filters, position: Position | null): Promise<Response> {
   if (c.req.raw.method === "HEAD") return csv(c, null, {});
-  const file: ExportFile = { filters, started: Date.now(), end: null, lease: null };
-  const first = await readPage(c, file, position);
-  if (first.older === null) {
-    log(c, file, "complete");
-    return exportPage(c, first.rows, {}, null);
-  }
-  const lease = await takeLease(c);
+  // A client that goes away before it reads anything leaves the lease to its end.
+  const lease = await takeLease(c, FIRST_READ_WITHIN_MS);
   if (lease instanceof Response) return lease;
-  file.lease = lease;
+  const started = Date.now();
   try {
-    file.end = await findExportEnd(c, filters, position);
+    const whole: ExportFile = { filters, started, end: null, lease };
+    const first = await readPage(c, whole, position);
+    if (first.older === null) {
+      log(c, whole, "complete");
+      await lease.release();
+      return exportPage(c, first.rows, {}, null);
+    }
+    const file = { ...whole, end: await findExportEnd(c, filters, position) };
+    return csv(c, stream(c, file, first), file.end ? linksTo(c, file.end) : {});
   } catch (error) {
     await lease.release();
     throw error;
   }
-  return csv(c, stream(c, file, first), file.end ? linksTo(c, file.end) : {});
 }
 
 interface ExportFile {
   readonly filters: Filters;
   readonly started: number;
   /** The last payment that it goes through; null when that is the last of all. */
-  end: Position | null;
-  lease: Lease | null;
+  readonly end: Position | null;
+  readonly lease: Lease;
 }
 
 function findExportEnd(c: Context<App>, filters: Filters, position: Position | null): Promise<Position | null> {
@@ -114,11 +118,7 @@ function stream(c: Context<App>, file: ExportFile, first: Page<Payment>): Readab
   const end = (how: ExportEnd) => {
     hasEnded = true;
     log(c, file, how);
-    if (file.lease) c.executionCtx.waitUntil(file.lease.release());
-  };
-  const readOn = async () => {
-    if (!(await file.lease?.renew())) throw new Error("The lease of the export has ended");
-    return readPage(c, file, position);
+    c.executionCtx.waitUntil(file.lease.release());
   };
   return new ReadableStream<Uint8Array>({
     start: (out) => out.enqueue(encoder.encode(HEAD)),
@@ -128,7 +128,8 @@ function stream(c: Context<App>, file: ExportFile, first: Page<Payment>): Readab
         let written = 0;
         // A page may be empty in the middle of the list.
         while (written === 0 && !hasEnded) {
-          const { rows, older } = page ?? (await readOn());
+          if (!(await file.lease.renew())) throw new Error("The lease of the export has ended");
+          const { rows, older } = page ?? (await readPage(c, file, position));
           // The client may have gone meanwhile.
           if (hasEnded) return;
           [page, position, written] = [null, older, rows.length];

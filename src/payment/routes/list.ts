@@ -115,7 +115,7 @@ const list = createRoute({
     `leave, ${MAX_PAYMENTS_SCANNED_PER_RESULT} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
     "while `has_more` is true. With `Accept: text/csv` they come as a CSV file: with `limit` one page, without it all that " +
     "match among the next 50,000 payments. `Next-Cursor` and `Link` are there when there may be more: repeat the request " +
-    "with `cursor`. A merchant makes at most two exports and replays at once; a transfer that breaks off is not complete.",
+    "with `cursor`. A merchant makes at most two exports and replays at once, and ten in a minute; a transfer that breaks off is not complete.",
   tags: ["Payments"],
   ...requiresScope("payments:read"),
   request: { query: ListQuery },

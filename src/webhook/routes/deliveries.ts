@@ -176,10 +176,10 @@ const retry = createRoute({
 });
 
 registerRoute(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id } }) => {
+  const beyond = await refuseBeyond(c, "WEBHOOK_RETRY_RATE", String(c.get("principal").merchantId));
+  if (beyond) return beyond;
   const target = await findEnabledEndpoint(c, endpoint_id);
   if (target instanceof Response) return target;
-  const beyond = await refuseBeyond(c, "WEBHOOK_RETRY_RATE", String(target.merchant_id));
-  if (beyond) return beyond;
   const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
   const read = () => findDelivery(c.get("db"), endpoint, event_id);
   const delivery = await read();

@@ -29,10 +29,11 @@ const test = createRoute({
 });
 
 registerRoute(webhookTestEvents, test, async (c, { params: { endpoint_id: id } }) => {
-  const found = await findWebhookEndpoint(c.get("db"), c.get("principal").merchantId, id);
-  if (!found) return problem(c, "webhook_endpoint_not_found");
-  const beyond = await refuseBeyond(c, "WEBHOOK_TEST_RATE", String(found.merchant_id));
+  const { merchantId } = c.get("principal");
+  const beyond = await refuseBeyond(c, "WEBHOOK_TEST_RATE", String(merchantId));
   if (beyond) return beyond;
+  const found = await findWebhookEndpoint(c.get("db"), merchantId, id);
+  if (!found) return problem(c, "webhook_endpoint_not_found");
   const now = Date.now();
   const event = {
     id: `evt_test_${crypto.randomUUID()}`,

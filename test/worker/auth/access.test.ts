@@ -467,6 +467,7 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
   ["KEY_RATE is not bound", { KEY_RATE: undefined }, bind("KEY_RATE")],
   ["MERCHANT_RATE is not bound", { MERCHANT_RATE: undefined }, bind("MERCHANT_RATE")],
   ["COSTLY_RATE is not bound", { COSTLY_RATE: undefined }, bind("COSTLY_RATE")],
+  ["HEAVY_RATE is not bound", { HEAVY_RATE: undefined }, bind("HEAVY_RATE")],
   ["FAILURE_RATE is not bound", { FAILURE_RATE: undefined }, bind("FAILURE_RATE")],
   ["MERCHANT_RATE has no quota to show", { MERCHANT_RATE_LIMIT: undefined }, quota("MERCHANT_RATE")],
   ["KEY_RATE has a quota that is none", { KEY_RATE_LIMIT: "many" }, quota("KEY_RATE")],

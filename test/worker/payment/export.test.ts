@@ -60,7 +60,7 @@ describe("a file of many pages", () => {
   it("is read page by page, as the client takes it", async () => {
     const meter: Meter = meterD1(env.DB);
     const file = await open(meter.db);
-    // The key has been looked up, the first page read, a lease taken, and the end of the file found.
+    // The key has been looked up, a lease taken, the first page read, and the end of the file found.
     const before = meter.trips;
     expect(before).toBe(4);
     const trips: number[] = [];
@@ -68,8 +68,8 @@ describe("a file of many pages", () => {
     // The names, then each page; none is read further ahead than the client has come.
     expect(trips).toHaveLength(4);
     for (const [n, asked] of trips.entries()) expect(asked).toBeLessThanOrEqual(n + 1);
-    // Two more pages, and the lease given back.
-    expect(meter.trips - before).toBe(3);
+    // The lease renewed, two more pages, and the lease given back.
+    expect(meter.trips - before).toBe(4);
   });
 
   it("is not read on when the client goes away, which is no failure", async () => {
@@ -81,8 +81,8 @@ describe("a file of many pages", () => {
     await file.cancel();
     await expect.poll(() => leases(merchant.id)).toEqual([]);
     const asked = meter.trips;
-    // As before the file began, one page more, and the lease given back.
-    expect(asked).toBeLessThanOrEqual(6);
+    // As before the file began, the lease renewed, one page more, and the lease given back.
+    expect(asked).toBeLessThanOrEqual(7);
     expect(parse(await exported(merchant.api))).toHaveLength(COUNT + 1);
     expect(meter.trips).toBe(asked);
     expect(logged).not.toHaveBeenCalled();
@@ -91,7 +91,7 @@ describe("a file of many pages", () => {
 
   it("breaks off, and does not end, when D1 fails in the middle", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
-    let left = 4;
+    let left = 5;
     const file = await open(
       instrumentD1(env.DB, (roundTrip) =>
         left-- > 0 ? roundTrip() : Promise.reject(new Error("D1_ERROR: no such table: payments: SQLITE_ERROR")),
@@ -114,7 +114,7 @@ describe("a file of many pages", () => {
     let trip = 0;
     const file = await open(
       instrumentD1(env.DB, (roundTrip) =>
-        trip++ === 4 ? Promise.reject(new Error("D1_ERROR: Network connection lost.")) : roundTrip(),
+        trip++ === 5 ? Promise.reject(new Error("D1_ERROR: Network connection lost.")) : roundTrip(),
       ),
     );
     let whole = "";
@@ -132,6 +132,17 @@ describe("a file of many pages", () => {
     expect(await leases(merchant.id)).toEqual([]);
   });
 
+  it("is counted as heavy, and what is beyond the quota costs D1 nothing", async () => {
+    const meter = meterD1(env.DB);
+    const refusing: Env = { ...envWithD1(meter.db), HEAVY_RATE: { limit: async () => ({ success: false }) } };
+    const api = client(refusing, { key: merchant.key });
+    await api.get(1);
+    const before = meter.trips;
+    const { status, headers } = await api.request("GET", PAYMENTS, { headers: { Accept: "text/csv" } });
+    expect([status, headers.get("RateLimit-Policy"), meter.trips - before]).toEqual([429, '"heavy";q=10;w=60', 0]);
+    expect((await api.request("GET", pathOf({ limit: 1 }), { headers: { Accept: "text/csv" } })).status).toBe(200);
+  });
+
   it("takes a lease of its merchant while it is read, of which there are two", async () => {
     const files = [await open(env.DB), await open(env.DB)];
     const headers = { Accept: "text/csv" };
@@ -141,9 +152,8 @@ describe("a file of many pages", () => {
       "/problems/too-many-at-once",
       "5",
     ]);
-    // A page takes none, nor does what fits into one.
+    // A page takes none.
     expect(parse(await exported(merchant.api, { limit: 100 }))).toHaveLength(101);
-    expect(parse(await exported(merchant.api, { order_id: 7 }))).toHaveLength(2);
     for (const file of files) while (!(await file.read()).done);
     await expect.poll(() => leases(merchant.id)).toEqual([]);
     expect(parse(await exported(merchant.api))).toHaveLength(COUNT + 1);
@@ -155,11 +165,15 @@ describe("a file of many pages", () => {
     const clock = vi.spyOn(Date, "now").mockReturnValue(start);
     try {
       const file = await open(env.DB);
+      const endsAt = async () => (await leases(merchant.id))[0]?.ends_at;
+      // Who has not begun to read is soon taken for gone.
+      expect(await endsAt()).toBe(start + 10_000);
       await file.read();
-      const [before] = await leases(merchant.id);
+      await file.read();
+      await expect.poll(endsAt).toBe(start + 60_000);
       clock.mockReturnValue(start + 31_000);
       await file.read();
-      await expect.poll(async () => (await leases(merchant.id))[0]?.ends_at).toBe((before?.ends_at ?? 0) + 31_000);
+      await expect.poll(endsAt).toBe(start + 31_000 + 60_000);
       clock.mockReturnValue(start + 120_000);
       await env.DB.prepare("UPDATE leases SET holder = 'another', ends_at = ? WHERE merchant_id = ?")
         .bind(start + 180_000, merchant.id)
@@ -213,8 +227,8 @@ describe("a file of more payments than one may go through", () => {
     const first = await file({});
     expect(first.orders).toEqual(Array.from({ length: 50_000 }, (_, n) => COUNT - n));
     expect(first.link).toContain(`</api/v1/payments?cursor=${first.cursor}>; rel="next"`);
-    // 100 pages, the look for the end and the lease.
-    expect(first.meter.trips).toBeLessThanOrEqual(105);
+    // 101 pages, the look for the end, and three for the lease: taken, renewed and given back.
+    expect(first.meter.trips).toBeLessThanOrEqual(107);
     // Each is read in the index, itself, twice more to add up its bytes, and in the index to find the end.
     expect(first.meter.rowsRead).toBeLessThanOrEqual(5 * 50_000 + 1_000);
     const rest = await file({ cursor: first.cursor ?? "" });
@@ -244,8 +258,8 @@ describe("a file of more payments than one may go through", () => {
     const first = await file({ status: "failed" });
     // The 500 of a page end in the middle of what the page before has begun, and the last page goes beyond the end.
     expect(first.orders).toEqual([...from(40_600, 40_001), ...from(6_020, 6_011)]);
-    // The look for the key, eleven pages, the lease, the end of the file, and the lease given back: none beyond the end.
-    expect(first.meter.trips).toBe(15);
+    // The look for the key, eleven pages, the end of the file, and the lease taken, renewed and given back: none beyond the end.
+    expect(first.meter.trips).toBe(16);
     const rest = await file({ status: "failed", cursor: first.cursor ?? "" });
     expect([rest.orders, rest.cursor]).toEqual([from(6_010, 6_001), null]);
   });
