@@ -92,6 +92,33 @@ it("the README gives the reason of every dependency, and of no other package", (
   expect(named.sort()).toEqual([...Object.keys(dependencies), ...Object.keys(devDependencies)].sort());
 });
 
+it("docs/architecture.md sends every change to names that there are in src", () => {
+  const [, after = ""] = read("docs/architecture.md").split("\n| to change | go to |\n");
+  const [table = ""] = /^(?:\|.*\n)+/.exec(after) ?? [];
+  const source = filesBelow("src")
+    .filter((file) => file.endsWith(".ts"))
+    .map(read)
+    .join("\n");
+  const known = new Set(source.match(/\w+/g));
+  const missing = table
+    .trim()
+    .split("\n")
+    .slice(1)
+    .flatMap((row) => {
+      // A name may also be of a file outside of src that its row names.
+      const beside = quoted(row)
+        .filter((code) => /^(test|bench|scripts)\/.*\.ts$/.test(code))
+        .map(read)
+        .join("\n");
+      return quoted(row)
+        .map((code) => code.replace(/\(\w*\)$/, ""))
+        .filter((code) => /^[A-Za-z_]\w*$/.test(code))
+        .filter((name) => !known.has(name) && !new RegExp(`\\b${name}\\b`).test(beside));
+    });
+  expect(table.split("\n").length).toBeGreaterThan(15);
+  expect(missing).toEqual([]);
+});
+
 it("docs/api.md has the lifecycle's table", () => {
   const cells = { unchanged: "200, unchanged", refused: "409" };
   const rows = STATUSES.map((status) => [
