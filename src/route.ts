@@ -64,13 +64,13 @@ export function requiresScope(...scopes: [Scope, ...Scope[]]): { security: { [SE
 /** The security of a route that needs no API key. */
 export const PUBLIC = { security: [] };
 
-/** The scopes that a route demands, null when it is public; it says one of the two. */
+/** The scopes that a route requires, null when it is public; it says one of the two. */
 function scopesOf({ method, path, security }: Route): readonly Scope[] | null {
   const [requirement] = security ?? [];
   if (security?.length === 0) return null;
   const names = requirement?.[SECURITY_SCHEME] ?? [];
   const scopes = names.filter(isScope);
-  if (scopes.length === 0 || scopes.length < names.length) throw new Error(`${method} ${path} demands no scope`);
+  if (scopes.length === 0 || scopes.length < names.length) throw new Error(`${method} ${path} requires no scope`);
   return scopes;
 }
 

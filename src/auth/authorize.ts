@@ -45,7 +45,7 @@ const CHALLENGE = 'Bearer realm="payments"';
  * Lets the request in before its body is read, as the principal that it sets in the context, or says why not: 401, 403
  * or 429. Counts the request.
  *
- * @param scopes what the route demands, all of them
+ * @param scopes what the route requires, all of them
  */
 export async function authorize(c: Context<App>, scopes: readonly Scope[]): Promise<Response | null> {
   const header = c.req.header("Authorization");

@@ -282,7 +282,7 @@ export const PUBLIC_PROBLEMS = [
   "not_configured",
 ] as const satisfies readonly ProblemKind[];
 
-/** What every route that demands a scope may answer. */
+/** What every route that requires a scope may answer. */
 export const SCOPED_PROBLEMS = [
   "credentials_missing",
   "invalid_token",

@@ -1,6 +1,6 @@
 /**
  * The types of events, each with what it says: the one table from which the API document, the validators and the types of
- * what is stored come. A payment's status has its type here, which the compiler demands (`eventType` in
+ * what is stored come. A payment's status has its type here, which the compiler requires (`eventType` in
  * `payment/lifecycle.ts`); a type need not be a status, and an event need not be of a payment. The database has no list of
  * them: an endpoint that receives all types is stored as such, so a new one reaches it without a migration.
  */

@@ -62,7 +62,7 @@ export function loopbackMisconfiguration({ ALLOW_LOOPBACK_WEBHOOKS }: UrlVariabl
 }
 
 /**
- * Reads the URL of a webhook endpoint, and judges it as a browser would understand it: so decimal and octal
+ * Reads the URL of a webhook endpoint, and understands it as a browser would: so decimal and octal
  * addresses, full-width digits and upper case are what they mean.
  *
  * @param ownHost the host of the service itself, as far as it is known

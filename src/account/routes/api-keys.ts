@@ -86,8 +86,8 @@ registerRoute(apiKeys, create, async (c, { body }) => {
     merchant_id: merchantId,
   });
   if (idempotency instanceof Response) return idempotency;
-  const asked = { merchantId, name, scopes, expiresAt: expires_at };
-  const made = await createApiKey(c.get("db"), originOf(c), idempotency, await issueKey(c), asked);
+  const newKey = { merchantId, name, scopes, expiresAt: expires_at };
+  const made = await createApiKey(c.get("db"), originOf(c), idempotency, await issueKey(c), newKey);
   if (made.tag === "not_found") {
     return problem(c, "validation_failed", {
       errors: [{ detail: "There is no such merchant", pointer: "#/merchant_id" }],

@@ -38,7 +38,7 @@ export const NewWebhookEndpointSchema = z
     example: { ...WEBHOOK_ENDPOINT_EXAMPLE, secret: "whsec_bm90IGEgc2VjcmV0LCBhbiBleGFtcGxlIG9mIG9uZSE=" },
   });
 
-/** What a URL must be anywhere; whether it may name this machine or service is judged where those are known. */
+/** What a URL must be anywhere; whether it may name this machine or service is checked where those are known. */
 const Url = z
   .string({ error: (issue) => (issue.input === undefined ? "Field required" : "Must be a string") })
   .superRefine((text, context) => {

@@ -270,7 +270,7 @@ describe("no route without a scope", () => {
       [{ other: ["admin"] }],
       [{ apiKey: ["webhooks:manage", "events:raed"] }],
     ]) {
-      expect(make(security)).toThrow("demands no scope");
+      expect(make(security)).toThrow("requires no scope");
     }
     expect(make([])).not.toThrow();
     expect(make([{ apiKey: ["admin"] }])).not.toThrow();
