@@ -43,10 +43,13 @@ export function ungranted(c: Context<App>, scopes: readonly Scope[]): Scope[] {
   return own.has("admin") ? [] : scopes.filter((scope) => !own.has(scope));
 }
 
-/** Refuses a key that would outlive the one that creates it: the end of that one would be no end. */
+/**
+ * Refuses a key that would outlive the one that creates it, whatever its scopes: the end of that one would be no end. The
+ * administrator's secret has none.
+ */
 export function refuseOutliving(c: Context<App>, expiresAt: number | null): Response | null {
-  const { scopes, expiresAt: own } = c.get("principal");
-  if (own === null || scopes.has("admin") || (expiresAt !== null && expiresAt <= own)) return null;
+  const { expiresAt: own } = c.get("principal");
+  if (own === null || (expiresAt !== null && expiresAt <= own)) return null;
   const detail = `Must be no later than ${new Date(own).toISOString()}, when the key that asks ends`;
   return problem(c, "validation_failed", { errors: [{ detail, pointer: "#/expires_at" }] });
 }

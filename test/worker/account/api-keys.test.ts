@@ -420,7 +420,7 @@ describe("a key that has ended leaves nothing behind", () => {
     expect((await roll(api, shown.id, { overlap_seconds: 60 })).status).toBe(401);
   });
 
-  it("makes and rolls no key that outlives it; an administrator's may", async () => {
+  it("makes and rolls no key that outlives it, whatever its scopes", async () => {
     const expires_at = new Date(Date.now() + HOUR).toISOString();
     const { key, shown } = await made(["keys:manage", "payments:read"], { expires_at });
     const api = withKey(key);
@@ -435,8 +435,19 @@ describe("a key that has ended leaves nothing behind", () => {
     }
     expect((await create(api, { name: "As long", scopes: ["payments:read"], expires_at })).status).toBe(201);
     expect((await roll(api, shown.id, { overlap_seconds: 0 })).body.expires_at).toBe(expires_at);
-    const { key: mighty } = await made(["keys:manage", "admin"], { expires_at });
-    expect((await create(withKey(mighty), { name: "For ever", scopes: ["payments:read"] })).status).toBe(201);
+    // Nor does an administrator's key, for another merchant either; the administrator's secret has no end.
+    const { key: mighty, shown: mightyKey } = await made(["keys:manage", "admin"], { expires_at });
+    const there = { merchant_id: await newMerchant() };
+    for (const answer of [
+      await create(withKey(mighty), { name: "For ever", scopes: ["payments:read"] }),
+      await create(withKey(mighty), { name: "Longer", scopes: ["payments:read"], expires_at: later, ...there }),
+      await roll(withKey(mighty), mightyKey.id, { overlap_seconds: 0, expires_at: later }),
+    ]) {
+      expect([answer.status, answer.body]).toMatchObject([422, { errors: [{ pointer: "#/expires_at" }] }]);
+    }
+    expect((await create(withKey(mighty), { name: "As long", scopes: ["admin"], expires_at })).status).toBe(201);
+    const endless = await create(admin, { name: "For ever", scopes: ["admin"], merchant_id: merchant });
+    expect([endless.status, endless.body.expires_at]).toEqual([201, null]);
   });
 });
 
