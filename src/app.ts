@@ -35,13 +35,17 @@ export const app = newApp();
 
 /** What names a request: visible ASCII, so that it can stand in a header and a log. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+/** An API key or a webhook's secret, or most of one, which a caller has put there by mistake: it is not stored, logged or shown. */
+const SECRET_WITHIN = /pay_[\da-z]{12}_[\da-z]{16}|whsec_[\da-z+/_-]{16}/i;
+
+const isRequestId = (text: string) => REQUEST_ID.test(text) && !SECRET_WITHIN.test(text);
 
 app.use(async (c, next) => {
   const started = Date.now();
   const given = c.req.header("X-Request-Id");
   const commitId = crypto.randomUUID();
   c.set("commitId", commitId);
-  c.set("requestId", given !== undefined && REQUEST_ID.test(given) ? given : commitId);
+  c.set("requestId", given !== undefined && isRequestId(given) ? given : commitId);
   c.set("db", new Database(c.env.DB));
   const refused = refuse(c);
   if (refused) c.res = refused;
@@ -131,10 +135,11 @@ describeWebhooks(app);
 const DESCRIPTION =
   "Creates, confirms, fails and refunds payments, exactly once, and finds them again. Every error is an " +
   "RFC 9457 problem: its `type` names the kind, its `detail` says what went wrong, its `instance` is the " +
-  "request id. A request may bring its own `X-Request-Id`: 1 to 128 visible ASCII characters.";
+  "request id. A request may bring its own `X-Request-Id`: 1 to 128 visible ASCII characters, with nothing " +
+  "of the form of an API key or a secret in them.";
 const OPEN_DESCRIPTION = `${DESCRIPTION}\n\nThis service runs in open mode: requests need no API key.`;
 
-/** The API document. Where no key is asked for, it demands none. */
+/** The API document. Where no key is asked for, it requires none. */
 function describeApi(isOpen: boolean): string {
   const document = JSON.stringify(
     app.getOpenAPI31Document({
@@ -166,8 +171,8 @@ function describeApi(isOpen: boolean): string {
 
 /** Drops the security of each operation, for `security: []` holds for all; and the scheme, which nothing names then. */
 function withoutSecurity(name: string, value: unknown): unknown {
-  const isDemand = name === "securitySchemes" || (name === "security" && JSON.stringify(value) !== "[]");
-  return isDemand ? undefined : value;
+  const isSecurity = name === "securitySchemes" || (name === "security" && JSON.stringify(value) !== "[]");
+  return isSecurity ? undefined : value;
 }
 
 const documents = new Map<boolean, string>();

@@ -231,6 +231,10 @@ describe("X-Request-Id", () => {
     [`"<\\>"`, "%22%3C%5C%3E%22"],
     ["x".repeat(128), "x".repeat(128)],
     ["0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e", "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e"],
+    // Words that a key or a secret begins with, and a key's public id, are neither.
+    ["pay_42", "pay_42"],
+    ["whsec_roll", "whsec_roll"],
+    ["pay_a1a1a1a1a1a1_", "pay_a1a1a1a1a1a1_"],
   ])("%s is taken: in the answer, the problem, the event and the log", async (given, instance) => {
     const api = client();
     const { id } = await paymentIn("pending");
@@ -247,22 +251,25 @@ describe("X-Request-Id", () => {
     expect(events.body.data.map(({ request_id }) => request_id)).toEqual([expect.any(String), given]);
   });
 
-  it.each(["", "x".repeat(129), "two words", "tab\there", "clé", "日本"])(
-    "%j is replaced by one made for the request",
-    async (given) => {
-      const ids = new Set<string | null>();
-      for (const path of ["/health", "/nothing", PAYMENTS]) {
-        const line = await lineOf(async () => {
-          const { headers, body } = await client().request("GET", path, { headers: { "X-Request-Id": given } });
-          expect(headers.get("X-Request-Id")).toMatch(/^[0-9a-f-]{36}$/);
-          if (path === "/nothing") expect(body.instance).toBe(headers.get("X-Request-Id"));
-          ids.add(headers.get("X-Request-Id"));
-        });
-        expect(ids).toContain(line?.request_id);
-      }
-      expect(ids.size).toBe(3);
-    },
-  );
+  it.each([
+    ...["", "x".repeat(129), "two words", "tab\there", "clé", "日本"],
+    // Of the form of a key or of a webhook's secret, whole, within more, or all but its end.
+    ...[`pay_${"a1".repeat(6)}_${"b2".repeat(19)}`, `Bearer:pay_${"a1".repeat(6)}_${"b2".repeat(19)};1`],
+    ...[`pay_${"a1".repeat(6)}_${"b2".repeat(16)}`, `PAY_${"a1".repeat(6)}_${"b2".repeat(19)}`],
+    ...["whsec_bm90IGEgc2VjcmV0LCBhbiBleGFtcGxlIG9mIG9uZSE=", "retry-whsec_bm90IGEgc2VjcmV0LCBhbiBleGFtcGxl"],
+  ])("%j is replaced by one made for the request", async (given) => {
+    const ids = new Set<string | null>();
+    for (const path of ["/health", "/nothing", PAYMENTS]) {
+      const line = await lineOf(async () => {
+        const { headers, body } = await client().request("GET", path, { headers: { "X-Request-Id": given } });
+        expect(headers.get("X-Request-Id")).toMatch(/^[0-9a-f-]{36}$/);
+        if (path === "/nothing") expect(body.instance).toBe(headers.get("X-Request-Id"));
+        ids.add(headers.get("X-Request-Id"));
+      });
+      expect(ids).toContain(line?.request_id);
+    }
+    expect(ids.size).toBe(3);
+  });
 
   it("proves nothing: a second request with it is not taken for the first", async () => {
     const api = client();
