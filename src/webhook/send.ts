@@ -5,7 +5,7 @@ import { readUrl, type UrlRules } from "./url";
 
 /** In milliseconds, for the whole answer. */
 export const TIMEOUT_MS = 15_000;
-/** In bytes: what is kept of an answer. */
+/** In bytes of UTF-8: what is read of an answer, and what is kept of that. */
 export const MAX_RESPONSE_BYTES_KEPT = 512;
 
 export interface Message {
@@ -50,10 +50,10 @@ export async function send({ url, secrets, rules }: Target, { id, body }: Messag
     succeeded: status !== null && status >= 200 && status < 300,
     retryAfter,
   });
-  const judged = readUrl(url, rules);
-  if (!judged.ok) return sent(null, `The URL is not allowed: ${judged.detail}`, "");
+  const allowed = readUrl(url, rules);
+  if (!allowed.ok) return sent(null, `The URL is not allowed: ${allowed.detail}`, "");
   try {
-    const response = await fetch(judged.url, {
+    const response = await fetch(allowed.url, {
       method: "POST",
       headers: {
         "Content-Type": "application/json",
@@ -90,8 +90,15 @@ async function beginningOf({ body }: Response): Promise<string> {
   } catch {
     // What has come is kept.
   }
-  return new TextDecoder()
+  const text = new TextDecoder()
     .decode(await new Blob(chunks).arrayBuffer())
     .replaceAll(/[\t\n\r]/g, " ")
     .replaceAll(CONTROLS, "\ufffd");
+  return truncate(text, MAX_RESPONSE_BYTES_KEPT);
+}
+
+/** The beginning of a text that has so many bytes in UTF-8 at most, and ends with a whole character. */
+function truncate(text: string, maxBytes: number): string {
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(maxBytes));
+  return text.slice(0, read);
 }

@@ -82,6 +82,6 @@ it("asks the service's own files, and the URLs of webhook endpoints in one place
     });
   expect(calls.sort()).toEqual([
     ["service/docs.ts", expect.stringContaining("c.env.ASSETS.fetch(")],
-    ["webhook/send.ts", "fetch(judged.url, {"],
+    ["webhook/send.ts", "fetch(allowed.url, {"],
   ]);
 });

@@ -132,17 +132,24 @@ describe("an attempt", () => {
       ["\u202egnp.exe", "\ufffdgnp.exe"],
       [
         allBytes,
-        `${"\ufffd".repeat(9)}  ${"\ufffd".repeat(2)} ${"\ufffd".repeat(18)}${printable}${"\ufffd".repeat(129)}`,
+        // 9 + 2 + 18 replacements and 2 + 1 + 95 other characters are 185 bytes; 109 more of three bytes each fit.
+        `${"\ufffd".repeat(9)}  ${"\ufffd".repeat(2)} ${"\ufffd".repeat(18)}${printable}${"\ufffd".repeat(109)}`,
       ],
       [`${"x".repeat(512)}y`, "x".repeat(512)],
       ["🛒".repeat(200), "🛒".repeat(128)],
       // The end is within a character.
-      [`a${"é".repeat(500)}`, `a${"é".repeat(255)}\ufffd`],
+      [`a${"é".repeat(500)}`, `a${"é".repeat(255)}`],
+      // What stands for a control character has three bytes: 512 of them are 1,536, of which 170 fit.
+      ["\0".repeat(512), "\ufffd".repeat(170)],
+      [`${"x".repeat(509)}\0\0`, `${"x".repeat(509)}\ufffd`],
+      [`${"x".repeat(510)}\0`, "x".repeat(510)],
     ];
     const made = await attempted(...bodies.map(([body]) => answers(200, body, { "Content-Type": "application/json" })));
     expect(made.map(({ status, attempt }) => [status, attempt?.answer])).toEqual(
       bodies.map(([, kept]) => ["succeeded", kept]),
     );
+    const sizes = made.map(({ attempt }) => new TextEncoder().encode(attempt?.answer ?? "").byteLength);
+    expect(Math.max(...sizes)).toBe(512);
   });
 
   it("reads no more of an answer than it keeps, and goes by the status when that breaks off", async () => {

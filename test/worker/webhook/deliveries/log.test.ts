@@ -206,8 +206,8 @@ describe("the log", () => {
     const { id } = await newEndpoint();
     await seed(100);
     await seedDeliveries(id, "succeeded");
-    // The largest that is kept: 512 bytes, each replaced by a character of three.
-    const attempt = { at: 1, duration_ms: 15_000, status: 500, error: null, answer: "\ufffd".repeat(512) };
+    // The largest in JSON of what is kept: 512 bytes, each of which is escaped.
+    const attempt = { at: 1, duration_ms: 15_000, status: 500, error: null, answer: '"'.repeat(512) };
     await env.DB.prepare("UPDATE webhook_deliveries SET attempted = 50, attempts = ? WHERE endpoint_id = ?")
       .bind(JSON.stringify(new Array(50).fill(attempt)), id)
       .run();
