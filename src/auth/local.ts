@@ -4,20 +4,24 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /**
  * Whether a request comes from this machine, to this machine, and so may be answered without access control. A page of
- * another origin may be shown on this machine too, be it served from another of its ports: its browser says whose it is.
+ * another origin may be shown on this machine too, be it served from another of its ports: its browser says whose it is. A
+ * link on such a page may be followed, for what it leads to is shown to the user, and the page can read nothing of it.
  */
 export function isLocal(request: Request): boolean {
   const { headers, url } = request;
-  const own = originOf(url);
-  if (own === null || !LOOPBACK.test(own.hostname)) return false;
-  const pages = [headers.get("Origin"), headers.get("Referer")].filter((page) => page !== null);
+  if (!URL.canParse(url) || !LOOPBACK.test(new URL(url).hostname)) return false;
+  const isOwn = (page: string | null) =>
+    page === null || (URL.canParse(page) && new URL(page).origin === new URL(url).origin);
+  if (!isOwn(headers.get("Origin"))) return false;
   const site = headers.get("Sec-Fetch-Site");
-  return (site === null || SAME_SITE.has(site)) && pages.every((page) => originOf(page)?.host === own.host);
+  return ((site === null || SAME_SITE.has(site)) && isOwn(headers.get("Referer"))) || isFollowedLink(request);
 }
 
 /** What a browser says of a request that its user has made, or a page of the service itself. */
 const SAME_SITE: ReadonlySet<string> = new Set(["same-origin", "none"]);
 
-function originOf(url: string): { hostname: string; host: string } | null {
-  return URL.canParse(url) ? new URL(url) : null;
+/** Whether a window of the browser opens what it asks for, and nothing within a page does: no script can send these headers. */
+function isFollowedLink({ method, headers }: Request): boolean {
+  const isNavigation = headers.get("Sec-Fetch-Mode") === "navigate" && headers.get("Sec-Fetch-Dest") === "document";
+  return method === "GET" && isNavigation;
 }

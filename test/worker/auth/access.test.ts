@@ -527,9 +527,37 @@ describe("in open mode", () => {
     { Origin: "http://127.0.0.1" },
     { Origin: "http://127.999.1.1" },
     { Origin: "https://localhost:1" },
+    // The host is the same, and the page was loaded from another service by TLS.
+    { Origin: "https://localhost" },
+    { Referer: "https://localhost/page" },
+    // A form that a page submits navigates as well, and changes something.
+    { "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" },
   ])("a page with %j is refused, though it is shown on this machine", async (headers) => {
     const { status, body } = await askAt(open, "/api/v1/payments/1/confirm", "localhost", { method: "POST", headers });
     expect([status, body?.type]).toEqual([403, "/problems/host-not-allowed"]);
+  });
+
+  it.each(["cross-site", "same-site"])("a link on a page that is %s is followed", async (site) => {
+    const navigation = { "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document" };
+    const referer = { Referer: "https://wiki.example/payments" };
+    for (const headers of [navigation, { ...navigation, ...referer }]) {
+      for (const path of ["/docs/", "/", "/health"]) {
+        expect((await askAt(open, path, "localhost:8000", { headers })).status).toBeLessThan(400);
+      }
+      expect((await askAt(open, "/", "payments.example.com", { headers })).status).toBe(403);
+    }
+    // Neither what is shown within a page or loaded by its scripts, nor what only says that it navigates.
+    for (const headers of [
+      { ...navigation, "Sec-Fetch-Dest": "iframe" },
+      { ...navigation, "Sec-Fetch-Dest": "object" },
+      { ...navigation, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty" },
+      { ...navigation, "Sec-Fetch-Mode": "no-cors" },
+      { ...navigation, Origin: "https://wiki.example" },
+      { ...navigation, Origin: "null" },
+      referer,
+    ]) {
+      expect((await askAt(open, "/", "localhost:8000", { headers })).status).toBe(403);
+    }
   });
 
   it.each<Record<string, string>>([
