@@ -1,5 +1,5 @@
 // `npm run reset`: removes the local state, payments and all. `--persist-to DIR` names another one than .wrangler/state.
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import path from "node:path";
 import { lockState } from "./local/lock.ts";
 import { readOptions, UsageError } from "./local/options.ts";
@@ -8,6 +8,10 @@ const PROJECT = path.join(import.meta.dirname, "..");
 
 try {
   const { state } = readOptions(process.argv.slice(2), { env: process.env, project: PROJECT, read: () => null });
+  // Looked at before the lock is taken, which makes the directory: a `v3` may be somebody's own.
+  if (!existsSync(path.join(state, "v3", "d1"))) {
+    throw new UsageError(`${state} is no local state of this service, for it has no v3/d1: nothing was removed`);
+  }
   const holder = await lockState(state, { pid: process.pid, port: 0 });
   if (holder !== null) {
     throw new UsageError(`A server runs on ${state}: process ${holder.pid}. Stop it first.`);

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -107,6 +107,24 @@ describe("a command line that cannot be followed", () => {
   ])("%s", async (line, complaintExpected) => {
     const ended = await type(line);
     expect({ code: ended.code, complaint: complaint(ended) }).toEqual({ code: 2, complaint: complaintExpected });
+  });
+});
+
+describe("npm run reset", () => {
+  test("removes no folder that is not a local state, and leaves nothing there", async () => {
+    const other = path.join(directory, "releases");
+    await mkdir(path.join(other, "v3"), { recursive: true });
+    await writeFile(path.join(other, "v3", "notes.txt"), "Keep me");
+    const ended = await type(`npm run reset -- --persist-to ${other}`);
+    expect([ended.code, complaint(ended)]).toEqual([
+      1,
+      `${other} is no local state of this service, for it has no v3/d1: nothing was removed`,
+    ]);
+    expect(await readdir(other)).toEqual(["v3"]);
+    expect(await readFile(path.join(other, "v3", "notes.txt"), "utf8")).toBe("Keep me");
+    const nowhere = await type(`npm run reset -- --persist-to ${path.join(directory, "nowhere")}`);
+    expect(nowhere.code).toBe(1);
+    expect(await readdir(directory)).not.toContain("nowhere");
   });
 });
 
