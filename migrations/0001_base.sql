@@ -29,7 +29,8 @@ CREATE TABLE api_keys (
 CREATE INDEX api_keys_by_merchant ON api_keys (merchant_id, created_at);
 -- Those that are active: not revoked, and with an end that is still to come.
 CREATE INDEX api_keys_active ON api_keys (merchant_id, ifnull(expires_at, 9223372036854775807)) WHERE revoked_at IS NULL;
-CREATE INDEX api_keys_by_creator ON api_keys (created_by) WHERE created_by IS NOT NULL;
+-- Those that a revocation of their creator reaches: of one that is revoked, all have been revoked with it.
+CREATE INDEX api_keys_by_creator ON api_keys (created_by) WHERE created_by IS NOT NULL AND revoked_at IS NULL;
 
 -- Append-only: every change of a merchant, an API key or a webhook endpoint. `subject` is the id of what changed,
 -- `merchant_id` its owner, `key_id` the key that acted (NULL in open mode). `commit_id` is made by the service for
@@ -149,7 +150,8 @@ CREATE TABLE webhook_endpoints (
 CREATE INDEX webhook_endpoints_by_merchant ON webhook_endpoints (merchant_id);
 CREATE INDEX webhook_endpoints_enabled ON webhook_endpoints (merchant_id)
   WHERE disabled_at IS NULL AND deleted_at IS NULL;
-CREATE INDEX webhook_endpoints_by_key ON webhook_endpoints (url_set_by) WHERE url_set_by IS NOT NULL;
+CREATE INDEX webhook_endpoints_by_key ON webhook_endpoints (url_set_by)
+  WHERE url_set_by IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX webhook_endpoints_rolled ON webhook_endpoints (previous_secret_ends_at)
   WHERE previous_secret_ends_at IS NOT NULL;
 

@@ -142,14 +142,16 @@ export async function revokeApiKey(
   id: string,
 ): Promise<RevokeResult> {
   const { merchantId, keyId, requestId, commitId, now } = origin;
-  // By way of those that are revoked already, too: they may have left some that are not. UNION ends a circle.
+  // By way of those that have expired or were rolled, too. What one that is revoked has created was revoked with it, and it
+  // has created nothing since. UNION ends a circle.
   const descendants = sql`
   WITH RECURSIVE descendants (id) AS (
-    SELECT id FROM api_keys WHERE created_by = ${id}
-    UNION SELECT child.id FROM descendants CROSS JOIN api_keys AS child ON child.created_by = descendants.id
+    SELECT id FROM api_keys WHERE created_by = ${id} AND revoked_at IS NULL
+    UNION SELECT child.id FROM descendants
+      CROSS JOIN api_keys AS child ON child.created_by = descendants.id AND child.revoked_at IS NULL
   )`;
-  const hasTheirUrl = sql`url_set_by IN (SELECT ${id} UNION ALL SELECT id FROM descendants)`;
-  const servesThem = sql`${hasTheirUrl} AND disabled_at IS NULL AND deleted_at IS NULL`;
+  const hasTheirUrl = sql`url_set_by IN (SELECT ${id} UNION ALL SELECT id FROM descendants) AND deleted_at IS NULL`;
+  const servesThem = sql`${hasTheirUrl} AND disabled_at IS NULL`;
   const changed = await applyChange(db, origin, idempotency, {
     type: "api_key.revoked",
     first: (mayApply) => sql`

@@ -422,8 +422,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "what a key created ends with it",
     noticedBy: "account/containment.test.ts",
     file: KEYS,
-    find: "UNION SELECT child.id FROM descendants",
-    replace: "UNION SELECT child.id FROM (SELECT 1 AS id) AS descendants",
+    find: "UNION SELECT child.id FROM descendants\n",
+    replace: "UNION SELECT child.id FROM (SELECT 1 AS id) AS descendants\n",
   },
   {
     breaks: "a key says what created it",
@@ -1281,12 +1281,25 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   },
   {
-    breaks: "revocation reaches a key by way of one that is revoked already",
+    breaks: "revocation reaches a key by way of one that has expired or was rolled",
     noticedBy: "account/containment.test.ts",
     file: KEYS,
-    find: "ON child.created_by = descendants.id",
-    replace:
-      "ON child.created_by = descendants.id AND (SELECT revoked_at FROM api_keys WHERE id = descendants.id) IS NULL",
+    find: `WHERE created_by = \${id} AND revoked_at IS NULL`,
+    replace: `WHERE created_by = \${id} AND revoked_at IS NULL AND expires_at IS NULL`,
+  },
+  {
+    breaks: "revocation reads no key that was revoked before",
+    noticedBy: "account/containment.test.ts",
+    file: KEYS,
+    find: "ON child.created_by = descendants.id AND child.revoked_at IS NULL",
+    replace: "ON child.created_by = descendants.id",
+  },
+  {
+    breaks: "revocation reads no endpoint that was deleted before",
+    noticedBy: "account/containment.test.ts",
+    file: KEYS,
+    find: "UNION ALL SELECT id FROM descendants) AND deleted_at IS NULL",
+    replace: "UNION ALL SELECT id FROM descendants) AND +deleted_at IS NULL",
   },
   {
     breaks: "a roll that keeps the old key makes no room for the new one",

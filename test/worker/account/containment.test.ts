@@ -99,16 +99,66 @@ describe("a revocation", () => {
     expect(await trail(one.id)).toHaveLength(2);
   });
 
-  it("leaves one alone that was revoked before, and goes on to what that had created", async () => {
+  it("leaves one alone that was revoked before, with what had ended with it", async () => {
     const stolen = await newKey(SCOPE_NAMES, await newMerchant());
     const one = await child(stolen);
     const two = await child(one.key);
-    const at = 1_750_000_000_000;
-    // As before there were descendants: the middle one alone.
-    await env.DB.prepare("UPDATE api_keys SET revoked_at = ? WHERE id = ?").bind(at, one.id).run();
+    await revoke(one.id);
+    const ended = await Promise.all(
+      [one, two].map(async ({ id }) => (await admin.request("GET", `${KEYS}/${id}`)).body),
+    );
+    const said = [await trail(one.id), await trail(two.id)];
+    expect(ended).toMatchObject([{ status: "revoked" }, { status: "revoked" }]);
     await revoke(idOf(stolen));
-    expect((await admin.request<ApiKey>("GET", `${KEYS}/${one.id}`)).body.revoked_at).toBe(new Date(at).toISOString());
-    expect(await statusOf(two.id)).toBe("revoked");
+    expect(
+      await Promise.all([one, two].map(async ({ id }) => (await admin.request("GET", `${KEYS}/${id}`)).body)),
+    ).toEqual(ended);
+    expect([await trail(one.id), await trail(two.id)]).toEqual(said);
+  });
+
+  it("goes on by way of a key that has expired, and of one that was rolled", async () => {
+    const stolen = await newKey(SCOPE_NAMES, await newMerchant());
+    const expired = await child(stolen);
+    const ofExpired = await child(expired.key);
+    await env.DB.prepare("UPDATE api_keys SET expires_at = 1 WHERE id = ?").bind(expired.id).run();
+    const rolled = await child(stolen);
+    const ofRolled = await child(rolled.key);
+    await as(stolen).request("POST", `${KEYS}/${rolled.id}/roll`, { body: { overlap_seconds: 0 } });
+    expect([await statusOf(expired.id), await statusOf(rolled.id)]).toEqual(["expired", "expired"]);
+    for (const { key } of [ofExpired, ofRolled]) expect(await mayRead(key)).toBe(true);
+    await revoke(idOf(stolen));
+    for (const { id, key } of [ofExpired, ofRolled])
+      expect([await statusOf(id), await mayRead(key)]).toEqual(["revoked", false]);
+  });
+
+  it("reads no key that was revoked before, and no endpoint that was deleted", async () => {
+    /** The rows that a revocation reads and writes, of a key with one child and so many of either that are gone. */
+    async function rowsWith(gone: number) {
+      const merchant = await newMerchant();
+      const stolen = await newKey(SCOPE_NAMES, merchant);
+      const living = await child(stolen);
+      for (const creator of [idOf(stolen), living.id]) {
+        const numbers = JSON.stringify(Array.from({ length: gone }, (_, n) => n));
+        await env.DB.batch([
+          env.DB.prepare(`
+            INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_by, created_at, revoked_at)
+            SELECT substr(?2, 1, 8) || printf('%04d', value), ?1, 'x', '["payments:read"]', printf('%064d', value), ?2, 1, 2
+            FROM json_each(?3)`).bind(merchant, creator, numbers),
+          env.DB.prepare(`
+            INSERT INTO webhook_endpoints (merchant_id, url, url_set_by, created_at, updated_at, deleted_at)
+            SELECT ?1, 'https://shop.example.com/', ?2, 1, 1, 2 FROM json_each(?3)`).bind(merchant, creator, numbers),
+        ]);
+      }
+      const meter = meterD1(env.DB);
+      const revoked = await revoke(idOf(stolen), client(envWithD1(meter.db), { key: env.ADMIN_KEY ?? "" }));
+      expect([revoked.status, await statusOf(living.id)]).toEqual([200, "revoked"]);
+      return [meter.trips, meter.rowsRead, meter.rowsWritten] as const;
+    }
+    // Some 55 rows, a few more or less by what lies beside them in an index; 1,000 keys and 1,000 endpoints are gone.
+    for (const [trips, read, written] of [await rowsWith(0), await rowsWith(500)]) {
+      expect([trips, written]).toEqual([2, 10]);
+      expect(read).toBeLessThan(90);
+    }
   });
 
   it("crosses merchants, where an administrator's key had created there", async () => {
