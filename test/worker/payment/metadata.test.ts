@@ -160,6 +160,19 @@ describe("the fingerprint", () => {
   });
 });
 
+it.each(["nul=x%00", "nul=%00", "nul%00=x", "a=b&metadata=nul=x%00junk", "nul=x%00&order_id=42"])(
+  "a question with a NUL is refused, and finds no payment by what stands before it: %s",
+  async (query) => {
+    const { api: own } = await newMerchant();
+    for (const nul of ["x", ""]) await own.create({ ...ORDER, metadata: { nul, a: "b" } });
+    const { status, body } = await own.request("GET", `${PAYMENTS}?metadata=${query}`);
+    expect([status, body.errors]).toEqual([
+      422,
+      [{ detail: "Must be Unicode text without NUL", parameter: "metadata" }],
+    ]);
+  },
+);
+
 describe("a value of more characters than the index has", () => {
   it("is found, and those that begin like it are not", async () => {
     const { api: own } = await newMerchant();
