@@ -144,6 +144,7 @@ describe("a Retry-After header", () => {
     ...["2026-11-03", "2026-11-03T21:26:10Z", "03 Nov 2026 21:26:10 GMT", "1793737570.5", "20261103T212610Z"],
     ...["Tue, 99 Nov 2026 21:26:10 GMT", "Tue, 03 Foo 2026 21:26:10 GMT", "Tue, 03 Nov 2026 25:26:10 GMT"],
     ...["x Tue, 03 Nov 2026 21:26:10 GMT", "Tue, 03 Nov 2026 21:26:10 GMT+1", "Tue, 03 Nov 2026 21:26:10 GMT x"],
+    ...["Tue, Tue Nov  3 21:26:10 2026", "Tue Nov  3 21:26:10 2026 x"],
     ...["1 Tue Nov  3 21:26:10 2026", "Tue Nov  3 21:26:10 2026 x", "Tue Nov  3 21:26:10 20260"],
     ...["Tue", "Tue,", "Tue, GMT", "tue, 03 nov 2026 21:26:10 gmt", "Aaaaaaaaaaa 1", "A".repeat(100_000)],
   ])("that is none: %.40j", (header) => {
