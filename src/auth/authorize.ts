@@ -57,6 +57,7 @@ export async function authorize(c: Context<App>, scopes: readonly Scope[]): Prom
     return null;
   }
   const presented = presentedIn(header);
+  if (presented === null) return invalidToken(c, "Send Authorization: Bearer and the key");
   const id = await recognize(c, presented);
   if (id === null) return invalidToken(c);
   const beyondKey = await refuseBeyond(c, "KEY_RATE", id);
@@ -88,7 +89,7 @@ export async function authorizeAgain(
   if (keyId === null || merchantId === ADMINISTRATOR_MERCHANT) return null;
   const isManagement = scopes.some((scope) => MANAGEMENT_SCOPES.has(scope));
   if (!hadBody && (!isManagement || c.get("keyLookedUp"))) return null;
-  const presented = presentedIn(c.req.header("Authorization") ?? "");
+  const presented = presentedIn(c.req.header("Authorization") ?? "") ?? "";
   const principal = isManagement ? await lookUp(c, presented, keyId) : await identify(c, presented, keyId);
   if (principal instanceof Response) return principal;
   c.set("principal", principal);
@@ -105,15 +106,22 @@ export function scopeMissing(c: Context<App>, scopes: readonly Scope[]): Respons
   });
 }
 
-/** The refusal of credentials, the same whatever is wrong with them. */
-export function invalidToken(c: Context<App>): Response {
-  return problem(c, "invalid_token", { headers: { "WWW-Authenticate": `${CHALLENGE}, error="invalid_token"` } });
+/**
+ * The refusal of credentials, the same whatever is wrong with the key.
+ *
+ * @param detail what to send instead of what is no key in the Bearer scheme
+ */
+export function invalidToken(c: Context<App>, detail?: string): Response {
+  const headers = { "WWW-Authenticate": `${CHALLENGE}, error="invalid_token"` };
+  return problem(c, "invalid_token", detail === undefined ? { headers } : { detail, headers });
 }
 
-const BEARER = /^Bearer +(\S+)$/i;
+/** The scheme and a token of RFC 6750, which has no quotes. */
+const BEARER = /^Bearer +([\w.~+/-]+=*)$/i;
 
-function presentedIn(header: string): string {
-  return BEARER.exec(header)?.[1] ?? "";
+/** What is presented as a key; null where the header has another form. */
+function presentedIn(header: string): string | null {
+  return BEARER.exec(header)?.[1] ?? null;
 }
 
 const UTF8 = new TextEncoder();

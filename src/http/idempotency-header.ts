@@ -48,8 +48,47 @@ export async function readIdempotency(
   body: object,
 ): Promise<Idempotency | null | Response> {
   const header = c.req.header("Idempotency-Key");
-  if (header === undefined) return null;
+  if (header === undefined) {
+    const meant = misnamedHeader(c);
+    return meant === null
+      ? null
+      : problem(c, "idempotency_key_invalid", { errors: [{ detail: MISNAMED, header: meant }] });
+  }
   const read = readIdempotencyKey(header);
   if (read.ok) return { key: read.key, fingerprint: await fingerprint(operation, subject, body) };
   return problem(c, "idempotency_key_invalid", { errors: [{ detail: read.detail, header: "Idempotency-Key" }] });
+}
+
+/** The same where a key is required: without one, the problem says so, and names a header that was meant as one. */
+export async function requireIdempotency(
+  c: Context<App>,
+  operation: string,
+  subject: number | string | null,
+  body: object,
+): Promise<Idempotency | Response> {
+  if (c.req.header("Idempotency-Key") === undefined) {
+    const meant = misnamedHeader(c);
+    return problem(c, "idempotency_key_missing", {
+      ...(meant !== null && { detail: `The Idempotency-Key header is required; ${meant} is not read` }),
+    });
+  }
+  // With the header there, this is never null.
+  return (await readIdempotency(c, operation, subject, body)) ?? problem(c, "idempotency_key_missing");
+}
+
+const MISNAMED = "Is not read: send the key as Idempotency-Key";
+
+/** Letters of a name that was meant as `Idempotency-Key`, as in X-Idempotency-Key, Idempotency_Key and IdempotentKey. */
+const MEANT_AS_KEY = /idempoten(t|cy|ce)?(key|token|id)|^x?idempoten(cy|ce)$/;
+const MAX_SHOWN_NAME_LENGTH = 100;
+
+/** A header that was sent and may be meant as `Idempotency-Key`: whoever sends it takes a retry to be safe. */
+function misnamedHeader(c: Context<App>): string | null {
+  for (const name of c.req.raw.headers.keys()) {
+    if (MEANT_AS_KEY.test(name.toLowerCase().replace(/[^a-z]/g, ""))) {
+      // The runtime has the name in lower case.
+      return name.slice(0, MAX_SHOWN_NAME_LENGTH).replace(/(?<![a-z])[a-z]/g, (letter) => letter.toUpperCase());
+    }
+  }
+  return null;
 }

@@ -48,7 +48,7 @@ export const KINDS = {
   credentials_missing: {
     status: 401,
     title: "Credentials missing",
-    detail: "An API key is required",
+    detail: "An API key is required: send Authorization: Bearer and the key",
     remedy: "Send the header Authorization: Bearer with an API key.",
   },
   invalid_token: {
@@ -75,7 +75,8 @@ export const KINDS = {
     status: 403,
     title: "Host not allowed",
     detail: "This service runs open, without access control, and therefore answers this machine only",
-    remedy: "Ask it on localhost, and from no page of another site; or set AUTH_MODE to required and use an API key.",
+    remedy:
+      "Send the request to localhost, and not from a page of another site; or set AUTH_MODE to required and use an API key.",
   },
   payment_not_found: {
     status: 404,
@@ -122,7 +123,7 @@ export const KINDS = {
   method_not_allowed: {
     status: 405,
     title: "Method not allowed",
-    detail: "This path does not answer this method",
+    detail: "This path does not support this method",
     remedy: "Use a method that the Allow header names.",
   },
   body_timeout: {

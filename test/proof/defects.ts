@@ -180,6 +180,13 @@ export const DEFECTS: readonly Defect[] = [
     replace: `json_each(event_positions)) AND own.commit_id = \${commitId} AND own.sequence = payments.version`,
   },
   {
+    breaks: "a header that was meant as Idempotency-Key is not ignored",
+    noticedBy: "http/problems.test.ts",
+    file: "src/http/idempotency-header.ts",
+    find: "/idempoten(t|cy|ce)?(key|token|id)|",
+    replace: "/",
+  },
+  {
     breaks: "a body that is not UTF-8 is refused",
     noticedBy: "http/body.test.ts",
     file: "src/http/read-json.ts",
@@ -1340,8 +1347,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "the Bearer scheme has no case",
     noticedBy: "auth/access.test.ts",
     file: AUTHORIZE,
-    find: "/^Bearer +(\\S+)$/i",
-    replace: "/^Bearer +(\\S+)$/",
+    find: "/^Bearer +([\\w.~+/-]+=*)$/i",
+    replace: "/^Bearer +([\\w.~+/-]+=*)$/",
   },
   {
     breaks: "an isolate remembers so many keys at most",

@@ -10,6 +10,7 @@ import {
   REPLAY,
   REPLAYED,
   readIdempotency,
+  requireIdempotency,
 } from "../../http/idempotency-header";
 import { problem } from "../../http/problem";
 import { created, ok, replayed } from "../../http/responses";
@@ -97,8 +98,7 @@ registerRoute(payments, create, async (c, { body }) => {
   const { metadata, ...plain } = body;
   // Without pairs the fingerprint is that of the time before there were any.
   const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
-  const idempotency = await readIdempotency(c, "create", null, fields);
-  if (idempotency === null) return problem(c, "idempotency_key_missing");
+  const idempotency = await requireIdempotency(c, "create", null, fields);
   if (idempotency instanceof Response) return idempotency;
 
   const result = hasRoom(c)

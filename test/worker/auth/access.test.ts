@@ -170,10 +170,16 @@ const INVALID: Record<string, () => Promise<string> | string> = {
   "a wrong secret for the administrator's key": () => `Bearer ${forgeKey(publicId(env.ADMIN_KEY ?? "") ?? "")}`,
   "a revoked key": () => `Bearer ${keys.revoked}`,
   "an expired key": () => `Bearer ${keys.expired}`,
-  "a key in the Basic scheme": async () => `Basic ${btoa(`${await newKey(SCOPE_NAMES, merchant)}:`)}`,
-  "a key without a scheme": () => newKey(SCOPE_NAMES, merchant),
-  "two keys": async () =>
-    `Bearer ${await newKey(SCOPE_NAMES, merchant)}, Bearer ${await newKey(SCOPE_NAMES, merchant)}`,
+};
+
+/** A good key that is not sent as it must be. */
+const MALFORMED: Record<string, (key: string) => string> = {
+  "a key in the Basic scheme": (key) => `Basic ${btoa(`${key}:`)}`,
+  "a key in the Token scheme": (key) => `Token ${key}`,
+  "a key without a scheme": (key) => key,
+  "a key without a space before it": (key) => `Bearer${key}`,
+  "a key in quotes": (key) => `Bearer "${key}"`,
+  "two keys": (key) => `Bearer ${key}, Bearer ${key}`,
 };
 
 const UNAUTHORISED = {
@@ -323,7 +329,10 @@ describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
       const { status, headers, body } = await ask(route, spelling, {});
       expect(status).toBe(401);
       expect(headers.get("WWW-Authenticate")).toBe('Bearer realm="payments"');
-      expect(body).toMatchObject({ type: "/problems/credentials-missing", detail: "An API key is required" });
+      expect(body).toMatchObject({
+        type: "/problems/credentials-missing",
+        detail: "An API key is required: send Authorization: Bearer and the key",
+      });
     }
     expect(await state()).toEqual(before);
   });
@@ -345,6 +354,28 @@ describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
       headers: { "www-authenticate": 'Bearer realm="payments", error="invalid_token"' },
     });
     for (const [what, answer] of answers) expect(answer, what).toEqual(first);
+    expect(await state()).toEqual(before);
+  });
+
+  it("says how a key is sent, when it is not sent so, and does not show it", async () => {
+    const path = pathOf(route, await idsFor(route, merchant));
+    const key = await newKey(SCOPE_NAMES, merchant);
+    const before = await state();
+    for (const [what, make] of Object.entries(MALFORMED)) {
+      const { status, body } = await ask(route, path, { Authorization: make(key) });
+      expect([what, status, body.type, body.detail]).toEqual([
+        ...[what, 401, "/problems/invalid-token", "Send Authorization: Bearer and the key"],
+      ]);
+      expect(JSON.stringify(body)).not.toContain(publicId(key));
+    }
+    for (const [name, value] of [
+      ["X-API-Key", key],
+      ["Authentication", `Bearer ${key}`],
+    ] as const) {
+      const { status, body } = await ask(route, path, { [name]: value });
+      expect([status, body.detail]).toEqual([401, "An API key is required: send Authorization: Bearer and the key"]);
+      expect(JSON.stringify(body)).not.toContain(publicId(key));
+    }
     expect(await state()).toEqual(before);
   });
 

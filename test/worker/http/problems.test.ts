@@ -29,7 +29,7 @@ const NO_METHOD = {
   type: "/problems/method-not-allowed",
   title: "Method not allowed",
   status: 405,
-  detail: "This path does not answer this method",
+  detail: "This path does not support this method",
 };
 const BAD_JSON = {
   type: "/problems/invalid-json",
@@ -195,6 +195,32 @@ const CASES: Case[] = [
       ];
     },
   ),
+  ...(
+    [
+      ["X-Idempotency-Key", "X-Idempotency-Key"],
+      ["Idempotency_Key", "Idempotency_Key"],
+      ["IdempotencyKey", "Idempotencykey"],
+      ["idempotent-key", "Idempotent-Key"],
+      ["X-Request-Idempotency-Token", "X-Request-Idempotency-Token"],
+      ["Idempotency", "Idempotency"],
+    ] as const
+  ).flatMap(([header, shown]): Case[] => {
+    const headers = { [header]: "order-42" };
+    const required = {
+      ...{ type: "/problems/idempotency-key-missing", title: "Idempotency key missing", status: 400 },
+      detail: `The Idempotency-Key header is required; ${shown} is not read`,
+    };
+    const detail = "Is not read: send the key as Idempotency-Key";
+    const optional = {
+      ...{ type: "/problems/idempotency-key-invalid", title: "Idempotency key invalid", status: 400 },
+      ...{ detail: `${shown}: ${detail}`, errors: [{ detail, header: shown }] },
+    };
+    return [
+      [`${header} on create`, "POST", PAYMENTS, { body: ORDER, headers }, required],
+      [`${header} on an action`, "POST", `${PAYMENTS}/1/confirm`, { headers }, optional],
+      [`${header} on a new merchant`, "POST", "/api/v1/merchants", { body: { name: "Shop" }, headers }, optional],
+    ];
+  }),
   ["an id that nobody has", "GET", `${PAYMENTS}/9007199254740991`, {}, NO_PAYMENT],
   ...(["confirm", "fail", "refund"] as const).map(
     (action): Case => [
