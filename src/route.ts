@@ -19,6 +19,7 @@ import {
 import { readJson } from "./http/read-json";
 import { type ProblemExamples, problemResponses, REQUEST_ID } from "./http/responses";
 import { isScope, type Scope } from "./scopes";
+import { capacityOf } from "./storage/capacity";
 
 /** An app whose paths answer with and without their trailing slash. */
 export function newApp(): OpenAPIHono<App> {
@@ -89,6 +90,8 @@ function documented(scopes: readonly Scope[], description = "") {
 interface RouteOptions<R extends Route> {
   /** Whether a valid request is costly work, which has a quota of its own for each merchant: always, or some. */
   readonly isCostly?: boolean | ((input: Input<R>, c: Context<App>) => boolean);
+  /** Whether a valid request is refused while the database is nearly full, since it makes it fuller: always, or some. */
+  readonly needsRoom?: boolean | ((input: Input<R>, c: Context<App>) => boolean);
 }
 
 /**
@@ -100,7 +103,7 @@ export function registerRoute<R extends Route>(
   app: OpenAPIHono<App>,
   route: R,
   handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
-  { isCostly = false }: RouteOptions<R> = {},
+  { isCostly = false, needsRoom = false }: RouteOptions<R> = {},
 ): void {
   const scopes = scopesOf(route);
   const responses = {
@@ -124,10 +127,17 @@ export function registerRoute<R extends Route>(
     if (read instanceof Response) return read;
     // The schemas are the route's own, so what they make is what its type says.
     const input = read as Input<R>;
+    const isGrowing = typeof needsRoom === "function" ? needsRoom(input, c) : needsRoom;
+    if (isGrowing && !hasRoom(c)) return problem(c, "storage_full");
     const isWork = typeof isCostly === "function" ? isCostly(input, c) : isCostly;
     const beyond = isWork && scopes && (await refuseCostly(c));
     return beyond || handler(c, input);
   });
+}
+
+/** Whether the database may take something new. What is left when it may not is for the actions of payments that exist. */
+export function hasRoom(c: Context<App>): boolean {
+  return capacityOf(c.get("db").sizeBytes, c.env.DATABASE_MAX_BYTES) !== "used_up";
 }
 
 /** Refuses costly work beyond the merchant's quota. Open mode counts nobody who has no key. */

@@ -251,10 +251,10 @@ export const KINDS = {
   storage_full: {
     status: 507,
     title: "Storage full",
-    detail: "The service has no room for new payments",
+    detail: "The service has no room for anything new",
     remedy:
       "Whoever operates the service makes room; then repeat the request with the same Idempotency-Key. Payments that exist can still " +
-      "be confirmed, failed and refunded.",
+      "be confirmed, failed and refunded, keys rolled and revoked, and endpoints and merchants disabled and enabled.",
   },
 } as const satisfies Record<string, Kind>;
 

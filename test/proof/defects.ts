@@ -1036,6 +1036,20 @@ export const DEFECTS: readonly Defect[] = [
     replace: "REQUEST_ID.test(text)",
   },
   {
+    breaks: "a nearly full database takes nothing new",
+    noticedBy: "payment/storage.test.ts",
+    file: "src/route.ts",
+    find: `if (isGrowing && !hasRoom(c)) return problem(c, "storage_full");`,
+    replace: "",
+  },
+  {
+    breaks: "an endpoint can be disabled while the database is nearly full",
+    noticedBy: "payment/storage.test.ts",
+    file: "src/webhook/routes/endpoints.ts",
+    find: "{ needsRoom: ({ body }) => body.url !== undefined || chosenTypes(body) !== undefined }",
+    replace: "{ needsRoom: true }",
+  },
+  {
     breaks: "a message is signed over its id, its time and its body",
     file: "src/webhook/signature.ts",
     find: `\`\${id}.\${timestamp}.`,

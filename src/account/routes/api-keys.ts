@@ -71,30 +71,35 @@ const create = createRoute({
   },
 });
 
-registerRoute(apiKeys, create, async (c, { body }) => {
-  const { name, scopes, expires_at = null } = body;
-  const missing = ungranted(c, scopes);
-  if (missing.length > 0) return scopeMissing(c, missing);
-  const merchantId = requestedMerchant(c, body.merchant_id, { pointer: "#/merchant_id" });
-  if (merchantId instanceof Response) return merchantId;
-  const outlives = refuseOutliving(c, expires_at);
-  if (outlives) return outlives;
-  const idempotency = await readIdempotency(c, "create_api_key", null, {
-    name,
-    scopes,
-    expires_at,
-    merchant_id: merchantId,
-  });
-  if (idempotency instanceof Response) return idempotency;
-  const newKey = { merchantId, name, scopes, expiresAt: expires_at };
-  const made = await createApiKey(c.get("db"), originOf(c), idempotency, await issueKey(c), newKey);
-  if (made.tag === "not_found") {
-    return problem(c, "validation_failed", {
-      errors: [{ detail: "There is no such merchant", pointer: "#/merchant_id" }],
+registerRoute(
+  apiKeys,
+  create,
+  async (c, { body }) => {
+    const { name, scopes, expires_at = null } = body;
+    const missing = ungranted(c, scopes);
+    if (missing.length > 0) return scopeMissing(c, missing);
+    const merchantId = requestedMerchant(c, body.merchant_id, { pointer: "#/merchant_id" });
+    if (merchantId instanceof Response) return merchantId;
+    const outlives = refuseOutliving(c, expires_at);
+    if (outlives) return outlives;
+    const idempotency = await readIdempotency(c, "create_api_key", null, {
+      name,
+      scopes,
+      expires_at,
+      merchant_id: merchantId,
     });
-  }
-  return answerCreated(c, made);
-});
+    if (idempotency instanceof Response) return idempotency;
+    const newKey = { merchantId, name, scopes, expiresAt: expires_at };
+    const made = await createApiKey(c.get("db"), originOf(c), idempotency, await issueKey(c), newKey);
+    if (made.tag === "not_found") {
+      return problem(c, "validation_failed", {
+        errors: [{ detail: "There is no such merchant", pointer: "#/merchant_id" }],
+      });
+    }
+    return answerCreated(c, made);
+  },
+  { needsRoom: true },
+);
 
 const list = createRoute({
   method: "get",
@@ -150,11 +155,16 @@ const rename = createRoute({
   problemExamples: INVALID_API_KEY_ID,
 });
 
-registerRoute(apiKeys, rename, async (c, { params, body }) => {
-  const renamed = await renameApiKey(c.get("db"), originOf(c), merchantFilter(c), params.key_id, body.name);
-  if (renamed.tag === "unauthorized") return invalidToken(c);
-  return answerApiKey(c, params.key_id);
-});
+registerRoute(
+  apiKeys,
+  rename,
+  async (c, { params, body }) => {
+    const renamed = await renameApiKey(c.get("db"), originOf(c), merchantFilter(c), params.key_id, body.name);
+    if (renamed.tag === "unauthorized") return invalidToken(c);
+    return answerApiKey(c, params.key_id);
+  },
+  { needsRoom: true },
+);
 
 const revoke = createRoute({
   method: "post",

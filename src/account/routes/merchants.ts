@@ -52,18 +52,23 @@ const create = createRoute({
   },
 });
 
-registerRoute(merchants, create, async (c, { body }) => {
-  const idempotency = await readIdempotency(c, "create_merchant", null, body);
-  if (idempotency instanceof Response) return idempotency;
-  const result = await createMerchant(c.get("db"), originOf(c), idempotency, body.name);
-  if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
-  if (result.tag === "unauthorized") return invalidToken(c);
-  if (result.tag === "unchanged") throw new Error("A merchant was neither created nor found");
-  const headers = { Location: `/api/v1/merchants/${result.subject}` };
-  return result.tag === "changed"
-    ? answerMerchant(c, Number(result.subject), 201, headers)
-    : answerMerchant(c, Number(result.subject), 200, { ...headers, ...REPLAY });
-});
+registerRoute(
+  merchants,
+  create,
+  async (c, { body }) => {
+    const idempotency = await readIdempotency(c, "create_merchant", null, body);
+    if (idempotency instanceof Response) return idempotency;
+    const result = await createMerchant(c.get("db"), originOf(c), idempotency, body.name);
+    if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
+    if (result.tag === "unauthorized") return invalidToken(c);
+    if (result.tag === "unchanged") throw new Error("A merchant was neither created nor found");
+    const headers = { Location: `/api/v1/merchants/${result.subject}` };
+    return result.tag === "changed"
+      ? answerMerchant(c, Number(result.subject), 201, headers)
+      : answerMerchant(c, Number(result.subject), 200, { ...headers, ...REPLAY });
+  },
+  { needsRoom: true },
+);
 
 const list = createRoute({
   method: "get",
@@ -118,11 +123,16 @@ const rename = createRoute({
   problemExamples: INVALID_NAME,
 });
 
-registerRoute(merchants, rename, async (c, { params, body }) => {
-  const renamed = await renameMerchant(c.get("db"), originOf(c), params.merchant_id, body.name);
-  if (renamed.tag === "unauthorized") return invalidToken(c);
-  return answerMerchant(c, params.merchant_id, 200);
-});
+registerRoute(
+  merchants,
+  rename,
+  async (c, { params, body }) => {
+    const renamed = await renameMerchant(c.get("db"), originOf(c), params.merchant_id, body.name);
+    if (renamed.tag === "unauthorized") return invalidToken(c);
+    return answerMerchant(c, params.merchant_id, 200);
+  },
+  { needsRoom: true },
+);
 
 const SWITCH = {
   ...TAGS,

@@ -15,9 +15,8 @@ import {
 import { problem } from "../../http/problem";
 import { created, ok, replayed } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
-import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
+import { createRoute, hasRoom, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
-import { capacityOf } from "../../storage/capacity";
 import { createPayment, findCreated } from "../create";
 import { findPayment } from "../find";
 import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../lifecycle";
@@ -101,6 +100,7 @@ registerRoute(payments, create, async (c, { body }) => {
   const idempotency = await requireIdempotency(c, "create", null, fields);
   if (idempotency instanceof Response) return idempotency;
 
+  // Not by `needsRoom`: a retry is to find what its key has created, also when nothing new is taken.
   const result = hasRoom(c)
     ? await createPayment(c.get("db"), originOf(c), idempotency, body)
     : await findCreated(c.get("db"), originOf(c), idempotency);
@@ -113,11 +113,6 @@ registerRoute(payments, create, async (c, { body }) => {
   }
   return json(c, 200, toPaymentResponse(result.payment), { ...headers, ...REPLAY });
 });
-
-/** Whether the database may take a new payment. What is left when it may not is for the actions of those that exist. */
-function hasRoom(c: Context<App>): boolean {
-  return capacityOf(c.get("db").sizeBytes, c.env.DATABASE_MAX_BYTES) !== "used_up";
-}
 
 const get = createRoute({
   method: "get",

@@ -70,15 +70,20 @@ const create = createRoute({
   problemExamples: { ...INVALID_IDEMPOTENCY_KEY, ...NOT_HTTPS },
 });
 
-registerRoute(webhookEndpoints, create, async (c, { body }) => {
-  const url = validateUrl(c, body.url);
-  if (url instanceof Response) return url;
-  const types = chosenTypes(body) ?? null;
-  const idempotency = await readIdempotency(c, "create_webhook_endpoint", null, { url, types });
-  if (idempotency instanceof Response) return idempotency;
-  const made = await createWebhookEndpoint(c.get("db"), originOf(c), idempotency, { url, types });
-  return made.tag === "unchanged" ? problem(c, "too_many_webhook_endpoints") : answerCreated(c, made);
-});
+registerRoute(
+  webhookEndpoints,
+  create,
+  async (c, { body }) => {
+    const url = validateUrl(c, body.url);
+    if (url instanceof Response) return url;
+    const types = chosenTypes(body) ?? null;
+    const idempotency = await readIdempotency(c, "create_webhook_endpoint", null, { url, types });
+    if (idempotency instanceof Response) return idempotency;
+    const made = await createWebhookEndpoint(c.get("db"), originOf(c), idempotency, { url, types });
+    return made.tag === "unchanged" ? problem(c, "too_many_webhook_endpoints") : answerCreated(c, made);
+  },
+  { needsRoom: true },
+);
 
 const list = createRoute({
   method: "get",
@@ -138,32 +143,37 @@ const update = createRoute({
   problemExamples: NOT_HTTPS,
 });
 
-registerRoute(webhookEndpoints, update, async (c, { params: { endpoint_id: id }, body }) => {
-  const url = body.url === undefined ? undefined : validateUrl(c, body.url);
-  if (url instanceof Response) return url;
-  const { merchantId } = c.get("principal");
-  const endpoint = { merchantId, endpointId: id };
-  const existing = await findWebhookEndpoint(c.get("db"), merchantId, id);
-  if (!existing) return problem(c, "webhook_endpoint_not_found");
-  // What was open when it was disabled is cancelled to the last, before it may be sent to again.
-  if (body.enabled && existing.disabled_at !== null) {
-    const { finished } = await cancelAll(c.get("db"), endpoint, MAX_CANCEL_STEPS_BEFORE_ENABLING);
-    if (!finished) {
-      enqueueEndpoints(c, [id]);
-      return problem(c, "webhook_endpoint_busy", { headers: { "Retry-After": "10" } });
+registerRoute(
+  webhookEndpoints,
+  update,
+  async (c, { params: { endpoint_id: id }, body }) => {
+    const url = body.url === undefined ? undefined : validateUrl(c, body.url);
+    if (url instanceof Response) return url;
+    const { merchantId } = c.get("principal");
+    const endpoint = { merchantId, endpointId: id };
+    const existing = await findWebhookEndpoint(c.get("db"), merchantId, id);
+    if (!existing) return problem(c, "webhook_endpoint_not_found");
+    // What was open when it was disabled is cancelled to the last, before it may be sent to again.
+    if (body.enabled && existing.disabled_at !== null) {
+      const { finished } = await cancelAll(c.get("db"), endpoint, MAX_CANCEL_STEPS_BEFORE_ENABLING);
+      if (!finished) {
+        enqueueEndpoints(c, [id]);
+        return problem(c, "webhook_endpoint_busy", { headers: { "Retry-After": "10" } });
+      }
     }
-  }
-  const result = await updateWebhookEndpoint(c.get("db"), originOf(c), id, {
-    url,
-    types: chosenTypes(body),
-    enabled: body.enabled,
-  });
-  if (result.tag === "unauthorized") return invalidToken(c);
-  const updated = await findWebhookEndpoint(c.get("db"), merchantId, id);
-  if (!updated) return problem(c, "webhook_endpoint_not_found");
-  await cancelFirstStep(c, updated);
-  return json(c, 200, toWebhookEndpointResponse(updated, Date.now()));
-});
+    const result = await updateWebhookEndpoint(c.get("db"), originOf(c), id, {
+      url,
+      types: chosenTypes(body),
+      enabled: body.enabled,
+    });
+    if (result.tag === "unauthorized") return invalidToken(c);
+    const updated = await findWebhookEndpoint(c.get("db"), merchantId, id);
+    if (!updated) return problem(c, "webhook_endpoint_not_found");
+    await cancelFirstStep(c, updated);
+    return json(c, 200, toWebhookEndpointResponse(updated, Date.now()));
+  },
+  { needsRoom: ({ body }) => body.url !== undefined || chosenTypes(body) !== undefined },
+);
 
 /** Steps that a request takes at most, before it enables an endpoint: some tenths of a second of D1. */
 const MAX_CANCEL_STEPS_BEFORE_ENABLING = 10;
