@@ -64,7 +64,7 @@ function refuse(c: Context<App>): Response | null {
   if (!URL.canParse(c.req.url)) return problem(c, "invalid_host");
   if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");
   const missing = misconfiguration(c.env) ?? loopbackMisconfiguration(c.env, c.req.url);
-  if (missing !== null && !/^\/(health|docs(\/.*)?|favicon\.ico|openapi\.json)\/?$/.test(c.req.path)) {
+  if (missing !== null && !/^\/(health|problems(\/.*)?|docs(\/.*)?|favicon\.ico|openapi\.json)\/?$/.test(c.req.path)) {
     return problem(c, "not_configured", { detail: missing });
   }
   // A body that says how large it is need not be read to be refused.

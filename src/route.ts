@@ -113,7 +113,7 @@ export function registerRoute<R extends Route>(
   const { problems, problemExamples, ...described } = route;
   app.openAPIRegistry.registerPath({ ...described, responses, ...(scopes && documented(scopes, route.description)) });
   const schemas: Schemas = {
-    query: route.request?.query instanceof z.ZodType ? route.request.query : undefined,
+    query: querySchema(route),
     params: route.request?.params instanceof z.ZodType ? route.request.params : undefined,
     body: route.method === "get" ? undefined : bodySchema(route),
   };
@@ -173,10 +173,10 @@ function withRequestId(responses: Route["responses"]): Route["responses"] {
 }
 
 /** All problems that a route may answer: its own, and those of how it is authorised and what it reads. */
-function problemsOf({ method, request, problems }: Route, scopes: readonly Scope[] | null): ProblemKind[] {
+function problemsOf({ method, path, request, problems }: Route, scopes: readonly Scope[] | null): ProblemKind[] {
   return [
     ...(method === "get" ? [] : CHANGE_PROBLEMS),
-    ...(request?.params || request?.query ? PARAMETER_PROBLEMS : []),
+    ...(request?.params || request?.query || path.startsWith(API) ? PARAMETER_PROBLEMS : []),
     ...problems,
     ...(scopes === null ? PUBLIC_PROBLEMS : SCOPED_PROBLEMS),
   ];
@@ -189,6 +189,16 @@ interface Schemas {
   /** Undefined where bodies mean nothing, and are not read. */
   body: z.ZodType | undefined;
 }
+
+/** What the paths of the API begin with, where nothing that a request says is ignored. */
+const API = "/api/v1/";
+
+function querySchema({ path, request }: Route): z.ZodType | undefined {
+  if (request?.query instanceof z.ZodType) return request.query;
+  return path.startsWith(API) ? NoQuery : undefined;
+}
+
+const NoQuery = z.strictObject({});
 
 /** A body that says nothing: none at all, `{}` or `null`. Anything more was meant, and is refused. */
 const EmptyBody = z.strictObject({}, { error: "Must be empty" }).nullish();

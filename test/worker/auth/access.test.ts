@@ -505,9 +505,9 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
 ])("while %s", (_, changes, detail) => {
   const wrong = envWith(changes);
 
-  it("every route but /health says what to set, whatever it is asked with", async () => {
+  it("every route but /health and /problems says what to set, whatever it is asked with", async () => {
     const key = await newKey(SCOPE_NAMES, merchant);
-    for (const route of ROUTES.filter(({ path }) => path !== "/health")) {
+    for (const route of ROUTES.filter(({ path }) => !/^\/(health$|problems)/.test(path))) {
       for (const headers of [{}, bearer(key), bearer(env.ADMIN_KEY ?? ""), bearer("secret")]) {
         const { status, body } = await askAt(wrong, pathOf(route, NOBODYS), "localhost", {
           method: route.method,
@@ -516,13 +516,17 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
         expect([status, body?.type, body?.detail]).toEqual([503, "/problems/not-configured", detail]);
       }
     }
-    for (const path of ["/", "/nothing", "/healthy", "/docsx", "/openapi.json/x", "/health/ready"]) {
+    for (const path of ["/", "/nothing", "/healthy", "/docsx", "/openapi.json/x", "/health/ready", "/problemsx"]) {
       expect((await askAt(wrong, path)).status).toBe(503);
     }
   });
 
   it("the service still says that it is up, and what it is", async () => {
     for (const path of ["/health", "/health/", "/docs", "/docs/", "/docs/page.js", "/favicon.ico", "/openapi.json"]) {
+      expect((await askAt(wrong, path)).status, path).toBe(200);
+    }
+    // Where the type of the refusal leads.
+    for (const path of ["/problems", "/problems/", "/problems/not-configured"]) {
       expect((await askAt(wrong, path)).status, path).toBe(200);
     }
   });

@@ -89,6 +89,8 @@ describe("bytes", () => {
     [`${PAYMENTS}?status=pending&x=%C0%AF`, "GET"],
     [`${PAYMENTS}/%ff`, "GET"],
     [`${PAYMENTS}/%E9/refund`, "POST"],
+    [`${PAYMENTS}/1?x=%E9`, "GET"],
+    [`${PAYMENTS}/1/confirm?x=%E9`, "POST"],
     ["/problems/%ff", "GET"],
   ])("%s is a 400", async (path, method) => {
     const { status, body } = await api.request(method, path);

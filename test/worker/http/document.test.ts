@@ -245,3 +245,23 @@ describe("the document", () => {
     }
   });
 });
+
+const API_TARGETS = TARGETS.filter(({ path }) => path.startsWith("/api/v1/"));
+
+describe.each(API_TARGETS)("the query of $method $path", ({ method, path }) => {
+  const at = path.replaceAll(/\{\w+\}/g, "1");
+  const init = method === "GET" ? {} : { body: '{"x":1}', headers: { "Content-Type": "application/json" } };
+  const unknownOf = (errors: readonly Found[]) =>
+    errors.filter(({ detail, parameter }) => parameter !== undefined && detail === "Unknown parameter");
+
+  it("holds nothing that is not described", async () => {
+    const { errors } = await ask(method, `${at}?nothing_such=1`, init);
+    expect(unknownOf(errors)).toEqual([{ detail: "Unknown parameter", parameter: "nothing_such" }]);
+  });
+
+  it("may be empty", async () => {
+    for (const empty of ["?", "/?", "?&"]) {
+      expect(unknownOf((await ask(method, at + empty, init)).errors), empty).toEqual([]);
+    }
+  });
+});
