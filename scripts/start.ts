@@ -7,6 +7,7 @@
 // Further words go to `wrangler dev`.
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { constants } from "node:os";
 import path from "node:path";
 import { readable } from "./local/lines.ts";
 import { lockState } from "./local/lock.ts";
@@ -61,7 +62,8 @@ async function migrate(state: string): Promise<number | null> {
   }
   const lines: string[] = [];
   const args = ["d1", "migrations", "apply", "DB", "--local", "--persist-to", state];
-  const code = await runWrangler({ args, state, onLine: (line) => lines.push(line) });
+  const { code, stoppedBy } = await runWrangler({ args, state, onLine: (line) => lines.push(line) });
+  if (stoppedBy !== null) return exitCodeOf(stoppedBy);
   if (code === 0) return null;
   console.error(lines.join("\n"));
   return refuse("The migrations were not applied; above is why.", code);
@@ -91,9 +93,15 @@ async function serve({ state, mode, json, secretsFile, forwarded }: StartOptions
   if (secretsFile !== undefined) args.push("--env-file", secretsFile);
   args.push(...forwarded);
   const onLine = (line: string) => (isReady ? print(line) : before.push(line));
-  const code = await runWrangler({ args, state, onLine, onReady });
+  const { code, stoppedBy } = await runWrangler({ args, state, onLine, onReady });
+  if (!isReady && stoppedBy !== null) return exitCodeOf(stoppedBy);
   if (!isReady && code !== 0) console.error(before.join("\n"));
   return code;
+}
+
+/** As a shell counts it: 130 after Ctrl+C, 143 after a SIGTERM. */
+function exitCodeOf(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal];
 }
 
 function welcome(origin: string, mode: string, state: string): string {

@@ -17,8 +17,14 @@ export interface WranglerRun {
   readonly onReady?: (port: number) => void;
 }
 
-/** Runs wrangler to its end, and ends it when this process is asked to end; its exit code. */
-export function runWrangler({ args, state, onLine, onReady }: WranglerRun): Promise<number> {
+export interface WranglerEnd {
+  readonly code: number;
+  /** What asked this process to end meanwhile: wrangler's own exit code is 0 then, whatever it has left undone. */
+  readonly stoppedBy: NodeJS.Signals | null;
+}
+
+/** Runs wrangler to its end, and ends it when this process is asked to end. */
+export function runWrangler({ args, state, onLine, onReady }: WranglerRun): Promise<WranglerEnd> {
   return new Promise((resolve) => {
     const words = ["--import", path.join(import.meta.dirname, "child.ts"), WRANGLER, ...args];
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...words], {
@@ -43,7 +49,11 @@ export function runWrangler({ args, state, onLine, onReady }: WranglerRun): Prom
       const { event, port } = JSON.parse(String(message));
       if (event === "DEV_SERVER_READY") onReady?.(port);
     });
-    const stop = (signal: NodeJS.Signals) => child.kill(signal);
+    let stoppedBy: NodeJS.Signals | null = null;
+    const stop = (signal: NodeJS.Signals) => {
+      stoppedBy ??= signal;
+      child.kill(signal);
+    };
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
     // npm passes a signal to a shell that keeps it; when that is gone, nobody else will stop wrangler.
     const parent = process.ppid;
@@ -52,7 +62,7 @@ export function runWrangler({ args, state, onLine, onReady }: WranglerRun): Prom
     child.on("close", (code) => {
       clearInterval(orphaned);
       for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, stop);
-      resolve(code ?? 1);
+      resolve({ code: code ?? 1, stoppedBy });
     });
   });
 }

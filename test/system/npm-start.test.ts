@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -5,11 +6,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { makeAdministratorKey } from "../../src/auth/api-key";
 import { makeSecretsKeys } from "../../src/auth/secret-keys";
 import { complaint, type } from "./command";
-import { PROJECT, type Server, startServer } from "./server";
+import { NODE, PROJECT, type Server, startServer } from "./server";
 
 let directory: string;
 
@@ -125,6 +126,43 @@ describe("npm run reset", () => {
     const nowhere = await type(`npm run reset -- --persist-to ${path.join(directory, "nowhere")}`);
     expect(nowhere.code).toBe(1);
     expect(await readdir(directory)).not.toContain("nowhere");
+  });
+});
+
+describe("a stop while the migrations are applied", () => {
+  // Ctrl+C reaches every process of the group, and wrangler then exits with 0. npm, which ends by the signal itself,
+  // is left out: it would hide how the script ends.
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("by %s ends it with %d, and nothing is served", async (signal, code) => {
+    const state = path.join(directory, `stopped-by-${signal}`);
+    const args = ["scripts/start.ts", "--port", "0", "--inspector-port", "0", "--persist-to", state];
+    const child = spawn(NODE, ["--disable-warning=ExperimentalWarning", ...args], {
+      cwd: PROJECT,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const group = child.pid ?? 0;
+    onTestFinished(() => {
+      try {
+        process.kill(-group, "SIGKILL");
+      } catch {
+        // All of it has ended.
+      }
+    });
+    let printed = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (printed += text));
+    const ended = once(child, "close");
+    const members = async () => {
+      const { stdout } = await type("ps -eo pgid,args");
+      return stdout.split("\n").filter((line) => line.trim().startsWith(`${group} `));
+    };
+    await vi.waitFor(async () => expect((await members()).join("\n")).toMatch(/workerd.* serve /), 60_000);
+    expect((await members()).join("\n")).toContain("migrations apply");
+    process.kill(-group, signal);
+    expect(await ended).toEqual([code, null]);
+    expect(printed).not.toMatch(/Ready on|not applied/);
   });
 });
 

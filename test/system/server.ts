@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 export const PROJECT = path.join(import.meta.dirname, "../..");
 
 /** The project's own Node, as npm scripts find it. */
-const NODE = path.join(PROJECT, "node_modules/.bin/node");
+export const NODE = path.join(PROJECT, "node_modules/.bin/node");
 
 /** How long a server may take, in milliseconds; on two busy cores it needs about 8,000 to start. */
 const START_WITHIN = 90_000;
