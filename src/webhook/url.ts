@@ -9,6 +9,8 @@ const PRIVATE_DOMAINS = [
   ...["localhost", "local", "localdomain", "localnet", "internal", "intranet", "intra", "private", "priv", "corp"],
   ...["home", "lan", "router", "gateway", "vpn", "domain", "workgroup", "arpa", "test", "invalid"],
   ...["onion", "alt", "svc", "pod", "default", "cluster", "k8s", "kube", "kubernetes", "consul", "nomad", "docker"],
+  ...["mesos", "swarm", "podman", "mesh", "flycast", "ts.net", "metadata.goog", "example", "ip6-localhost"],
+  ...["ip6-loopback", "localhost4", "localhost6", "localdomain4", "localdomain6"],
 ];
 
 /** Public domains below which every name leads to the address that it spells, or to this machine. */
@@ -16,7 +18,8 @@ const ADDRESS_DOMAINS = [
   ...["nip.io", "sslip.io", "xip.io", "xip.name", "ip6.name", "nip.direct", "traefik.me", "backname.io", "ipq.co"],
   ...["localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localhost.direct", "fuf.me", "fbi.com"],
   ...["yoogle.com", "smackaho.st", "42foo.com", "beweb.com", "ulh.us", "lndo.site", "ddev.site", "lcl.host"],
-  ...["1u.ms", "rbndr.us", "rebind.network", "local-ip.co", "local-ip.sh", "plex.direct"],
+  ...["1u.ms", "rbndr.us", "rebind.network", "local-ip.co", "local-ip.sh", "plex.direct", "localho.st", "localh.st"],
+  ...["localdev.me", "spoofed.burpcollaborator.net", "bugbounty.dod.network", "mail.ebc.apple.com"],
 ];
 
 /** Two labels or more, none of them empty: `localhost..` is not to hide what it names. */
@@ -118,31 +121,59 @@ function addressOf(host: string): string | null {
   return /^(\d+\.){3}\d+$|^\[/.test(canonical) ? canonical : null;
 }
 
-const isPrivate = (address: string | null) =>
-  address !== null && (PRIVATE_IPV6.test(address) || PRIVATE_IPV4.some((range) => range.test(address)));
+const isPrivate = (address: string | null): boolean =>
+  address !== null &&
+  (PRIVATE_IPV6.test(address) || PRIVATE_IPV4.some((range) => range.test(address)) || isPrivate(within6to4(address)));
+
+/** The IPv4 address that an IPv6 address of 6to4 (RFC 3056) is of, else null. */
+function within6to4(address: string): string | null {
+  const [, high, low = ""] = /^\[2002:([\da-f]{1,4}):([\da-f]{0,4})/.exec(address) ?? [];
+  return high === undefined ? null : addressOf(`0x${high.padStart(4, "0")}${low.padStart(4, "0")}`);
+}
 
 const NUMBER = /^(\d{1,4}|0x[\da-f]{1,2})$/;
+/** The first and the last of four numbers, with letters before or behind: `ip10`, `1a`. More of these begin a word: `1stshop`. */
+const FIRST_NUMBER = /^[a-z]*?(\d{1,4}|0x[\da-f]{1,2})$/;
+const LAST_NUMBER = /^(0x[\da-f]{1,2}|\d{1,4})[a-z]{0,2}$/;
+
+/** The four numbers that parts of a name are; null when they are not four, or no numbers. */
+function numbersOf([first = "", second = "", third = "", last = ""]: readonly string[]): string[] | null {
+  const [, one] = FIRST_NUMBER.exec(first) ?? [];
+  const [, four] = LAST_NUMBER.exec(last) ?? [];
+  return one === undefined || four === undefined || !NUMBER.test(second) || !NUMBER.test(third)
+    ? null
+    : [one, second, third, four];
+}
+
+/** One number that is an address: in decimal, in octal, or in hex with so many digits that it is no name such as `0x0`. */
+const ONE_NUMBER = /^([1-9]\d{7,9}|0+[1-7][0-7]{9,10}|0x0*[\da-f]{7,8})$/;
+const isNumber = (label = "") => /^(\d+|0x[\da-f]+)$/.test(label);
+/** The first number of loopback addresses, which is often followed by the last alone. */
+const LOOPBACK_NUMBER = /^(0*127|0+177|0x0*7f)$/;
 
 /**
  * Whether a name spells a private address, as services that answer with it have them: in four numbers with dots or
- * hyphens between them anywhere in the name; or in one label as one number in decimal or hex, or as IPv6 with hyphens
- * for colons.
+ * hyphens between them anywhere in the name; or in one label as one number in decimal, octal or hex, or as IPv6 with
+ * hyphens for colons; or as a loopback address in short.
  */
 function spellsPrivateAddress(host: string): boolean {
   const parts = host.split(/[._-]/);
   const inFour = parts.some((_, n) => {
-    const four = parts.slice(n, n + 4);
-    if (four.length < 4 || !four.every((part) => NUMBER.test(part))) return false;
+    const four = numbersOf(parts.slice(n, n + 4));
+    if (four === null) return false;
     const decimal = four.map((part) => part.replace(/^0+(?=\d)/, ""));
     return isPrivate(addressOf(four.join("."))) || isPrivate(addressOf(decimal.join(".")));
   });
   const labels = host.split(".");
-  const inOne = labels.some((label) => /^([1-9]\d{7,9}|0x[\da-f]{8})$/.test(label) && isPrivate(addressOf(label)));
+  const inShort = labels.some(
+    (label, n) => LOOPBACK_NUMBER.test(label) && isNumber(labels[n + 1]) && !isNumber(labels[n - 1]),
+  );
+  const inOne = labels.some((label) => ONE_NUMBER.test(label) && isPrivate(addressOf(label)));
   const inHex = labels.some((label) => /^[\da-f]{8}$/.test(label) && isMeant(addressOf(`0x${label}`)));
   const inIpv6 = labels.some(
     (label) => /^[\da-f]*(-[\da-f]*){2,7}$/.test(label) && isPrivate(addressOf(`[${label.replaceAll("-", ":")}]`)),
   );
-  return inFour || inOne || inHex || inIpv6;
+  return inFour || inShort || inOne || inHex || inIpv6;
 }
 
 /**

@@ -1085,8 +1085,20 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "no event goes to a name that spells a private address",
     file: "src/webhook/url.ts",
-    find: "return inFour || inOne || inHex || inIpv6;",
-    replace: "return inOne || inHex || inIpv6;",
+    find: "return inFour || inShort || inOne || inHex || inIpv6;",
+    replace: "return inShort || inOne || inHex || inIpv6;",
+  },
+  {
+    breaks: "no event goes to a name that spells a loopback address in short",
+    file: "src/webhook/url.ts",
+    find: "return inFour || inShort || inOne",
+    replace: "return inFour || inOne",
+  },
+  {
+    breaks: "no event goes to a name that spells a private address of 6to4",
+    file: "src/webhook/url.ts",
+    find: " || isPrivate(within6to4(address))",
+    replace: "",
   },
   {
     breaks: "no event goes to the operator's own domains",

@@ -49,6 +49,22 @@ describe("a URL is accepted in its one normal spelling:", () => {
     ],
     ["https://orders-2130706433.example.com/", "https://orders-2130706433.example.com/"],
     ["https://10.shop.0.0.1.example.com/", "https://10.shop.0.0.1.example.com/"],
+    // Numbers that shops have in names: of versions, dates, accounts, telephones, and of a service that is so named.
+    ["https://v10-0-1.example.com/", "https://v10-0-1.example.com/"],
+    ["https://v2-10-0-1.example.com/", "https://v2-10-0-1.example.com/"],
+    ["https://2002-10-0-1.example.com/", "https://2002-10-0-1.example.com/"],
+    ["https://2002-05-12.example.com/", "https://2002-05-12.example.com/"],
+    ["https://2002-808-808--.example.com/", "https://2002-808-808--.example.com/"],
+    ["https://01705551234.example.com/", "https://01705551234.example.com/"],
+    ["https://01300000001.example.com/", "https://01300000001.example.com/"],
+    ["https://0x0.st/", "https://0x0.st/"],
+    ["https://10.1.example.com/", "https://10.1.example.com/"],
+    ["https://127.shop.com/", "https://127.shop.com/"],
+    ["https://ip8-8-8-8.example.com/", "https://ip8-8-8-8.example.com/"],
+    ["https://8-8-8-8x.example.com/", "https://8-8-8-8x.example.com/"],
+    ["https://mesh.example.com/", "https://mesh.example.com/"],
+    ["https://apple.com/", "https://apple.com/"],
+    ["https://notlocalho.st/", "https://notlocalho.st/"],
     ["https://svc.example.com/", "https://svc.example.com/"],
     ["https://notnip.io/", "https://notnip.io/"],
     ["https://172-32-0-1.example.com/", "https://172-32-0-1.example.com/"],
@@ -163,6 +179,18 @@ describe("refused is", () => {
     ["012.0.0.1.example.com 0xa.0.0.1.example.com 010.0.0.1.example.com 0127.0.0.1.example.com"],
     ["2130706433.example.com 167772161.example.com 2852039166.example.com 7f000001.example.com 0x7f000001.example.com"],
     ["a9fea9fe.example.com c0a80001.example.com 0A000001.example.com １０.0.0.1.example.com 10。0。0。1.example.com"],
+    [
+      "ip10-0-0-1.example.com x10-0-0-1.example.com r10.0.0.1.example.com a-ip10-0-0-1.example.com ip-010-0-0-1.example.com",
+    ],
+    [
+      "10-0-0-1x.example.com 10.0.0.1a.example.com ip127-0-0-1x.example.com ip0xa-0-0-1.example.com 10-0-0-0x1x.example.com",
+    ],
+    ["0xa000001.example.com 0x0a000001.example.com 0x000a000001.example.com 0xac100001.example.com"],
+    ["017700000001.example.com 01200000001.example.com 030052000001.example.com 00017700000001.example.com"],
+    [
+      "127.1.example.com 127.0.1.example.com a.127.1.b.example.com 0177.1.example.com 0x7f.1.example.com 00177.0x1.example.com",
+    ],
+    ["2002-a00-1--.example.com 2002-7f00-1--1.example.com 2002-c0a8-101--.example.com 2002-a00--.example.com"],
     ["--1.example.com 0-0-0-0-0-0-0-1.example.com fd00--1.example.com fe80--1.example.com --ffff-7f00-1.example.com"],
   ])("a name that spells a private address: %s", (hosts) => {
     expectRefusal(hosts, NOT_PUBLIC, HTTPS);
@@ -182,6 +210,9 @@ describe("refused is", () => {
       "nip.io sslip.io xip.io xip.name ip6.name nip.direct traefik.me backname.io ipq.co localtest.me lvh.me vcap.me",
       "lacolhost.com local.gd localhost.direct fuf.me fbi.com yoogle.com smackaho.st 42foo.com beweb.com ulh.us",
       "lndo.site ddev.site lcl.host 1u.ms rbndr.us rebind.network local-ip.co local-ip.sh plex.direct",
+      "localho.st localh.st localdev.me spoofed.burpcollaborator.net bugbounty.dod.network mail.ebc.apple.com",
+      "metadata.goog mesos swarm flycast ts.net mesh podman ip6-localhost ip6-loopback localhost4 localhost6",
+      "localdomain4 localdomain6 example",
     ].join(" ");
     expectRefusal(names, NOT_PUBLIC, HTTPS);
     expectRefusal(names, NOT_PUBLIC, `${HTTPS}a.`);

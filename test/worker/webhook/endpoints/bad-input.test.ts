@@ -171,7 +171,7 @@ describe("bad input is refused, and says where it is:", () => {
       expect(await ask("PATCH", `${ENDPOINTS}/${id}`, `https://${own}/webhooks`), own).toEqual(refused);
     }
     expect(await ask("POST", ENDPOINTS, "https://pay.example.com/", "pay.example.com.")).toEqual(refused);
-    for (const other of ["example.com", "eu.pay.example.com", "otherpay.example.com", "pay.example.com.evil.example"]) {
+    for (const other of ["example.com", "eu.pay.example.com", "otherpay.example.com", "pay.example.com.evil.com"]) {
       expect(await ask("POST", ENDPOINTS, `https://${other}/`), other).toEqual([201, undefined]);
     }
   });
