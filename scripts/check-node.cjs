@@ -18,6 +18,6 @@ function refuse(message) {
   process.exit(1);
 }
 
-var WANTED = "Payment Service needs Node 20.19 or newer, or 22.12 or newer; this is ";
+var WANTED = "Payment Service needs Node 20 (20.19 or newer), or 22.12 or newer; this is ";
 if (!isSupported) refuse(WANTED + version + ". Install one from https://nodejs.org, then type: npm ci");
 if (!fs.existsSync(path.join(__dirname, "../node_modules/wrangler"))) refuse("Dependencies are missing. Type: npm ci");

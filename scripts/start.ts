@@ -1,17 +1,11 @@
-// `npm start`: applies the migrations to the local D1, then serves the API until it is stopped. Options:
-//   --port N           also PORT=N npm start
-//   --persist-to DIR   where the local state is kept, .wrangler/state
-//   --var NAME:value   a variable of the Worker; without AUTH_MODE the service runs open
-//   --secrets-file F   the Worker's secrets, and variables, as NAME=value lines; otherwise .dev.vars
-//   --json             the log as a deployment writes it: one JSON object a line
-// Further words go to `wrangler dev`.
+// `npm start`: applies the migrations to the local D1, then serves the API until it is stopped. Its options are in START_USAGE.
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { constants } from "node:os";
 import path from "node:path";
 import { readable } from "./local/lines.ts";
 import { lockState } from "./local/lock.ts";
-import { DEFAULT_PORT, readOptions, type StartOptions, UsageError } from "./local/options.ts";
+import { asksForHelp, DEFAULT_PORT, readOptions, START_USAGE, type StartOptions, UsageError } from "./local/options.ts";
 import { compareLocalSchema } from "./local/schema.ts";
 import { runWrangler } from "./local/wrangler.ts";
 
@@ -23,8 +17,12 @@ const OWN_REQUEST = `npm-start-${process.pid}`;
 process.exitCode = await start();
 
 async function start(): Promise<number> {
+  if (asksForHelp(process.argv.slice(2))) {
+    console.log(START_USAGE);
+    return 0;
+  }
   const options = understand();
-  if (options === null) return 2;
+  if (options === null) return 1;
   const port = options.port || (await anyPort());
   const taken = await whyTaken(port);
   const holder = await lockState(options.state, { pid: process.pid, port });
@@ -76,11 +74,12 @@ async function serve({ state, mode, json, secretsFile, forwarded }: StartOptions
     const text = json ? line : readable(line, new Date());
     if (text !== null && !line.includes(`"${OWN_REQUEST}"`)) console.log(text);
   };
-  const onReady = async (readyPort: number) => {
+  const onReady = async (readyPort: number, isStopping: () => boolean) => {
     // What it has said up to here matters only if it does not come so far.
     before.length = 0;
     const origin = `http://localhost:${readyPort}`;
     const problem = await whatIsMissing(origin);
+    if (isStopping()) return;
     console.log(welcome(origin, mode, state));
     if (problem !== null) console.log(`\nIt is not ready: ${problem}`);
     console.log();
@@ -122,7 +121,9 @@ Stop it with Ctrl+C.`;
 
 /** What the service says that it lacks, or null when it is ready. */
 async function whatIsMissing(origin: string): Promise<string | null> {
-  const response = await fetch(`${origin}/health/ready`, { headers: { "X-Request-Id": OWN_REQUEST } });
+  const asked = fetch(`${origin}/health/ready`, { headers: { "X-Request-Id": OWN_REQUEST } });
+  const response = await asked.catch(() => null);
+  if (response === null) return "GET /health/ready got no answer";
   if (response.ok) return null;
   const { detail } = (await response.json()) as { detail?: string };
   return detail ?? `GET /health/ready answered ${response.status}`;

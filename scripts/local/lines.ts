@@ -5,6 +5,8 @@ import { stripVTControlCharacters } from "node:util";
 const NOISE = [
   /^\s*$/,
   /^\[wrangler:info\] [A-Z]+ \S+ \d{3} /,
+  // A batch of which a message is to come again is no noise.
+  /^\[wrangler:info\] QUEUE \S+ (\d+)\/\1 /,
   /^\[wrangler:info\] Ready on /,
   /^\[custom build\] Running: /,
   /^(Your Worker has access to|Binding {2}|env\.)/,

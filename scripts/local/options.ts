@@ -30,6 +30,26 @@ export interface Surroundings {
 export const DEFAULT_PORT = 8000;
 const DEFAULT_STATE = ".wrangler/state";
 
+export const START_USAGE = `npm start applies the migrations to the local database, and serves the API until it is stopped.
+
+  npm start -- [PORT] [options]
+
+  --port N            the port, 8000 otherwise, 0 for one of the system's choice; also: PORT=N npm start
+  --persist-to DIR    where the local state is kept, .wrangler/state otherwise
+  --var NAME:value    a variable of the Worker; without AUTH_MODE the service runs open
+  --secrets-file FILE the Worker's secrets, as NAME=value lines; .dev.vars otherwise
+  --json              the log as a deployment writes it: one JSON object a line
+  --help              this text
+
+Further options go to \`wrangler dev\`, for example --ip 0.0.0.0.`;
+
+export const RESET_USAGE = `npm run reset removes the local state, payments and all.
+
+  npm run reset -- [options]
+
+  --persist-to DIR    where the local state is, .wrangler/state otherwise
+  --help              this text`;
+
 const OPTIONS = {
   port: { type: "string" },
   "persist-to": { type: "string" },
@@ -39,6 +59,10 @@ const OPTIONS = {
   var: { type: "string", multiple: true },
   json: { type: "boolean" },
 } as const;
+type Token = NonNullable<ReturnType<typeof parseArgs>["tokens"]>[number];
+
+/** Whether a command line asks what can be typed. */
+export const asksForHelp = (args: readonly string[]) => args.some((word) => word === "--help" || word === "-h");
 
 /** Names of variables whose values nobody else on the machine may see: `ps` shows every command line. */
 const SECRET_NAME = /(^|_)(KEYS?|SECRETS?|TOKENS?|PASSWORDS?)$/;
@@ -51,11 +75,16 @@ const SECRET_NAME = /(^|_)(KEYS?|SECRETS?|TOKENS?|PASSWORDS?)$/;
  */
 export function readOptions(args: readonly string[], { env, project, read }: Surroundings): StartOptions {
   const { values, tokens } = parseArgs({ args: [...args], strict: false, options: OPTIONS, tokens: true });
+  refuseMissingValues(tokens, "npm start --");
   // npm keeps `--persist-to DIR` of a command without `--` for itself, and leaves DIR behind.
   for (const name of ["persist-to", "secrets-file", "env-file", "var", "ip"]) {
     if (env[`npm_config_${name.replace("-", "_")}`] !== undefined) {
       throw new UsageError(`npm keeps --${name} for itself. Type two dashes before it: npm start -- --${name} …`);
     }
+  }
+  // `npm start --port` alone comes as no word at all.
+  if (env.npm_config_port === "true" && args.length === 0) {
+    throw new UsageError("--port needs a value. Type: npm start -- --port …");
   }
   const words = [...args];
   for (const token of tokens.toReversed()) {
@@ -65,6 +94,11 @@ export function readOptions(args: readonly string[], { env, project, read }: Sur
   // `npm start --port 8301` comes as the word 8301, with npm_config_port=true.
   const bare = /^\d+$/.test(words[0] ?? "") ? words.shift() : undefined;
   const kept = env.npm_config_port === "true" ? undefined : env.npm_config_port;
+  const named = textOf(values.port) ?? kept;
+  const unknown = bare !== undefined && named !== undefined ? bare : wordOfNoOption(words);
+  if (unknown !== undefined) {
+    throw new UsageError(`npm start does not know what ${JSON.stringify(unknown)} is. Type: npm start -- --help`);
+  }
 
   const variables = (values.var ?? []).map(String);
   const exposed = variables.map(nameOf).find((name) => SECRET_NAME.test(name));
@@ -78,16 +112,61 @@ export function readOptions(args: readonly string[], { env, project, read }: Sur
   const secrets = read(path.resolve(secretsFile ?? path.join(project, ".dev.vars")));
   if (secretsFile !== undefined && secrets === null) throw new UsageError(`There is no file ${secretsFile}`);
 
-  const named = variables.findLast((variable) => nameOf(variable) === "AUTH_MODE")?.slice("AUTH_MODE:".length);
+  const mode = variables.findLast((variable) => nameOf(variable) === "AUTH_MODE")?.slice("AUTH_MODE:".length);
   return {
-    port: readPort(textOf(values.port) ?? bare ?? kept ?? (env.PORT || undefined)),
-    state: path.resolve(textOf(values["persist-to"]) ?? path.join(project, DEFAULT_STATE)),
-    mode: named ?? (secrets === null ? undefined : parseEnv(secrets).AUTH_MODE) ?? "open",
+    port: readPort(named ?? bare ?? (env.PORT || undefined)),
+    state: stateOf(textOf(values["persist-to"]), project),
+    mode: mode ?? (secrets === null ? undefined : parseEnv(secrets).AUTH_MODE) ?? "open",
     json: values.json === true || env.npm_config_json === "true",
     secretsFile: secretsFile === undefined ? undefined : path.resolve(secretsFile),
     forwarded: [...variables.flatMap((variable) => ["--var", variable]), ...words],
   };
 }
+
+/**
+ * The state directory that `npm run reset` is asked to remove. Whatever else stands on its command line is refused: a
+ * mistyped option must not end in the removal of another state.
+ *
+ * @throws UsageError
+ */
+export function readResetOptions(args: readonly string[], { env, project }: Omit<Surroundings, "read">): string {
+  const options = { "persist-to": OPTIONS["persist-to"] };
+  const { values, tokens } = parseArgs({ args: [...args], strict: false, options, tokens: true });
+  if (env.npm_config_persist_to !== undefined) {
+    throw new UsageError(
+      "npm keeps --persist-to for itself. Type two dashes before it: npm run reset -- --persist-to …",
+    );
+  }
+  refuseMissingValues(tokens, "npm run reset --");
+  const unknown = tokens.find((token) => token.kind !== "option" || token.name !== "persist-to");
+  if (unknown !== undefined) {
+    const word = JSON.stringify(args[unknown.index]);
+    throw new UsageError(`npm run reset does not know what ${word} is. Type: npm run reset -- --help`);
+  }
+  return stateOf(textOf(values["persist-to"]), project);
+}
+
+const stateOf = (named: string | undefined, project: string) =>
+  path.resolve(named ?? path.join(project, DEFAULT_STATE));
+
+/** Options that stand at the end, before another one, or with nothing behind their `=`. */
+function refuseMissingValues(tokens: readonly Token[], command: string): void {
+  for (const token of tokens) {
+    if (token.kind !== "option" || !isValued(token.name)) continue;
+    if (token.value && (token.inlineValue || !token.value.startsWith("--"))) continue;
+    throw new UsageError(`--${token.name} needs a value. Type: ${command} --${token.name} …`);
+  }
+}
+
+const isValued = (name: string) =>
+  Object.entries(OPTIONS).some(([known, { type }]) => known === name && type === "string");
+
+/** A word that is no option for `wrangler dev`, and no value of one that stands right before it. */
+function wordOfNoOption(words: readonly string[]): string | undefined {
+  return words.find((word, n) => !isOption(word) && !(isOption(words[n - 1] ?? "") && !words[n - 1]?.includes("=")));
+}
+
+const isOption = (word: string) => /^--?[a-z]/i.test(word);
 
 const nameOf = (variable: string) => variable.split(":")[0] ?? "";
 

@@ -13,8 +13,8 @@ export interface WranglerRun {
   readonly state: string;
   /** Is told each line that it prints, on either stream. */
   readonly onLine: (line: string) => void;
-  /** Is told the port, once it serves. */
-  readonly onReady?: (port: number) => void;
+  /** Is told the port, once it serves, and can ask whether it has been told to end since. */
+  readonly onReady?: (port: number, isStopping: () => boolean) => void;
 }
 
 export interface WranglerEnd {
@@ -42,14 +42,14 @@ export function runWrangler({ args, state, onLine, onReady }: WranglerRun): Prom
       // The channel tells the child when this process is gone.
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
+    let stoppedBy: NodeJS.Signals | null = null;
     for (const input of [child.stdout, child.stderr]) {
       if (input) createInterface({ input }).on("line", onLine);
     }
     child.on("message", (message) => {
       const { event, port } = JSON.parse(String(message));
-      if (event === "DEV_SERVER_READY") onReady?.(port);
+      if (event === "DEV_SERVER_READY") onReady?.(port, () => stoppedBy !== null);
     });
-    let stoppedBy: NodeJS.Signals | null = null;
     const stop = (signal: NodeJS.Signals) => {
       stoppedBy ??= signal;
       child.kill(signal);

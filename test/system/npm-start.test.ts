@@ -22,7 +22,7 @@ afterAll(() => rm(directory, { recursive: true, force: true }));
 
 describe("another Node", () => {
   const REFUSAL = (version: string) =>
-    `Payment Service needs Node 20.19 or newer, or 22.12 or newer; this is ${version}. Install one from https://nodejs.org, then type: npm ci`;
+    `Payment Service needs Node 20 (20.19 or newer), or 22.12 or newer; this is ${version}. Install one from https://nodejs.org, then type: npm ci`;
   const under = (version: string) => ({ npm_config_user_agent: `npm/10.8.2 node/v${version} linux x64` });
 
   test.each(["npm test", "npm start", "npm run reset"])("gets one line from `%s`", async (line) => {
@@ -100,15 +100,31 @@ describe("a command line that cannot be followed", () => {
       "npm start --persist-to x",
       "npm keeps --persist-to for itself. Type two dashes before it: npm start -- --persist-to …",
     ],
+    ["npm start --port", "--port needs a value. Type: npm start -- --port …"],
+    ["npm start -- foo", 'npm start does not know what "foo" is. Type: npm start -- --help'],
     ["npm start -- --secrets-file nowhere.env", "There is no file nowhere.env"],
+    ["npm run reset -- foo", 'npm run reset does not know what "foo" is. Type: npm run reset -- --help'],
+    [
+      "npm run reset --persist-to x",
+      "npm keeps --persist-to for itself. Type two dashes before it: npm run reset -- --persist-to …",
+    ],
     [
       "npm start -- --var AUTH_MODE:required --var ADMIN_KEY:x",
       "ADMIN_KEY is a secret, and everybody on this machine can read a command line. Put it into a file, as the line ADMIN_KEY=…, and type: npm start -- --secrets-file FILE",
     ],
   ])("%s", async (line, complaintExpected) => {
     const ended = await type(line);
-    expect({ code: ended.code, complaint: complaint(ended) }).toEqual({ code: 2, complaint: complaintExpected });
+    expect({ code: ended.code, complaint: complaint(ended) }).toEqual({ code: 1, complaint: complaintExpected });
   });
+});
+
+test.each([
+  ["npm run --silent start -- --help", /^npm start applies .*\n\n {2}npm start -- \[PORT\] .*--persist-to DIR/s],
+  ["npm run --silent reset -- --help", /^npm run reset removes .*--persist-to DIR/s],
+])("`%s` says what can be typed, and does nothing", async (line, usage) => {
+  const { code, stdout, stderr } = await type(line);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toMatch(usage);
 });
 
 describe("npm run reset", () => {
