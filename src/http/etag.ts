@@ -3,7 +3,8 @@
 /** `any` for `*`, or the tags that are listed; null when the header's value is not a list of tags. */
 export type Tags = "any" | readonly { readonly weak: boolean; readonly tag: string }[];
 
-const TAG = /(W\/)?("[\x21\x23-\x7e\x80-\xff]*")/g;
+/** Bytes above 0x7f come as what they are in UTF-8, and as U+FFFD when they are not UTF-8. */
+const TAG = /(W\/)?("[^\0-\x20"\x7f]*")/g;
 /** Empty elements of a list are passed over (RFC 9110, section 5.6.1.2), but something must be in it. */
 const LIST = new RegExp(`^[ \\t,]*${TAG.source}(?:[ \\t]*,[ \\t,]*${TAG.source})*[ \\t,]*$`);
 

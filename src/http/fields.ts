@@ -95,22 +95,26 @@ export const NOT_AN_OBJECT_MESSAGE = { error: "Must be a JSON object" };
 const MAX_NAME_LENGTH = 100;
 const NAME_MESSAGE = `Must be a text of 1 to ${MAX_NAME_LENGTH} characters`;
 
-const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
+const INVISIBLE_MESSAGE = "Must have something in it that can be seen";
+const NOT_TEXT_MESSAGE = "Must be Unicode text without control characters";
+
+/** No filler, such as U+3164, which is a letter, nor the blank of Braille, which is a symbol. */
+const VISIBLE = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{N}\p{P}\p{S}]/u;
 const CONTROL = /\p{Cc}/u;
 /** As near to both as every language's patterns come. */
-const NAME_PATTERN = String.raw`^(?=.*\S)[^\u0000-\u001f\u007f-\u009f]*$`;
+const NAME_PATTERN = String.raw`^(?=[\s\S]*\S)[^\u0000-\u001f\u007f-\u009f]*$`;
 
 export const Name = z
   .string({ error: (issue) => (issue.input === undefined ? "Field required" : NAME_MESSAGE) })
-  .refine(
-    (text) => VISIBLE.test(text) && !CONTROL.test(text) && [...text].length <= MAX_NAME_LENGTH && text.isWellFormed(),
-    { error: NAME_MESSAGE },
-  )
+  .refine((text) => text !== "" && [...text].length <= MAX_NAME_LENGTH, { error: NAME_MESSAGE, abort: true })
+  .refine((text) => !CONTROL.test(text) && text.isWellFormed(), { error: NOT_TEXT_MESSAGE, abort: true })
+  .refine((text) => VISIBLE.test(text), { error: INVISIBLE_MESSAGE })
   .openapi({
     minLength: 1,
     maxLength: MAX_NAME_LENGTH,
     pattern: NAME_PATTERN,
-    description: "A name of your own, for people, with something in it that can be seen",
+    description:
+      "A name of your own, for people: Unicode text without control characters, with something in it that can be seen",
   });
 
 const MAX_OVERLAP_S = 7 * 24 * 3600;

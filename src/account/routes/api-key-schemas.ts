@@ -88,6 +88,7 @@ export function toApiKeyResponse(key: ApiKeyRecord, now: number): z.output<typeo
 
 export const SCOPES_MESSAGE = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
 const FUTURE_MESSAGE = "Must be an RFC 3339 time, or a date, in the future";
+const LAST_TIME_MESSAGE = "Must be at most 9999-12-31T23:59:59.999Z";
 
 /** The last that RFC 3339 has a year for. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
@@ -95,16 +96,16 @@ const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 /** When a key ends; null for never. */
 const ExpiresAt = z
   .string({ error: FUTURE_MESSAGE })
-  .refine((text) => isTime(text) && Date.parse(text) > Date.now() && Date.parse(text) <= LAST_TIME, {
-    error: FUTURE_MESSAGE,
-  })
+  .refine((text) => isTime(text) && Date.parse(text) > Date.now(), { error: FUTURE_MESSAGE, abort: true })
+  .refine((text) => Date.parse(text) <= LAST_TIME, { error: LAST_TIME_MESSAGE })
   .transform((text) => Date.parse(text))
   .nullish()
   .openapi({
     type: ["string", "null"],
     pattern: TIME_PATTERN,
     description:
-      "When the key ends: an RFC 3339 time, or a date, which is its midnight in UTC; null for never. Left out, a new key never ends, and a rolled one with its old key",
+      "When the key ends: an RFC 3339 time, or a date, which is its midnight in UTC; null for never. It must be in the " +
+      "future, and at most 9999-12-31T23:59:59.999Z. Left out, a new key never ends, and a rolled one with its old key",
     example: "2100-01-01T00:00:00Z",
   });
 
@@ -134,6 +135,10 @@ export const ApiKeyToCreate = z
     description: "What an API key is made of",
     example: { name: "Order service", scopes: ["payments:read", "payments:write"] },
   });
+
+export const ApiKeyChanges = z
+  .strictObject({ name: Name }, NOT_AN_OBJECT_MESSAGE)
+  .openapi("ApiKeyChanges", { description: "What to change of an API key", example: { name: "Order service" } });
 
 export const Rolling = z
   .strictObject(

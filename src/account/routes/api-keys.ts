@@ -28,6 +28,7 @@ import {
   rollApiKey,
 } from "../api-keys";
 import {
+  ApiKeyChanges,
   ApiKeyPath,
   ApiKeySchema,
   ApiKeyToCreate,
@@ -38,7 +39,7 @@ import {
   toApiKeyResponse,
 } from "./api-key-schemas";
 import { issueKey, merchantFilter, refuseOutliving, requestedMerchant, ungranted } from "./grants";
-import { MerchantParameter, Renaming } from "./merchant-schemas";
+import { MerchantParameter } from "./merchant-schemas";
 
 export const apiKeys = newApp();
 
@@ -147,7 +148,7 @@ const rename = createRoute({
   summary: "Rename an API key",
   description: "Gives a key another name.",
   ...TAGS,
-  request: { params: ApiKeyPath, body: { required: true, content: { "application/json": { schema: Renaming } } } },
+  request: { params: ApiKeyPath, body: { required: true, content: { "application/json": { schema: ApiKeyChanges } } } },
   responses: {
     200: ok(ApiKeySchema, { description: "The key, which has this name now" }),
   },

@@ -3,7 +3,13 @@ import { z } from "@hono/zod-openapi";
 import { integerParameter, Name, NOT_AN_OBJECT_MESSAGE, PositiveInteger } from "../../http/fields";
 import type { Merchant } from "../merchants";
 
-export const Renaming = z.strictObject({ name: Name }, NOT_AN_OBJECT_MESSAGE).openapi({ example: { name: "Shop" } });
+export const MerchantToCreate = z
+  .strictObject({ name: Name }, NOT_AN_OBJECT_MESSAGE)
+  .openapi("MerchantToCreate", { description: "What a merchant is made of", example: { name: "Shop" } });
+
+export const MerchantChanges = z
+  .strictObject({ name: Name }, NOT_AN_OBJECT_MESSAGE)
+  .openapi("MerchantChanges", { description: "What to change of a merchant", example: { name: "Shop" } });
 
 export const MerchantPath = z.object({
   merchant_id: integerParameter("merchant_id", "path", "The merchant's id").openapi({ example: 1 }),

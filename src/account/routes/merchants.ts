@@ -19,7 +19,13 @@ import type { ProblemKind } from "../../http/problem-kinds";
 import { created, ok, page, replayed } from "../../http/responses";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { createMerchant, findMerchant, listMerchants, renameMerchant, setMerchantEnabled } from "../merchants";
-import { MerchantPath, MerchantSchema, Renaming, toMerchantResponse } from "./merchant-schemas";
+import {
+  MerchantChanges,
+  MerchantPath,
+  MerchantSchema,
+  MerchantToCreate,
+  toMerchantResponse,
+} from "./merchant-schemas";
 
 export const merchants = newApp();
 
@@ -37,7 +43,7 @@ const create = createRoute({
   ...TAGS,
   request: {
     headers: z.object({ "idempotency-key": idempotencyKeyHeader().optional() }),
-    body: { required: true, content: { "application/json": { schema: Renaming } } },
+    body: { required: true, content: { "application/json": { schema: MerchantToCreate } } },
   },
   responses: {
     201: created(MerchantSchema, PATH, { description: "The merchant was created" }),
@@ -114,7 +120,7 @@ const rename = createRoute({
   ...TAGS,
   request: {
     params: MerchantPath,
-    body: { required: true, content: { "application/json": { schema: Renaming } } },
+    body: { required: true, content: { "application/json": { schema: MerchantChanges } } },
   },
   responses: {
     200: ok(MerchantSchema, { description: "The merchant, which has this name now" }),

@@ -86,7 +86,8 @@ const METADATA_DOCUMENT = {
   additionalProperties: { type: "string" as const, maxLength: MAX_VALUE_LENGTH, pattern: TEXT_PATTERN },
   description:
     `Pairs of your own, to find the payment by: at most ${MAX_PAIRS}, with names of 1 to ${MAX_NAME_LENGTH} ` +
-    `characters other than = and values of at most ${MAX_VALUE_LENGTH}; ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8.`,
+    `characters other than = and values of at most ${MAX_VALUE_LENGTH}; ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8. ` +
+    "Both are Unicode text without NUL.",
   example: { cart: "c-7" },
 };
 

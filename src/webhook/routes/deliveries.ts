@@ -204,7 +204,9 @@ const Range = z
       from: Time.openapi({
         description: "Events from this time on: an RFC 3339 time, or a date, which is its midnight in UTC",
       }),
-      to: Time.openapi({ description: "Events before this time; a date is its midnight in UTC" }),
+      to: Time.openapi({
+        description: "Events before this time, which is later than `from`; a date is its midnight in UTC",
+      }),
       cursor: positionCursor(z.string({ error: CURSOR_MESSAGE }), "replayed")
         .optional()
         .openapi({

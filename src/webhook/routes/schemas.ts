@@ -59,6 +59,10 @@ const Types = z
   .max(MAX_LIST_LENGTH, { error: LIST_LENGTH_MESSAGE })
   .transform((types) => EVENT_TYPE_NAMES.filter((type) => types.includes(type)))
   .openapi({ description: "The types of events that are sent; all, also those that come later, when left out" });
+/** Left out, a change leaves them alone. */
+const ChangedTypes = Types.openapi({
+  description: "The types of events that are sent from now on; they stay as they are when left out",
+});
 
 const ALL_TYPES_MESSAGE = "Must be true; to receive some types, name them in types";
 const AllTypes = z.literal(true, { error: ALL_TYPES_MESSAGE }).openapi({
@@ -93,7 +97,7 @@ export const WebhookEndpointChanges = z
   .strictObject(
     {
       url: Url.optional(),
-      types: Types.optional(),
+      types: ChangedTypes.optional(),
       all_types: AllTypes.optional(),
       enabled: z.boolean({ error: "Must be true or false" }).optional().openapi({
         description: "false cancels what is still to be sent; while it is false, events are not sent, nor later",

@@ -533,6 +533,7 @@ describe("bad input is refused, and says where it is:", () => {
   const NAME = "Must be a text of 1 to 100 characters";
   const SCOPES = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
   const FUTURE = "Must be an RFC 3339 time, or a date, in the future";
+  const LAST = "Must be at most 9999-12-31T23:59:59.999Z";
   const ID = "Must be an integer from 1 to 9007199254740991";
   const OVERLAP = "Must be an integer from 0 to 604800";
   const GOOD = { name: "Order service", scopes: ["payments:read"], merchant_id: 1 };
@@ -556,6 +557,11 @@ describe("bad input is refused, and says where it is:", () => {
     ["a scope that is a number", { ...GOOD, scopes: [1] }, [["#/scopes/0", SCOPES]]],
     ["a property of objects as a scope", { ...GOOD, scopes: ["toString"] }, [["#/scopes/0", SCOPES]]],
     ["an expiry in the past", { ...GOOD, expires_at: "2020-01-01T00:00:00Z" }, [["#/expires_at", FUTURE]]],
+    [
+      "an expiry after the last year",
+      { ...GOOD, expires_at: "9999-12-31T23:59:59.999-23:59" },
+      [["#/expires_at", LAST]],
+    ],
     ["an expiry without an offset", { ...GOOD, expires_at: "2100-01-01T00:00:00" }, [["#/expires_at", FUTURE]]],
     ["an expiry that is a month", { ...GOOD, expires_at: "2100-01" }, [["#/expires_at", FUTURE]]],
     ["an expiry that is no day", { ...GOOD, expires_at: "2100-02-30T00:00:00Z" }, [["#/expires_at", FUTURE]]],

@@ -23,6 +23,8 @@ interface List {
 const MERCHANTS = "/api/v1/merchants";
 const admin = administrator();
 const NAME = "Must be a text of 1 to 100 characters";
+const UNICODE = "Must be Unicode text without control characters";
+const INVISIBLE = "Must have something in it that can be seen";
 const ID = "Must be an integer from 1 to 9007199254740991";
 
 const create = (name: string, key?: string) =>
@@ -159,11 +161,15 @@ describe("bad input is refused, and says where it is:", () => {
   it.each([
     ["no name", {}, "#/name", "Field required"],
     ["an empty name", { name: "" }, "#/name", NAME],
-    ["a name of spaces", { name: "  " }, "#/name", NAME],
+    ["a name of spaces", { name: "  " }, "#/name", INVISIBLE],
     ["101 characters", { name: "n".repeat(101) }, "#/name", NAME],
     ["101 characters of four bytes", { name: "😀".repeat(101) }, "#/name", NAME],
-    ["NUL", { name: "a\0b" }, "#/name", NAME],
-    ["half a character", { name: "\ud83d" }, "#/name", NAME],
+    ["NUL", { name: "a\0b" }, "#/name", UNICODE],
+    ["half a character", { name: "a\ud83d" }, "#/name", UNICODE],
+    ["a control character of Latin-1", { name: "a\u0085" }, "#/name", UNICODE],
+    ["a space without width", { name: "\u200b" }, "#/name", INVISIBLE],
+    ["a letter that is not seen", { name: "\u3164" }, "#/name", INVISIBLE],
+    ["a blank of Braille", { name: "\u2800" }, "#/name", INVISIBLE],
     ["a number", { name: 7 }, "#/name", NAME],
     ["null", { name: null }, "#/name", NAME],
     ["an unknown field", { name: "Shop", id: 7 }, "#/id", "Unknown field"],
