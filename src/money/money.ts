@@ -7,7 +7,6 @@
 export const MAX_AMOUNT = "999999999999.99";
 const MAX_INTEGER_DIGITS = MAX_AMOUNT.indexOf(".");
 const MAX_DIGITS = MAX_AMOUNT.replace(".", "");
-const MAX_SIGNIFICANT_DIGITS = 15;
 
 const DECIMAL_TEXT = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 /** The texts that may be amounts, zero among them, as a pattern for documents. */
@@ -18,7 +17,8 @@ export const POSITIVE_DECIMAL_PATTERN = DECIMAL_PATTERN.replace("^", "^(?=[\\d.]
 export type ReadAmount = { ok: true; minor: number } | { ok: false; detail: string };
 
 /**
- * Reads an amount in major units of a currency with `exponent` decimal places.
+ * Reads an amount in major units of a currency with `exponent` decimal places, which are 3 at most: with the 12
+ * digits of the largest amount they are 15, which a double holds as they are written.
  *
  * @param amount a JSON number, read through its shortest decimal text, or a decimal string
  * @returns the amount in minor units, a positive safe integer, or what is wrong with it. The value
@@ -39,13 +39,15 @@ export function toMinor(amount: number | string, exponent: number): ReadAmount {
   if (magnitude > MAX_INTEGER_DIGITS || (magnitude === MAX_INTEGER_DIGITS && digits > MAX_DIGITS)) {
     return refused(`Must be at most ${MAX_AMOUNT}`);
   }
-  if (digits.length > MAX_SIGNIFICANT_DIGITS) {
-    return refused(`Must have at most ${MAX_SIGNIFICANT_DIGITS} significant digits`);
-  }
   if (digits.length - magnitude > exponent) {
-    return refused(`Must have at most ${exponent} decimal places in this currency`);
+    return refused(decimalPlacesMessage(exponent));
   }
   return { ok: true, minor: Number(digits.padEnd(magnitude + exponent, "0")) };
+}
+
+/** What is said of an amount that is finer than a currency is. */
+export function decimalPlacesMessage(exponent: number): string {
+  return `Must have at most ${exponent} decimal places in this currency`;
 }
 
 /** The decimal JSON number for `minor` units of a currency with `exponent` decimal places. */

@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { inexactText } from "../../http/exact-json";
 import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
 import { CURRENCIES, CURRENCY_PATTERN, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../money/currency";
-import { MAX_AMOUNT, POSITIVE_DECIMAL_PATTERN, toMinor } from "../../money/money";
+import { decimalPlacesMessage, MAX_AMOUNT, POSITIVE_DECIMAL_PATTERN, toMinor } from "../../money/money";
 import type { NewPayment } from "../create";
 import { STATUSES } from "../lifecycle";
 import { jsonBytes, MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
@@ -56,9 +56,11 @@ function amountMessage(value: unknown): string {
   if (value === undefined) return "Field required";
   const text = inexactText(value);
   if (text === null) return "Must be a number or a decimal string";
+  const tooFine = "Must have no more decimal places than the currency has";
   // What is too small for a double is too fine for every currency, of which there may be none in the body.
-  if (Number(text) === 0) return "Must have no more decimal places than the currency has";
+  if (Number(text) === 0) return tooFine;
   const read = toMinor(text, MAX_EXPONENT);
+  if (!read.ok && read.detail === decimalPlacesMessage(MAX_EXPONENT)) return tooFine;
   return read.ok ? "Must be a decimal number" : read.detail;
 }
 

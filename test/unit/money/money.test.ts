@@ -76,12 +76,12 @@ describe("the patterns of the API document", () => {
 });
 
 describe("toMinor", () => {
-  it("counts significant digits, not those of the fraction or zeros in front", () => {
+  it("counts decimal places, whatever the digits and zeros in front", () => {
     expect(minor("123456789012.345", 3)).toBe(123_456_789_012_345);
     expect(minor("0000123456789012.345", 3)).toBe(123_456_789_012_345);
-    expect(minor("123456789012.3451", 3)).toBe("Must have at most 15 significant digits");
+    expect(minor("123456789012.3451", 3)).toBe("Must have at most 3 decimal places in this currency");
     expect(minor("9.99999999999999")).toBe("Must have at most 2 decimal places in this currency");
-    expect(minor("9.999999999999999")).toBe("Must have at most 15 significant digits");
+    expect(minor("9.999999999999999")).toBe("Must have at most 2 decimal places in this currency");
   });
 
   it("has a pattern, for documents, of what it reads", () => {
@@ -155,8 +155,8 @@ describe("toMinor", () => {
     },
   );
 
-  it.each([0.1 + 0.2, "1.000000000000001", "123456789012.3456"])("refuses %s as too many digits", (amount) => {
-    expect(minor(amount)).toBe("Must have at most 15 significant digits");
+  it.each([0.1 + 0.2, "1.000000000000001", "123456789012.3456"])("refuses %s as too many decimal places", (amount) => {
+    expect(minor(amount)).toBe("Must have at most 2 decimal places in this currency");
   });
 
   it.each([

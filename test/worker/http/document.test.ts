@@ -44,8 +44,7 @@ const TARGETS: Target[] = Object.entries(document.paths).flatMap(([path, methods
   Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })),
 );
 
-const AMOUNT =
-  /^Must (be at most 999999999999\.99|have at most (15 significant digits|[023] decimal places in this currency))$/;
+const AMOUNT = /^Must (be at most 999999999999\.99|have at most [023] decimal places in this currency)$/;
 
 /** What is said of values that no schema can tell apart: the rule is in words, beside it. */
 const IN_WORDS: Readonly<Record<string, RegExp>> = {

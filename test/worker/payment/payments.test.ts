@@ -69,7 +69,7 @@ describe("create", () => {
     ["USD", -1, "Must be greater than zero"],
     ["USD", 1e12, "Must be at most 999999999999.99"],
     ["KWD", 999_999_999_999.991, "Must be at most 999999999999.99"],
-    ["USD", 0.1 + 0.2, "Must have at most 15 significant digits"],
+    ["USD", 0.1 + 0.2, "Must have at most 2 decimal places in this currency"],
     ["USD", "NaN", "Must be a decimal number"],
     ["USD", "", "Must be a decimal number"],
     ["USD", true, "Must be a number or a decimal string"],
