@@ -179,6 +179,28 @@ describe("docs/operations.md", () => {
     expect(names.filter((name) => !configuration.includes(name))).toEqual([]);
   });
 
+  it("says how often the crons run, and how far a run of the walk over idempotency keys goes", () => {
+    const [, triggers = ""] =
+      tableBelow("docs/operations.md", "Configuration").find(([where = ""]) => where.includes("[triggers]")) ?? [];
+    const { triggers: configured }: Unstable_Config = readConfig({ config: path.join(PROJECT, "wrangler.toml") });
+    expect(configured.crons).toEqual(["* * * * *", "*/2 * * * *"]);
+    expect(triggers).toMatch(/^every minute, .*; every two minutes, /);
+    const constant = (name: string) =>
+      Number(new RegExp(`^const ${name} = ([\\d_]+);`, "m").exec(read("src/jobs/retention.ts"))?.[1]?.replace("_", ""));
+    const keys = [constant("STEPS_PER_RUN") * constant("KEYS_PER_STEP"), constant("KEYS_PER_STEP")];
+    expect(triggers.match(/\d+,\d{3}/g)).toEqual(keys.map((count) => count.toLocaleString("en")));
+    for (const file of ["operations", "glossary", "storage"]) {
+      expect(read(`docs/${file}.md`)).not.toMatch(/daily (job|walk|sweep|run)|keys daily/);
+    }
+  });
+
+  it("says that webhooks do not leave a container, and so does the README", () => {
+    expect(read("docs/operations.md")).toMatch(
+      /A webhook does not leave the container: .*`host\.docker\.internal` is refused/,
+    );
+    expect(read("README.md")).toContain("webhooks do not reach this machine");
+  });
+
   it("has every secret", () => {
     const [, declared = ""] = /interface __BaseEnv_Env \{(.*?)\n {2}\}/s.exec(read("src/context.ts")) ?? [];
     const secrets = [...declared.matchAll(/readonly (\w+)\??:/g)].map(([, name]) => name);

@@ -18,6 +18,18 @@ it("`npm run verify` begins with the README's test command, and leaves out no ki
   expect(steps.slice(2).sort()).toEqual(kinds.map((name) => `npm run ${name}`).sort());
 });
 
+it("docs/testing.md says which groups each command runs, and the README that `npm test` is not all of them", () => {
+  const folders = (text: string) => [...text.matchAll(/\btest\/(\w+)\/\*\*/g)].map(([, folder]) => `test/${folder}`);
+  const [, tested = "", verified = ""] =
+    /`npm test` runs (.*?)\. `npm run verify` adds\s(.*?); /s.exec(read("docs/testing.md")) ?? [];
+  const named = (text: string) => [...text.matchAll(/`(test\/\w+)`/g)].map(([, folder]) => folder).sort();
+  expect(named(tested)).toEqual([...new Set(folders(read("vitest.config.ts")))].sort());
+  const kinds = Object.keys(scripts).filter((name) => name.startsWith("test:"));
+  expect(named(verified)).toEqual(kinds.map((name) => name.replace(":", "/")).sort());
+  expect(read("README.md")).not.toContain("every test");
+  expect(read("README.md")).toContain("come with `npm run verify`");
+});
+
 it("`.ci/run` ends with it, and the workflow calls nothing but `.ci/run`", () => {
   expect(commands(read(".ci/run")).at(-1)).toBe("npm run verify");
   const steps = [...read(".github/workflows/ci.yml").matchAll(/^ *(?:- )?run: (.*)$/gm)].map(([, command]) => command);

@@ -2,12 +2,15 @@
 import { env } from "cloudflare:workers";
 import type { Context } from "hono";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import operations from "../../../docs/operations.md?raw";
 import { takeLease } from "../../../src/auth/leases";
 import type { App } from "../../../src/context";
 import { newApp } from "../../../src/route";
 import { SCOPE_NAMES } from "../../../src/scopes";
 import { Database } from "../../../src/storage/database";
 import { client, newKey, newMerchant } from "../client";
+import { meterD1 } from "../d1";
+import { envWithD1 } from "../objects";
 
 const CSV = { Accept: "text/csv" };
 const refuses: RateLimit = { limit: async () => ({ success: false }) };
@@ -46,6 +49,41 @@ it("two replays of a merchant run at once, and a third is refused; other merchan
   const { status, headers, body } = await replay();
   expect([status, body.type, headers.get("Retry-After")]).toEqual([429, "/problems/too-many-at-once", "5"]);
   expect((await (await replaying()).replay()).status).toBe(200);
+});
+
+describe("docs/operations.md says the cost of", () => {
+  async function costly() {
+    const { merchant, key } = await owner();
+    const meter = meterD1(env.DB);
+    const inside = envWithD1(meter.db);
+    const endpoint = await client(inside, { key }).request("POST", "/api/v1/webhook-endpoints", {
+      body: { url: "https://shop.example.com/webhooks" },
+    });
+    const { trips, rowsRead, rowsWritten } = meter;
+    const cost = () => [meter.trips - trips, 0, meter.rowsWritten - rowsWritten, meter.rowsRead - rowsRead];
+    return { merchant, key, inside, cost, replay: `/api/v1/webhook-endpoints/${endpoint.body.id}/replay` };
+  }
+  const stated = (operation: string) => {
+    const row = operations.split("\n").find((line) => line.startsWith(`| ${operation} |`)) ?? "";
+    return row.split("|").slice(2, -1).map(Number);
+  };
+  const RANGE = { from: "2026-01-16T00:00:00Z", to: "2026-01-17T00:00:00Z" };
+
+  it("a third export at once", async () => {
+    const { merchant, key, inside, cost } = await costly();
+    await hold(merchant, 1, Date.now() + 60_000);
+    await hold(merchant, 2, Date.now() + 60_000);
+    const refused = await client(inside, { key }).request("GET", "/api/v1/payments", { headers: CSV });
+    expect(refused.body.type).toBe("/problems/too-many-at-once");
+    expect(cost()).toEqual(stated("a third export at once"));
+  });
+
+  it("a replay beyond the quota of heavy work", async () => {
+    const { key, inside, cost, replay } = await costly();
+    const api = client({ ...inside, HEAVY_RATE: refuses }, { key });
+    expect((await api.request("POST", replay, { body: RANGE })).body.type).toBe("/problems/rate-limited");
+    expect(cost()).toEqual(stated("a replay beyond the quota of heavy work, for which the endpoint is looked up"));
+  });
 });
 
 it("a lease is given back at the end, and one that was lost ends by itself", async () => {

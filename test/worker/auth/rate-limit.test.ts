@@ -114,6 +114,19 @@ describe("a refusal costs D1 nothing:", () => {
     expect(trips()).toBe(0);
   });
 
+  // What each of them is looked up for comes after the count: neither endpoint nor delivery exists here.
+  it.each([
+    ["COSTLY_RATE", "GET", `${PAYMENTS}?status=pending`, {}],
+    ["COSTLY_RATE", "GET", `${ENDPOINTS}/1/deliveries`, {}],
+    ["HEAVY_RATE", "GET", PAYMENTS, { headers: { Accept: "text/csv" } }],
+    ["WEBHOOK_TEST_RATE", "POST", `${ENDPOINTS}/1/test`, {}],
+    ["WEBHOOK_RETRY_RATE", "POST", `${ENDPOINTS}/1/deliveries/evt_1_1/retry`, {}],
+  ] as const)("a 429 of %s: %s %s", async (limit, method, path, what) => {
+    const { api, trips } = await warm(SCOPE_NAMES, { [limit]: refuses() });
+    expect((await api.request(method, path, what)).body.type).toBe("/problems/rate-limited");
+    expect(trips()).toBe(0);
+  });
+
   it("a 429 of KEY_RATE for a key that is new to the isolate", async () => {
     const meter = meterD1(env.DB);
     const api = client({ ...envWithD1(meter.db), KEY_RATE: refuses() }, { key: await newKey() });
