@@ -18,6 +18,10 @@ try {
 }
 
 async function reset(state: string): Promise<void> {
+  if (!existsSync(path.join(state, "v3"))) {
+    console.log(`There is no local state in ${state}`);
+    return;
+  }
   // Looked at before the lock is taken, which makes the directory: a `v3` may be somebody's own.
   if (!existsSync(path.join(state, "v3", "d1"))) {
     throw new UsageError(`${state} is no local state of this service, for it has no v3/d1: nothing was removed`);

@@ -139,8 +139,9 @@ describe("npm run reset", () => {
     ]);
     expect(await readdir(other)).toEqual(["v3"]);
     expect(await readFile(path.join(other, "v3", "notes.txt"), "utf8")).toBe("Keep me");
-    const nowhere = await type(`npm run reset -- --persist-to ${path.join(directory, "nowhere")}`);
-    expect(nowhere.code).toBe(1);
+    const nowhere = path.join(directory, "nowhere");
+    const nothing = await type(`npm run --silent reset -- --persist-to ${nowhere}`);
+    expect(nothing).toEqual({ code: 0, stdout: `There is no local state in ${nowhere}\n`, stderr: "" });
     expect(await readdir(directory)).not.toContain("nowhere");
   });
 });
