@@ -9,8 +9,11 @@ export const MAX_BODY_BYTES = 64 * 1024;
 const BODY_TIMEOUT_MS = 30_000;
 
 const JSON_MEDIA_TYPE = /^application\/([\w!#$&^.+-]+\+)?json\s*(;|$)/i;
-const CHARSET = /;\s*charset\s*=\s*"?([^";\s]*)/i;
-const UTF_8 = /^utf-?8$/i;
+/** A parameter of a media type, whose value is a token or a quoted string, in which a semicolon ends nothing. */
+const PARAMETER = /;\s*([^\s;="]+)\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)/g;
+/** Also as RFC 8187 extends the name. */
+const CHARSET = /^charset(\*\d*\*?)?$/i;
+const UTF_8 = /^"?utf-?8"?$/i;
 
 /**
  * The JSON value of the body, undefined when the body is empty, or the problem: 400 when it is not JSON or not
@@ -43,8 +46,10 @@ export async function readJson(c: Context<App>): Promise<unknown> {
 function unsupportedMedia(c: Context<App>): string | null {
   const mediaType = c.req.header("Content-Type") ?? "";
   if (!JSON_MEDIA_TYPE.test(mediaType)) return "The request body must be sent as application/json";
-  const charset = CHARSET.exec(mediaType)?.[1];
-  if (charset !== undefined && !UTF_8.test(charset)) return "The request body must be sent in UTF-8";
+  const isOther = [...mediaType.matchAll(PARAMETER)].some(
+    ([, name = "", value = ""]) => CHARSET.test(name) && !UTF_8.test(value.trim()),
+  );
+  if (isOther) return "The request body must be sent in UTF-8";
   const coding = c.req.header("Content-Encoding")?.trim() ?? "";
   if (coding !== "" && coding.toLowerCase() !== "identity") {
     return "The request body must be sent without a Content-Encoding";

@@ -122,6 +122,12 @@ describe("what the headers say of the body", () => {
     [{ "Content-Type": "application/json; charset=iso-8859-1" }, "The request body must be sent in UTF-8"],
     [{ "Content-Type": 'application/json;charset="utf-16"' }, "The request body must be sent in UTF-8"],
     [{ "Content-Type": "application/json; charset=" }, "The request body must be sent in UTF-8"],
+    ...["charset=utf-8; charset=latin1", "charset*=UTF-8''latin1", "charset*0=latin1", 'x="y\\";";charset=latin1'].map(
+      (parameters): [Record<string, string>, string] => [
+        { "Content-Type": `application/json; ${parameters}` },
+        "The request body must be sent in UTF-8",
+      ],
+    ),
     [{ "Content-Encoding": "gzip" }, "The request body must be sent without a Content-Encoding"],
     [{ "Content-Encoding": "identity, br" }, "The request body must be sent without a Content-Encoding"],
   ])("%j is a 415", async (headers, detail) => {
@@ -133,6 +139,9 @@ describe("what the headers say of the body", () => {
     { "Content-Type": "application/json; charset=UTF-8" },
     { "Content-Type": 'application/json; charset="utf-8"' },
     { "Content-Type": "application/json;charset=utf8;x=y" },
+    { "Content-Type": 'application/json; profile="a;charset=latin1"; charset = utf-8 ;' },
+    { "Content-Type": 'application/json; x="\\";charset=latin1"' },
+    { "Content-Type": "application/json; xcharset=latin1" },
     { "Content-Encoding": "identity" },
   ])("%j is taken", async (headers) => {
     expect((await post(JSON.stringify(ORDER), headers)).status).toBe(201);
