@@ -50,6 +50,11 @@ test("it receives the README's five flows, each event once, a payment's in order
   expect(ofPayment(2)).toEqual(["evt_2_1 payment.created", "evt_2_2 payment.failed"]);
 });
 
+test("the terminal has a line for each delivery, and none of the queue's own", () => {
+  expect(server.log()).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}delivery .*evt_1_1/m);
+  expect(server.log()).not.toMatch(/QUEUE|wrangler/);
+});
+
 test("a receiver that was away gets its events later", async () => {
   await consumer.stop();
   const created = await post("/payments", { order_id: 9, amount: 9 }, "while-away");
