@@ -52,7 +52,7 @@ const MAX_LIMIT = 100;
 
 const LIMIT_MESSAGE = `Must be an integer from 1 to ${MAX_LIMIT}`;
 
-const Place = z.tuple([z.enum(["older", "newer"]), z.int().min(0), z.union([z.int().min(0), z.string().min(1)])]);
+const IDS = { number: z.int().min(0), string: z.string().min(1) };
 
 type Direction = "older" | "newer";
 
@@ -76,16 +76,17 @@ export function limitParameter() {
 /**
  * The query parameters of every list that is newest first.
  *
+ * @param list the last segment of the list's path, as `toPageResponse` finds it: another list's cursors are refused
  * @param id what the rows' ids are: a cursor with ids of another kind is refused
  */
-export function pageParameters(id: "number" | "string") {
+export function pageParameters(list: string, id: "number" | "string" = "number") {
+  const place = z.tuple([z.literal(list), z.enum(["older", "newer"]), z.int().min(0), IDS[id]]);
   return {
     limit: limitParameter(),
     cursor: single(CURSOR_MESSAGE)
       .transform((text, context): { direction: Direction; position: Position } => {
-        const read = readCursor(text, Place);
-        if (read !== null && typeof read[2] === id)
-          return { direction: read[0], position: { at: read[1], id: read[2] } };
+        const read = readCursor<[string, Direction, number, string | number]>(text, place);
+        if (read !== null) return { direction: read[1], position: { at: read[2], id: read[3] } };
         context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
         return z.NEVER;
       })
@@ -134,8 +135,9 @@ const MAX_LINK_LENGTH = 1024;
 
 /** The body and the headers of a page: its links, unless these are too long. */
 export function toPageResponse<Row, Shown>(url: string, page: Page<Row>, toResponse: (row: Row) => Shown) {
-  const next_cursor = page.older && writeCursor(["older", page.older.at, page.older.id]);
-  const previous_cursor = page.newer && writeCursor(["newer", page.newer.at, page.newer.id]);
+  const list = new URL(url).pathname.split("/").findLast((segment) => segment !== "") ?? "";
+  const next_cursor = page.older && writeCursor([list, "older", page.older.at, page.older.id]);
+  const previous_cursor = page.newer && writeCursor([list, "newer", page.newer.at, page.newer.id]);
   const link = (relation: string, cursor: string | null) => {
     const { pathname, searchParams } = new URL(url);
     searchParams.delete("cursor");

@@ -61,7 +61,7 @@ const list = createRoute({
   ...requiresScope("account:read"),
   request: {
     query: z.strictObject({
-      ...pageParameters("number"),
+      ...pageParameters("account-events"),
       type: choiceOf("type", ACCOUNT_EVENT_TYPES).optional(),
       created_from: timeParameter("created_from", "from", "Only events from this time on").optional(),
       created_to: timeParameter("created_to", "to", "Only events up to this time").optional(),

@@ -109,7 +109,9 @@ const list = createRoute({
   summary: "List API keys",
   description: "A merchant's keys, newest first, with those that are revoked or expired.",
   ...TAGS,
-  request: { query: z.strictObject({ ...pageParameters("string"), merchant_id: MerchantParameter.optional() }) },
+  request: {
+    query: z.strictObject({ ...pageParameters("api-keys", "string"), merchant_id: MerchantParameter.optional() }),
+  },
   responses: {
     200: page(ApiKeySchema, "ApiKeyPage", "A page of keys, newest first"),
   },

@@ -83,7 +83,7 @@ const list = createRoute({
   summary: "List merchants",
   description: "All merchants, newest first.",
   ...TAGS,
-  request: { query: z.strictObject(pageParameters("number")) },
+  request: { query: z.strictObject(pageParameters("merchants")) },
   responses: {
     200: page(MerchantSchema, "MerchantPage", "A page of merchants, newest first"),
   },

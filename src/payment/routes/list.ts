@@ -31,6 +31,8 @@ function readBound(
   if (typeof text !== "string") return undefined;
   // No payment is of nothing, but from nothing is where a range may begin.
   if (/^0+(\.0+)?(e[+-]?\d{1,3})?$/i.test(text)) return { ok: true, minor: 0 };
+  // What is less than nothing is refused with what a bound may be, not with what a payment may.
+  if (/^-\d/.test(text)) return { ok: false, detail: "Must be zero or more" };
   // A wrong currency must not hide a wrong amount: it is then held to what holds for every currency.
   return toMinor(text, currencyExponent(query.currency ?? "") ?? MAX_EXPONENT);
 }
@@ -45,7 +47,7 @@ function metadataFault(pairs: readonly (readonly [name: string, value: string])[
 
 const ListQuery = z
   .strictObject({
-    ...pageParameters("number"),
+    ...pageParameters("payments"),
     status: choiceOf("status", STATUSES).optional(),
     order_id: integerParameter("order_id", "query", "The order that is paid for").optional(),
     currency: currencyCode(single("Must be a string"))

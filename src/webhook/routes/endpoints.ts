@@ -92,7 +92,7 @@ const list = createRoute({
   summary: "List webhook endpoints",
   description: "The merchant's endpoints, newest first, with those that are disabled.",
   ...TAGS,
-  request: { query: z.strictObject(pageParameters("number")) },
+  request: { query: z.strictObject(pageParameters("webhook-endpoints")) },
   responses: {
     200: page(WebhookEndpointSchema, "WebhookEndpointPage", "A page of endpoints, newest first"),
   },

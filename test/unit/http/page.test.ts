@@ -92,7 +92,7 @@ describe("a page of what was found", () => {
 });
 
 describe("a limit", () => {
-  const read = (limit?: string) => z.strictObject(pageParameters("number")).safeParse({ limit });
+  const read = (limit?: string) => z.strictObject(pageParameters("list")).safeParse({ limit });
 
   // A hundred rows are an answer of some 40 KB.
   it.each([
@@ -132,7 +132,7 @@ describe("a limit", () => {
 });
 
 describe("cursors", () => {
-  const query = (id: "number" | "string") => z.strictObject(pageParameters(id));
+  const query = (id: "number" | "string") => z.strictObject(pageParameters("list", id));
   const row = { at: 1_768_582_661_614, id: 7 };
   const page = { rows: [row], older: row, newer: { at: row.at, id: "4fT9bQ2sXk7L" } };
   const { body, headers } = toPageResponse("http://localhost/list?limit=1&cursor=x&a=b%3Ec", page, ({ id }) => id);
@@ -155,7 +155,7 @@ describe("cursors", () => {
       fc.property(fc.maxSafeNat(), fc.maxSafeNat(), (at, id) => {
         const older = { at, id };
         const { next_cursor } = toPageResponse(
-          "http://localhost/",
+          "http://localhost/list/",
           { rows: [older], older, newer: null },
           () => null,
         ).body;
@@ -182,7 +182,7 @@ describe("cursors", () => {
         accepted++;
         const { position } = windowOf(read.data);
         const { next_cursor, previous_cursor } = toPageResponse(
-          "http://localhost/",
+          "http://localhost/list/",
           { rows: [], older: position, newer: position },
           () => null,
         ).body;
@@ -196,7 +196,9 @@ describe("cursors", () => {
     }
   });
 
-  it("of another kind of list are refused", () => {
+  it("of another list, or with ids of another kind, are refused", () => {
+    const other = z.strictObject(pageParameters("others"));
+    expect(other.safeParse({ cursor: body.next_cursor }).success).toBe(false);
     expect(query("string").safeParse({ cursor: body.next_cursor }).success).toBe(false);
     expect(query("number").safeParse({ cursor: body.previous_cursor }).success).toBe(false);
   });

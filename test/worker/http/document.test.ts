@@ -294,3 +294,19 @@ describe("the document says in words", () => {
     expect(schema("ApiKeyChanges")?.example).not.toEqual(schema("MerchantChanges")?.example);
   });
 });
+
+it("a list takes its own cursors, and no other's", async () => {
+  const LISTS = ["payments", "merchants", "account-events", "webhook-endpoints"];
+  const cursorOf = (list: string) => btoa(JSON.stringify([list, "older", 1, 1])).replaceAll("=", "");
+  for (const list of LISTS) {
+    for (const other of LISTS) {
+      const path = `/api/v1/${list}/?nothing_such=1&cursor=${cursorOf(other)}`;
+      const { errors } = await ask("GET", path, {});
+      expect([list, other, errors.some(({ parameter }) => parameter === "cursor")]).toEqual([
+        list,
+        other,
+        list !== other,
+      ]);
+    }
+  }
+});

@@ -511,15 +511,28 @@ describe("a wrong question", () => {
     ...each("metadata", PAIR, ["", "x", "=", "=x", ["a=b", "c"]]),
     ...each("metadata", "At most 5 pairs", [["a=1", "b=1", "c=1", "d=1", "e=1", "f=1"]]),
     ...each("cursor", CURSOR_MESSAGE, [
-      ...["", "x", "!!!", ` ${cursor(["older", 1, 1])}`, btoa('["older", 1, 1]'), btoa('["older",1e0,1]')],
-      ...[cursor(["older", 1, 1]).slice(0, -1), cursor(["older", 1, 1]).slice(0, -2)],
       ...[
-        ["older", 1, "key"],
+        "",
+        "x",
+        "!!!",
+        ` ${cursor(["payments", "older", 1, 1])}`,
+        btoa('["payments", "older", 1, 1]'),
+        btoa('["payments","older",1e0,1]'),
+      ],
+      ...[cursor(["payments", "older", 1, 1]).slice(0, -1), cursor(["payments", "older", 1, 1]).slice(0, -2)],
+      ...[
+        ["payments", "older", 1, "key"],
         ["sideways", 1, 1],
-        ["older", -1, 1],
-        ["older", 1.5, 1],
+        ["payments", "older", -1, 1],
+        ["payments", "older", 1.5, 1],
       ].map(cursor),
-      ...[["older", 1, 1, 1], ["older", 1], ["older", 1, null], { older: 1 }, null].map(cursor),
+      ...[
+        ["payments", "older", 1, 1, 1],
+        ["payments", "older", 1],
+        ["payments", "older", 1, null],
+        { older: 1 },
+        null,
+      ].map(cursor),
     ]),
     ...["limit", "cursor", "order_id", "currency", "created_from", "created_to"].flatMap((parameter) =>
       each(parameter, ONCE, [["1", "1"]]),
@@ -532,7 +545,9 @@ describe("a wrong question", () => {
 
   it.each([
     ["amount_min", "abc", "Must be a decimal number"],
-    ["amount_max", "-1", "Must be greater than zero"],
+    ["amount_max", "-1", "Must be zero or more"],
+    ["amount_min", "-0", "Must be zero or more"],
+    ["amount_min", "-", "Must be a decimal number"],
     ["amount_min", "", "Must be a decimal number"],
     ["amount_max", "0.001", "Must have at most 2 decimal places in this currency"],
     ["amount_max", ["1", "2"], ONCE],
@@ -567,7 +582,7 @@ describe("a wrong question", () => {
     const { body } = await client().request("GET", pathOf({ currency: "XXX", amount_min: "-1", amount_max: "5.12" }));
     expect(body.errors).toEqual([
       { detail: CURRENCY, parameter: "currency" },
-      { detail: "Must be greater than zero", parameter: "amount_min" },
+      { detail: "Must be zero or more", parameter: "amount_min" },
     ]);
   });
 
