@@ -131,7 +131,7 @@ const isRevoked = (row: object): row is { revoked: string } => "revoked" in row;
 /**
  * Revokes a key for good, and with it every key that it has created, those that these have, and so on, and disables the
  * webhook endpoints to which one of them gave their URL; each has its event, in the trail and in the feed, where the
- * merchant's other endpoints are told of it. What is open of those that are disabled the sweep cancels.
+ * merchant's other endpoints receive an event of it. What is open of those that are disabled the sweep cancels.
  * `unchanged` when they have none of this id, or it is revoked. One round trip.
  */
 export async function revokeApiKey(

@@ -34,6 +34,7 @@ export async function takeLease(c: Context<App>, holdsMs = LEASE_MS): Promise<Le
   const beyond = keyId !== null && (await refuseBeyond(c, "HEAVY_RATE", String(merchantId)));
   if (beyond) return beyond;
   if (!(await take(c, holdsMs))) return problem(c, "too_many_at_once", { headers: { "Retry-After": "5" } });
+  // One that holds for less is due for renewal sooner by as much.
   let heldAt = Date.now() - (LEASE_MS - holdsMs);
   return {
     async renew() {

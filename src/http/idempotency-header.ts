@@ -82,7 +82,7 @@ const MISNAMED = "Is not read: send the key as Idempotency-Key";
 const MEANT_AS_KEY = /idempoten(t|cy|ce)?(key|token|id)|^x?idempoten(cy|ce)$/;
 const MAX_SHOWN_NAME_LENGTH = 100;
 
-/** A header that was sent and may be meant as `Idempotency-Key`: whoever sends it takes a retry to be safe. */
+/** A header that was sent and may be meant as `Idempotency-Key`: its sender takes a retry to be safe. */
 function misnamedHeader(c: Context<App>): string | null {
   for (const name of c.req.raw.headers.keys()) {
     if (MEANT_AS_KEY.test(name.toLowerCase().replace(/[^a-z]/g, ""))) {

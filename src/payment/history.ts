@@ -170,6 +170,6 @@ export async function findEventsAt(
   merchantId: number,
   positions: readonly number[],
 ): Promise<FeedEvent[]> {
-  const asked = sql`SELECT value AS position FROM json_each(${JSON.stringify(positions)})`;
-  return chosenOf(merchantId, await db.all<EventAt>(atPositions(merchantId, asked)));
+  const wanted = sql`SELECT value AS position FROM json_each(${JSON.stringify(positions)})`;
+  return chosenOf(merchantId, await db.all<EventAt>(atPositions(merchantId, wanted)));
 }

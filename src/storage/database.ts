@@ -32,16 +32,12 @@ export class Database {
     return sizes.get(this.#d1) ?? null;
   }
 
-  prepare(sql: string): D1PreparedStatement {
-    return this.#d1.prepare(sql);
-  }
-
   /**
    * The rows of one statement that may run twice. One round trip.
    *
    * @throws Outage when D1 is out of reach after retries; what D1 says about the statement itself
    */
-  async all<T>(statement: D1PreparedStatement | Sql): Promise<T[]> {
+  async all<T>(statement: Sql): Promise<T[]> {
     const prepared = this.#prepare(statement);
     const { results } = await withRetries(async () => {
       this.cost.trips++;
@@ -57,9 +53,7 @@ export class Database {
    * @returns also how many attempts it took: all but the last may have committed, or may still
    * @throws as `all` does
    */
-  async batch<T>(
-    statements: readonly (D1PreparedStatement | Sql | null)[],
-  ): Promise<{ rows: BatchRows<T>; attempts: number }> {
+  async batch<T>(statements: readonly (Sql | null)[]): Promise<{ rows: BatchRows<T>; attempts: number }> {
     const prepared = statements.flatMap((statement) => (statement === null ? [] : [this.#prepare(statement)]));
     let attempts = 0;
     const results = await withRetries(async () => {
@@ -82,8 +76,8 @@ export class Database {
     this.cost.rowsWritten += cost.rowsWritten;
   }
 
-  #prepare(statement: D1PreparedStatement | Sql): D1PreparedStatement {
-    return "text" in statement ? this.#d1.prepare(statement.text).bind(...statement.values) : statement;
+  #prepare({ text, values }: Sql): D1PreparedStatement {
+    return this.#d1.prepare(text).bind(...values);
   }
 
   #count<T>(answer: D1Result<T>): D1Result<T> {

@@ -12,7 +12,7 @@ const VISIBLE_ASCII = /^[\x21-\x7e]+$/;
 const QUOTED = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
 
 /** The values of the header that are keys, in the document: as they are, or as an RFC 9651 string. */
-export const IDEMPOTENCY_KEY_PATTERN = String.raw`^(?:[!#-~][!-~]{0,254}|"(?:[!#-\[\]-~]|\\["\\]){1,255}")$`;
+export const IDEMPOTENCY_KEY_PATTERN = String.raw`^(?:[!#-~][!-~]{0,${MAX_IDEMPOTENCY_KEY_LENGTH - 1}}|"(?:[!#-\[\]-~]|\\["\\]){1,${MAX_IDEMPOTENCY_KEY_LENGTH}}")$`;
 
 export type ReadIdempotencyKey = { ok: true; key: string } | { ok: false; detail: string };
 

@@ -119,7 +119,7 @@ function stateAfter({ failures }: DueDelivery, { succeeded, retryAfter }: Attemp
 
 /**
  * Records what came of an attempt, lets the payment's next event go when this one is done with, and disables an
- * endpoint that is gone or has only failed for too long, which the merchant's other endpoints are told. One round trip.
+ * endpoint that is gone or has only failed for too long, of which the merchant's other endpoints receive an event. One round trip.
  *
  * @returns the delivery's state, whether the endpoint was disabled just now, and the deliveries of the event that says so,
  *   as far as the answer was not lost
@@ -185,6 +185,6 @@ export async function recordAttempt(
       disabler,
     ),
   ]);
-  const [recorded = [], told = []] = rows.slice(-2);
-  return { state, disabled: recorded.length > 0, deliveries: told.filter(isOwnedDelivery) };
+  const [recorded = [], inserted = []] = rows.slice(-2);
+  return { state, disabled: recorded.length > 0, deliveries: inserted.filter(isOwnedDelivery) };
 }

@@ -176,7 +176,7 @@ const revoke = createRoute({
   summary: "Revoke an API key",
   description:
     "Ends a key, for good, and with it every key that it has created, and that these have; within 30 seconds they are " +
-    "refused everywhere. Webhook endpoints to which one of them gave their URL are disabled, which the others are told. Takes no body. Asked again, it answers 200 and changes nothing.",
+    "refused everywhere. Webhook endpoints to which one of them gave their URL are disabled, and the others receive an event of it. Takes no body. Asked again, it answers 200 and changes nothing.",
   ...TAGS,
   request: {
     params: ApiKeyPath,

@@ -139,18 +139,6 @@ describe("a database of which so much is used", () => {
       expect([path, status]).toEqual([path, method === "POST" ? 201 : 200]);
     }
   });
-
-  it.each([
-    [0.79, undefined],
-    [0.81, ["database_nearly_full"]],
-  ])("%d: readiness has these warnings: %j", async (used, warnings) => {
-    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
-    const { status, body } = await (await serviceWith(used)).request<{ warnings?: string[] }>("GET", "/health/ready");
-    expect([status, body.warnings]).toEqual([200, warnings]);
-    const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)).message);
-    logged.mockRestore();
-    expect(lines).toEqual(warnings ? ["database nearly full"] : []);
-  });
 });
 
 describe.each(["D1_ERROR: database or disk is full: SQLITE_FULL", "D1_ERROR: Exceeded maximum DB size"])(

@@ -79,3 +79,16 @@ it.each([
   vi.setSystemTime(Date.now() + 1_000);
   expect((await mended.request("GET", PATH)).status).toBe(200);
 });
+
+it.each([
+  [0.79, undefined],
+  [0.81, ["database_nearly_full"]],
+])("warns of a database that is nearly full, from 80 %% on: at %d", async (used, warnings) => {
+  const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+  const { size_after } = (await env.DB.prepare("SELECT 1").run()).meta;
+  const service = metered({ DATABASE_MAX_BYTES: String(Math.round(size_after / used)) });
+  const { status, body } = await client(service.env).request<{ warnings?: string[] }>("GET", PATH);
+  expect([status, body.warnings]).toEqual([200, warnings]);
+  const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)).message);
+  expect(lines).toEqual(warnings ? ["database nearly full"] : []);
+});
