@@ -11,6 +11,7 @@ import { answer } from "./http/answer";
 import { problem } from "./http/problem";
 import { MAX_BODY_BYTES } from "./http/read-json";
 import { describeResponses } from "./http/responses";
+import { actions } from "./operation/routes/actions";
 import { events } from "./payment/routes/feed";
 import { paymentEvents } from "./payment/routes/history";
 import { paymentList } from "./payment/routes/list";
@@ -104,6 +105,7 @@ for (const routes of [
   health,
   paymentList,
   payments,
+  actions,
   paymentEvents,
   events,
   merchants,

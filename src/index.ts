@@ -4,7 +4,7 @@ import { runJob } from "./jobs/jobs";
 import type { DeliveryMessage } from "./outbox/outbox";
 import { logDeadMessages, wakeWebhookEndpoints } from "./webhook/wake";
 
-export { PaymentObject } from "./payment/object";
+export { PaymentObject } from "./operation/object";
 export { WebhookEndpointObject } from "./webhook/object";
 
 /** The queue of wrangler.toml for what another one has given up. */

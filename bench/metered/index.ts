@@ -3,7 +3,7 @@
  * Report of what the request cost. One request at a time: what is counted is counted for all.
  */
 import { app } from "../../src/app";
-import { PaymentObject } from "../../src/payment/object";
+import { PaymentObject } from "../../src/operation/object";
 import floor, { type FloorEnv, FloorPayment } from "../floor";
 import { metered } from "./d1";
 import type { Report, Trip } from "./report.ts";

@@ -7,7 +7,7 @@
 import { env } from "cloudflare:workers";
 import { app } from "../../src/app";
 
-export { PaymentObject } from "../../src/payment/object";
+export { PaymentObject } from "../../src/operation/object";
 export { WebhookEndpointObject } from "../../src/webhook/object";
 
 /** So many requests that no load is refused. */

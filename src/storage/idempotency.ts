@@ -1,6 +1,6 @@
 /**
  * Idempotency keys: their syntax and the fingerprint that tells a retry from a reuse. What a key has
- * led to is kept in D1, in the batch of the change itself (see payment/create.ts and run-action.ts).
+ * led to is kept in D1, in the batch of the change itself (see payment/create.ts and operation/run-action.ts).
  */
 // Node runs this file as it is, for the benchmarks: hence the extension.
 import { sha256 } from "./digest.ts";

@@ -15,7 +15,8 @@ export const PURE_MODULES: Readonly<Record<string, readonly string[]>> = {
   auth: ["api-key.ts"],
   http: ["cursors.ts", "etag.ts", "exact-json.ts", "pages.ts"],
   money: ["currency.ts", "money.ts"],
-  payment: ["classify.ts", "lifecycle.ts"],
+  operation: ["classify.ts"],
+  payment: ["lifecycle.ts"],
   storage: ["idempotency.ts", "object-name.ts", "sql.ts"],
   webhook: ["schedule.ts", "signal.ts", "signature.ts", "url.ts"],
 };

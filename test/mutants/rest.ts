@@ -23,6 +23,7 @@ const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   http: [node("unit/http"), worker("http", "payment/conditional", "payment/finding", "payment/idempotency")],
   jobs: [worker("jobs", "webhook/sweep")],
   outbox: [node("proof/webhooks.test"), worker("webhook", "auth/access")],
+  operation: [node("unit/operation", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
   payment: [node("unit/payment", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
   service: [worker("service", "http", "auth/access")],
   storage: [node("unit/storage", "proof/histories"), worker("storage", "payment", "http/log", "jobs")],

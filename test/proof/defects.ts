@@ -15,10 +15,10 @@ export interface Defect {
 }
 
 const CREATE = "src/payment/create.ts";
-const RUN_ACTION = "src/payment/run-action.ts";
-const CLASSIFY = "src/payment/classify.ts";
+const RUN_ACTION = "src/operation/run-action.ts";
+const CLASSIFY = "src/operation/classify.ts";
 const FEED = "src/payment/feed.ts";
-const OBJECT = "src/payment/object.ts";
+const OBJECT = "src/operation/object.ts";
 const AUTHORIZE = "src/auth/authorize.ts";
 const KEYS = "src/account/api-keys.ts";
 const GRANTS = "src/account/routes/grants.ts";

@@ -1,6 +1,6 @@
 import { app } from "../../src/app";
 import { makeAdministratorKey } from "../../src/auth/api-key";
-import { PaymentObject, type Reply } from "../../src/payment/object";
+import { PaymentObject, type Reply } from "../../src/operation/object";
 import { SECRETS_KEYS, type SimulatedD1 } from "./d1";
 import type { Service } from "./history";
 import type { World } from "./world";

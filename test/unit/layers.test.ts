@@ -11,6 +11,7 @@ const FLOORS = [
   "jobs",
   "service",
   "webhook",
+  "operation",
   "payment",
   "account",
   "money",

@@ -1,6 +1,6 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { PaymentObject } from "../../src/payment/object";
+import { PaymentObject } from "../../src/operation/object";
 
 /**
  * The bindings of the Worker with another D1, for the Worker and inside the objects alike. Each name has

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import type { PaymentObject } from "../../../src/payment/object";
+import type { PaymentObject } from "../../../src/operation/object";
 import { type Client, client, ORDER, paymentIn } from "../client";
 import { type Around, instrumentD1 } from "../d1";
 import { envWithD1 } from "../objects";

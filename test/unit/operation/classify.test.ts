@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { classify, isRefusal, type KeyBefore, type PaymentAfter } from "../../../src/payment/classify";
+import { classify, isRefusal, type KeyBefore, type PaymentAfter } from "../../../src/operation/classify";
 import type { Action, Status } from "../../../src/payment/lifecycle";
 
 const PAYMENT = {

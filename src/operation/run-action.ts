@@ -1,16 +1,16 @@
 /** Running an action on a payment: the change behind its guard, its event, key and deliveries in one D1 batch. */
 import type { Origin } from "../context";
 import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
+import type { Committed } from "../payment/create";
+import { insertEvent, newestEvent } from "../payment/history";
+import { type Action, eventType, LIFECYCLE } from "../payment/lifecycle";
+import { PAYMENT_COLUMNS } from "../payment/payment";
 import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { Outage } from "../storage/outage";
 import { join, sql } from "../storage/sql";
 import { type Classification, classify, isRefusal, type PaymentAfter } from "./classify";
-import type { Committed } from "./create";
-import { insertEvent, newestEvent } from "./history";
-import { type Action, eventType, LIFECYCLE } from "./lifecycle";
-import { PAYMENT_COLUMNS } from "./payment";
 
 /** The result of an action; a change with the deliveries of its event, as far as the answer was not lost. */
 export type ActionResult = Exclude<Classification, { tag: "changed" }> | ({ readonly tag: "changed" } & Committed);

@@ -1,7 +1,7 @@
 /** The result of an action, read from what its batch returned. Pure. */
 
-import { type Action, LIFECYCLE, outcome, type Status } from "./lifecycle";
-import type { Payment } from "./payment";
+import { type Action, LIFECYCLE, outcome, type Status } from "../payment/lifecycle";
+import type { Payment } from "../payment/payment";
 
 /** The payment after the batch, and this request's own event, if there is one. */
 export interface PaymentAfter extends Payment {
