@@ -13,6 +13,7 @@ const FLOORS = [
   "webhook",
   "operation",
   "payment",
+  "provider",
   "account",
   "money",
   "route.ts",

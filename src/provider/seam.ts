@@ -1,0 +1,196 @@
+/**
+ * The seam between the service and what moves the money. An adapter is one file of pure mapping and `fetch`: it knows
+ * neither D1 nor Hono, decides nothing about a payment, and keeps nothing. What a provider says becomes a snapshot; what that
+ * changes, `operation/reduce.ts` decides.
+ */
+import type { Failure } from "./failures";
+
+/** What can be asked of a provider for a payment. */
+export const OPERATION_KINDS = ["authorize", "capture", "cancel", "refund"] as const;
+export type OperationKind = (typeof OPERATION_KINDS)[number];
+
+/** When the provider's money moves: at once, or when it is captured. */
+export const CAPTURE_METHODS = ["automatic", "manual"] as const;
+export type CaptureMethod = (typeof CAPTURE_METHODS)[number];
+
+/** What a provider can do, and how it is to be asked. */
+export interface Capabilities {
+  /** Whether a payment gets its reference by a call that moves nothing, or with the call that moves the money. */
+  readonly reference: "first" | "with_call";
+  /** How a payment whose answer was lost is found. */
+  readonly query: "by_reference" | "by_own_id" | "none";
+  /** How long the provider keeps idempotency keys, in milliseconds. */
+  readonly keyWindowMs: number;
+  /** Whether a notification only says that something may have changed, or also what. */
+  readonly notification: "hint" | "payload";
+  readonly manualCapture: boolean;
+  readonly partialCapture: boolean;
+  readonly partialRefund: boolean;
+}
+
+/** The payment that an operation is for, as far as a provider may know it. Amounts in minor units of the currency. */
+export interface ProviderPayment {
+  readonly id: number;
+  readonly merchantId: number;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly captureMethod: CaptureMethod;
+  /** The provider's name for it; null before there is one. */
+  readonly reference: string | null;
+}
+
+/** What is sent for an operation, kept with it: a repeated call sends exactly the same. */
+export interface OperationRequest {
+  /** The provider's token for the payer's means of payment. */
+  readonly paymentMethod?: string;
+  /** Where the payer's browser returns to. */
+  readonly returnUrl?: string;
+  readonly description?: string;
+  /** Why: of a refund or a cancellation, for the provider's records. */
+  readonly reason?: string;
+}
+
+/** An operation as an adapter sends it. */
+export interface ProviderOperation {
+  readonly kind: OperationKind;
+  readonly payment: ProviderPayment;
+  readonly amountMinor: number;
+  /** Random, and the operation's alone: idempotency keys at the provider are made of it. */
+  readonly nonce: string;
+  readonly request: OperationRequest;
+}
+
+/** The way to a provider: an account with its secrets, and what carries requests there. */
+export interface Connection {
+  /** Names the account in the notification's path. */
+  readonly accountId: string;
+  readonly secrets: Readonly<Record<string, string>>;
+  /** As the global one; a call that takes longer than the service waits is aborted through `signal`. */
+  readonly fetch: (request: Request) => Promise<Response>;
+}
+
+/** What the payer does next. */
+export type NextAction = { readonly type: "redirect"; readonly url: string };
+
+/** Where a provider says that a payment is. What an adapter does not know is `processing`, never a success. */
+export type ProviderStatus =
+  | "open"
+  | "requires_action"
+  | "processing"
+  | "authorized"
+  | "captured"
+  | "failed"
+  | "cancelled"
+  | "expired";
+
+/** A refund as the provider has it. */
+export interface ProviderRefund {
+  readonly reference: string;
+  /** Of the operation that asked for it; null where somebody else did. */
+  readonly nonce: string | null;
+  readonly amountMinor: number;
+  readonly state: "pending" | "succeeded" | "failed";
+  readonly failure: Failure | null;
+}
+
+/** A capture as the provider has it, where captures take their time. */
+export interface ProviderCapture {
+  readonly nonce: string | null;
+  readonly amountMinor: number;
+  readonly state: "pending" | "succeeded" | "failed";
+  readonly failure: Failure | null;
+}
+
+/** A dispute as the provider has it. */
+export interface ProviderDispute {
+  readonly reference: string;
+  readonly amountMinor: number;
+  /** An inquiry holds no money back yet. */
+  readonly state: "inquiry" | "open" | "won" | "lost";
+  readonly reason: string | null;
+  /** Until when evidence is taken, in milliseconds; null where there is no such time. */
+  readonly dueAt: number | null;
+}
+
+/**
+ * What a provider says of a payment when it is asked, whole: what is not in its lists is not there, or not there yet. Amounts
+ * in minor units.
+ */
+export interface Snapshot {
+  readonly reference: string;
+  readonly status: ProviderStatus;
+  readonly amountMinor: number;
+  readonly currency: string;
+  /** What was captured; 0 before. */
+  readonly capturedMinor: number;
+  readonly nextAction: NextAction | null;
+  readonly failure: Failure | null;
+  readonly captures: readonly ProviderCapture[];
+  readonly refunds: readonly ProviderRefund[];
+  readonly disputes: readonly ProviderDispute[];
+}
+
+/** What `prepare` came to: the reference of a payment of which nothing has moved yet. */
+export type Prepared =
+  | { readonly tag: "prepared"; readonly reference: string }
+  /** The provider will not have it: nothing has moved, and nothing will. */
+  | { readonly tag: "refused"; readonly failure: Failure }
+  | Unanswered;
+
+/** What `perform` came to. Nothing but `answered` and `refused` says what has become of the money. */
+export type Performed =
+  /** The provider has done or declined it, or will: the snapshot says which. */
+  | { readonly tag: "answered"; readonly snapshot: Snapshot }
+  /** It was not done and never will be by this call: the request is wrong, or the provider's state does not allow it. */
+  | { readonly tag: "refused"; readonly failure: Failure }
+  | Unanswered;
+
+/** What `observe` came to. */
+export type Observed =
+  | { readonly tag: "answered"; readonly snapshot: Snapshot }
+  /** The provider knows no such payment; right after a call that is no absence. */
+  | { readonly tag: "not_found" }
+  /** The provider has no way to ask. */
+  | { readonly tag: "unanswerable" }
+  | Unanswered;
+
+/** No answer that says anything. */
+export type Unanswered =
+  /** It was not taken: too many requests, or the same key is in use. Nothing has come of this call. */
+  | { readonly tag: "busy"; readonly detail: string; readonly retryAfterMs: number | null }
+  /** It may have been done. */
+  | { readonly tag: "unknown"; readonly detail: string };
+
+/** Whom a notification is about. It is a hint: the provider is asked for what is true. */
+export type Notified =
+  | {
+      readonly tag: "notified";
+      /** What the provider calls the notification; the same one comes again under the same id. */
+      readonly id: string;
+      /** The provider's name for the payment. */
+      readonly reference: string;
+    }
+  /** The signature is missing, wrong or too old. */
+  | { readonly tag: "unsigned" }
+  /** It is signed, and about nothing that a payment has. */
+  | { readonly tag: "ignored"; readonly id: string };
+
+/** The raw body and the headers of a notification, before anything was parsed. */
+export interface NotificationRequest {
+  readonly headers: Headers;
+  readonly body: string;
+  /** In milliseconds. */
+  readonly now: number;
+}
+
+/** A provider. Every method may be called again with the same arguments. None throws for what a provider may answer. */
+export interface Adapter {
+  readonly capabilities: Capabilities;
+  /** Has the provider make the payment without moving anything. */
+  prepare(connection: Connection, operation: ProviderOperation): Promise<Prepared>;
+  /** Asks for what may move money, under a key made of the operation's nonce. */
+  perform(connection: Connection, operation: ProviderOperation): Promise<Performed>;
+  /** Asks what has become of a payment. Changes nothing. */
+  observe(connection: Connection, payment: ProviderPayment): Promise<Observed>;
+  readNotification(connection: Connection, request: NotificationRequest): Promise<Notified>;
+}
