@@ -1,0 +1,156 @@
+/** What a provider's word changes once a payment is paid: refunds, disputes, and the sum that they may come to. Pure. */
+import type { Failure } from "../provider/failures";
+import type { ProviderRefund, Snapshot } from "../provider/seam";
+import {
+  type Change,
+  type ChangeEventType,
+  type DisputeView,
+  isUnsettled,
+  NO_CHANGE,
+  type OperationUpdate,
+  type OperationView,
+  type PaymentPatch,
+  type PaymentView,
+  type ReconciliationKind,
+} from "./change";
+
+/** Whether the payment has money that can go back. */
+export const isPaid = ({ status }: PaymentView): boolean => status === "confirmed" || status === "refunded";
+
+/** Opens an item, unless it was opened before. */
+export function openItem(
+  view: PaymentView,
+  kind: ReconciliationKind,
+  reference: string,
+  detail: string,
+): Change | null {
+  if (view.items.some((item) => item.kind === kind && item.reference === reference)) return null;
+  const event = { type: "reconciliation.item_opened", refund: null, dispute: null } as const;
+  return { ...NO_CHANGE, event, item: { kind, reference, detail } };
+}
+
+/** How far a refund has come: a succeeded one may fail later, and never the reverse. */
+const RANKS = { open: 0, unknown: 0, pending: 1, succeeded: 2, failed: 3, declined: 3 } as const;
+
+/** The next change that the snapshot's refunds make. */
+export function reduceRefunds(view: PaymentView, { refunds }: Snapshot): Change | null {
+  if (!isPaid(view)) return null;
+  // What failed makes room for what succeeded in its place.
+  const inOrder = [...refunds].sort((a, b) => RANKS[b.state] - RANKS[a.state]);
+  for (const refund of inOrder) {
+    const operation = operationOf(view, refund);
+    const change = operation === undefined ? adoptRefund(view, refund) : settleRefund(view, operation, refund);
+    if (change !== null) return change;
+  }
+  return null;
+}
+
+/**
+ * The operation that a refund at the provider came of, never by its amount. One that was given up here although the provider
+ * has it stays as it is: what it came to is adopted.
+ */
+function operationOf({ operations }: PaymentView, { reference, nonce }: ProviderRefund): OperationView | undefined {
+  const asked = operations.filter(({ kind }) => kind === "refund");
+  const known = asked.find(({ providerReference }) => providerReference === reference);
+  if (known !== undefined || nonce === null) return known;
+  return asked.find((one) => one.nonce === nonce && one.providerReference === null && isUnsettled(one.state));
+}
+
+function settleRefund(view: PaymentView, operation: OperationView, refund: ProviderRefund): Change | null {
+  const { number, amountMinor, state } = operation;
+  if (refund.amountMinor !== amountMinor) {
+    const detail = `The provider has a refund of ${refund.amountMinor} ${view.currency}, and not of ${amountMinor}`;
+    return openItem(view, "amount_mismatch", refund.reference, detail);
+  }
+  if (RANKS[refund.state] <= RANKS[state]) return null;
+  const update = { number, state: refund.state, failure: failureOf(refund), providerReference: refund.reference };
+  const effect = effectOf(view, update, state === "succeeded" ? amountMinor : 0, refund);
+  // Of one whose answer is missing it was told when that was found (unanswered.ts).
+  const isTold = state === "unknown" && refund.state === "pending";
+  return { ...NO_CHANGE, ...effect, ...(isTold && { event: null }), operations: [update] };
+}
+
+/** Somebody made the refund at the provider: it counts like any other. */
+function adoptRefund(view: PaymentView, refund: ProviderRefund): Change {
+  const isTaken = view.operations.some(({ nonce }) => nonce !== null && nonce === refund.nonce);
+  const adopt: OperationView = {
+    number: Math.max(0, ...view.operations.map(({ number }) => number)) + 1,
+    kind: "refund",
+    amountMinor: refund.amountMinor,
+    state: refund.state,
+    nonce: isTaken ? null : refund.nonce,
+    providerReference: refund.reference,
+    failure: failureOf(refund),
+    source: "provider",
+  };
+  return { ...NO_CHANGE, ...effectOf(view, adopt, 0, refund), adopt };
+}
+
+function failureOf({ state, failure }: ProviderRefund): Failure | null {
+  if (state !== "failed") return null;
+  const message = "The provider could not make the refund, and does not say why";
+  return failure ?? { code: "refund_failed", decline_code: null, message };
+}
+
+/** What a refund that comes to another state makes of its payment, of which `countedMinor` was refunded by it so far. */
+function effectOf(
+  view: PaymentView,
+  { number }: Pick<OperationUpdate, "number">,
+  countedMinor: number,
+  { state, amountMinor }: ProviderRefund,
+): Pick<Change, "payment" | "event"> {
+  const tell = (type: ChangeEventType) => ({ type, refund: number, dispute: null });
+  if (state === "pending") return { payment: {}, event: tell("refund.created") };
+  const refundedMinor = view.refundedMinor - countedMinor + (state === "succeeded" ? amountMinor : 0);
+  const status = refundedMinor >= view.capturedMinor ? "refunded" : "confirmed";
+  const payment: PaymentPatch = {
+    ...(refundedMinor !== view.refundedMinor && { refundedMinor }),
+    ...(status !== view.status && { status }),
+  };
+  if (state === "failed") return { payment, event: tell("refund.failed") };
+  return { payment, event: tell(payment.status === "refunded" ? "payment.refunded" : "refund.succeeded") };
+}
+
+const DISPUTE_RANKS = { inquiry: 0, open: 1, won: 2, lost: 2 } as const;
+const isClosed = ({ state }: DisputeView) => state === "won" || state === "lost";
+
+/** The next change that the snapshot's disputes make. */
+export function reduceDisputes(view: PaymentView, { disputes }: Snapshot): Change | null {
+  if (!isPaid(view)) return null;
+  for (const dispute of disputes) {
+    const known = view.disputes.find(({ reference }) => reference === dispute.reference);
+    const change = reduceDispute(known, dispute);
+    if (change !== null) return change;
+  }
+  return null;
+}
+
+function reduceDispute(known: DisputeView | undefined, dispute: DisputeView): Change | null {
+  const tell = (type: ChangeEventType) => ({ type, refund: null, dispute: dispute.reference });
+  if (known === undefined) {
+    // Whoever is told that it is closed was told that it was opened.
+    const opened = isClosed(dispute) ? { ...dispute, state: "open" as const } : dispute;
+    return { ...NO_CHANGE, dispute: opened, event: tell("dispute.opened") };
+  }
+  if (DISPUTE_RANKS[dispute.state] > DISPUTE_RANKS[known.state]) {
+    // An inquiry that becomes a dispute holds money back from now on.
+    return { ...NO_CHANGE, dispute, event: tell(isClosed(dispute) ? "dispute.closed" : "dispute.opened") };
+  }
+  const { amountMinor, reason, dueAt } = dispute;
+  const isSame = amountMinor === known.amountMinor && reason === known.reason && dueAt === known.dueAt;
+  return dispute.state !== known.state || isSame ? null : { ...NO_CHANGE, dispute };
+}
+
+/** More went back, or may still go back, than was captured: the provider allowed what is refused here. */
+export function reportOverRefund(view: PaymentView): Change | null {
+  if (!isPaid(view) || view.providerReference === null) return null;
+  const open = view.operations.filter(({ kind, state }) => kind === "refund" && isUnsettled(state));
+  const lost = view.disputes.filter(({ state }) => state === "lost");
+  const sum = (amounts: readonly { readonly amountMinor: number }[]) =>
+    amounts.reduce((total, { amountMinor }) => total + amountMinor, 0);
+  if (view.refundedMinor + sum(open) + sum(lost) <= view.capturedMinor) return null;
+  const detail =
+    `${view.refundedMinor} ${view.currency} refunded, ${sum(open)} in open refunds and ${sum(lost)} in lost disputes ` +
+    `are more than the ${view.capturedMinor} captured`;
+  return openItem(view, "over_refunded", view.providerReference, detail);
+}

@@ -1,0 +1,744 @@
+import { describe, expect, it } from "vitest";
+import {
+  applyChange,
+  type Change,
+  type DisputeView,
+  type OperationView,
+  type PaymentView,
+} from "../../../src/operation/change";
+import { reduce } from "../../../src/operation/reduce";
+import { refused, unanswered } from "../../../src/operation/unanswered";
+import type { Failure } from "../../../src/provider/failures";
+import type { ProviderDispute, ProviderRefund, ProviderStatus, Snapshot } from "../../../src/provider/seam";
+
+const DECLINED: Failure = { code: "insufficient_funds", decline_code: "no_funds", message: "Not enough money" };
+const PAGE = { type: "redirect", url: "https://bank.example/1" } as const;
+
+/** An operation that was asked for here; its nonce is `n` and its number. */
+function asked(number: number, kind: OperationView["kind"], more: Partial<OperationView> = {}): OperationView {
+  const amountMinor = 100;
+  const nonce = `n${number}`;
+  return {
+    number,
+    kind,
+    amountMinor,
+    state: "open",
+    nonce,
+    providerReference: null,
+    failure: null,
+    source: "request",
+    ...more,
+  };
+}
+
+/** A payment of 100.00, of which an authorisation is being sent. */
+function pending(more: Partial<PaymentView> = {}): PaymentView {
+  return {
+    status: "pending",
+    amountMinor: 100,
+    currency: "EUR",
+    captureMethod: "automatic",
+    capturedMinor: 0,
+    refundedMinor: 0,
+    failure: null,
+    nextAction: null,
+    providerReference: "pay_1",
+    operations: [asked(1, "authorize")],
+    disputes: [],
+    items: [],
+    ...more,
+  };
+}
+
+const AUTHORIZED = asked(1, "authorize", { state: "succeeded", providerReference: "pay_1" });
+const authorized = (...operations: OperationView[]) =>
+  pending({ status: "authorized", captureMethod: "manual", operations: [AUTHORIZED, ...operations] });
+const confirmed = (more: Partial<PaymentView> = {}, ...operations: OperationView[]) =>
+  pending({ status: "confirmed", capturedMinor: 100, operations: [AUTHORIZED, ...operations], ...more });
+
+function says(status: ProviderStatus, more: Partial<Snapshot> = {}): Snapshot {
+  const capturedMinor = status === "captured" ? 100 : 0;
+  const nothing = { nextAction: null, failure: null, captures: [], refunds: [], disputes: [] };
+  return { reference: "pay_1", status, amountMinor: 100, currency: "EUR", capturedMinor, ...nothing, ...more };
+}
+
+const refund = (
+  reference: string,
+  amountMinor: number,
+  state: ProviderRefund["state"],
+  nonce: string | null = null,
+) => {
+  return { reference, nonce, amountMinor, state, failure: null };
+};
+const dispute = (state: ProviderDispute["state"], more: Partial<ProviderDispute> = {}): DisputeView => {
+  return { reference: "dp_1", amountMinor: 100, state, reason: "fraudulent", dueAt: 9, ...more };
+};
+
+/** The view once a snapshot changes it no more, and what was committed on the way. */
+function settle(view: PaymentView, snapshot: Snapshot): { view: PaymentView; changes: Change[] } {
+  const changes: Change[] = [];
+  for (let after = view; ; ) {
+    const change = reduce(after, snapshot);
+    if (change === null) return { view: after, changes };
+    expect(changes.length, "a change never ends").toBeLessThan(20);
+    changes.push(change);
+    after = applyChange(after, change);
+  }
+}
+
+/** A payment in a few words: its status, what was captured and refunded, and where its operations and disputes are. */
+function inWords(view: PaymentView): string {
+  const amounts = view.capturedMinor > 0 ? [`${view.capturedMinor}-${view.refundedMinor}`] : [];
+  const operations = view.operations.map(
+    ({ kind, state, source }) => `${source === "provider" ? "their " : ""}${kind} ${state}`,
+  );
+  const disputes = view.disputes.map(({ state }) => `dispute ${state}`);
+  return [view.status, ...amounts, ...operations, ...disputes].join(", ");
+}
+
+/** The types of the events, in the order of their commits; `-` is a commit that nobody is told of. */
+const told = (changes: readonly Change[]) => changes.map(({ event }) => event?.type ?? "-").join(", ");
+
+interface Case {
+  readonly when: string;
+  readonly view: PaymentView;
+  readonly snapshot: Snapshot;
+  readonly becomes: string;
+  readonly events: string;
+}
+
+const AUTHORISATIONS: Case[] = [
+  {
+    when: "it is captured at once",
+    view: pending(),
+    snapshot: says("captured"),
+    becomes: "confirmed, 100-0, authorize succeeded",
+    events: "payment.confirmed",
+  },
+  {
+    when: "it is authorised",
+    view: pending({ captureMethod: "manual" }),
+    snapshot: says("authorized"),
+    becomes: "authorized, authorize succeeded",
+    events: "payment.authorized",
+  },
+  {
+    when: "the payer has to act",
+    view: pending(),
+    snapshot: says("requires_action", { nextAction: PAGE }),
+    becomes: "requires_action, authorize pending",
+    events: "payment.requires_action",
+  },
+  {
+    when: "the provider takes its time",
+    view: pending(),
+    snapshot: says("processing"),
+    becomes: "processing, authorize pending",
+    events: "payment.processing",
+  },
+  {
+    when: "it is declined",
+    view: pending(),
+    snapshot: says("failed", { failure: DECLINED }),
+    becomes: "failed, authorize declined",
+    events: "payment.failed",
+  },
+  {
+    when: "the request has not arrived",
+    view: pending({ status: "processing", operations: [asked(1, "authorize", { state: "unknown" })] }),
+    snapshot: says("open"),
+    becomes: "processing, authorize unknown",
+    events: "",
+  },
+  {
+    when: "the answer was lost and the money is there",
+    view: pending({ status: "processing", operations: [asked(1, "authorize", { state: "unknown" })] }),
+    snapshot: says("captured"),
+    becomes: "confirmed, 100-0, authorize succeeded",
+    events: "payment.confirmed",
+  },
+  {
+    when: "the payer has acted, and the bank is not done",
+    view: pending({ status: "requires_action", nextAction: PAGE }),
+    snapshot: says("processing"),
+    becomes: "processing, authorize pending",
+    events: "payment.processing",
+  },
+  {
+    when: "the payer is sent elsewhere",
+    view: pending({
+      status: "requires_action",
+      nextAction: PAGE,
+      operations: [asked(1, "authorize", { state: "pending" })],
+    }),
+    snapshot: says("requires_action", { nextAction: { type: "redirect", url: "https://bank.example/2" } }),
+    becomes: "requires_action, authorize pending",
+    events: "payment.requires_action",
+  },
+  {
+    when: "nothing is new",
+    view: pending({
+      status: "requires_action",
+      nextAction: PAGE,
+      operations: [asked(1, "authorize", { state: "pending" })],
+    }),
+    snapshot: says("requires_action", { nextAction: PAGE }),
+    becomes: "requires_action, authorize pending",
+    events: "",
+  },
+  {
+    when: "the payer never came back",
+    view: pending({ status: "requires_action", nextAction: PAGE }),
+    snapshot: says("expired"),
+    becomes: "expired, authorize failed",
+    events: "payment.expired",
+  },
+  {
+    when: "somebody ended it at the provider",
+    view: pending({ status: "requires_action" }),
+    snapshot: says("cancelled"),
+    becomes: "expired, authorize failed",
+    events: "payment.expired",
+  },
+];
+
+const CAPTURES_AND_CANCELLATIONS: Case[] = [
+  {
+    when: "a part is captured",
+    view: authorized(asked(2, "capture", { amountMinor: 60 })),
+    snapshot: says("captured", { capturedMinor: 60 }),
+    becomes: "confirmed, 60-0, authorize succeeded, capture succeeded",
+    events: "payment.confirmed",
+  },
+  {
+    when: "the capture takes its time",
+    view: authorized(asked(2, "capture", { amountMinor: 60 })),
+    snapshot: says("authorized", { captures: [{ nonce: "n2", amountMinor: 60, state: "pending", failure: null }] }),
+    becomes: "authorized, authorize succeeded, capture pending",
+    events: "-",
+  },
+  {
+    when: "a capture that took its time has succeeded",
+    view: authorized(asked(2, "capture", { amountMinor: 60, state: "pending" })),
+    snapshot: says("captured", {
+      capturedMinor: 60,
+      captures: [{ nonce: "n2", amountMinor: 60, state: "succeeded", failure: null }],
+    }),
+    becomes: "confirmed, 60-0, authorize succeeded, capture succeeded",
+    events: "payment.confirmed",
+  },
+  {
+    when: "a capture that took its time has failed",
+    view: authorized(asked(2, "capture", { state: "pending" })),
+    snapshot: says("authorized", { captures: [{ nonce: "n2", amountMinor: 100, state: "failed", failure: null }] }),
+    becomes: "authorized, authorize succeeded, capture failed",
+    events: "-",
+  },
+  {
+    when: "the failed capture of a snapshot is an earlier one",
+    view: authorized(asked(2, "capture", { state: "failed" }), asked(3, "capture", { state: "unknown" })),
+    snapshot: says("authorized", { captures: [{ nonce: "n2", amountMinor: 100, state: "failed", failure: null }] }),
+    becomes: "authorized, authorize succeeded, capture failed, capture unknown",
+    events: "",
+  },
+  {
+    when: "somebody captured a part at the provider",
+    view: authorized(),
+    snapshot: says("captured", { capturedMinor: 70 }),
+    becomes: "confirmed, 70-0, authorize succeeded",
+    events: "payment.confirmed",
+  },
+  {
+    when: "the authorisation lapses",
+    view: authorized(),
+    snapshot: says("expired"),
+    becomes: "expired, authorize succeeded",
+    events: "payment.expired",
+  },
+  {
+    when: "the authorisation lapses before a capture arrives",
+    view: authorized(asked(2, "capture", { state: "unknown" })),
+    snapshot: says("expired"),
+    becomes: "expired, authorize succeeded, capture failed",
+    events: "payment.expired",
+  },
+  {
+    when: "the provider gives an authorisation up",
+    view: authorized(),
+    snapshot: says("failed", { failure: DECLINED }),
+    becomes: "expired, authorize succeeded",
+    events: "payment.expired",
+  },
+  {
+    when: "a cancellation is done",
+    view: authorized(asked(2, "cancel")),
+    snapshot: says("cancelled"),
+    becomes: "cancelled, authorize succeeded, cancel succeeded",
+    events: "payment.cancelled",
+  },
+  {
+    when: "a cancellation is done before the payer acted",
+    view: pending({
+      status: "requires_action",
+      operations: [asked(1, "authorize", { state: "pending" }), asked(2, "cancel", { state: "unknown" })],
+    }),
+    snapshot: says("cancelled"),
+    becomes: "cancelled, authorize failed, cancel succeeded",
+    events: "payment.cancelled",
+  },
+  {
+    when: "a cancellation has not arrived",
+    view: authorized(asked(2, "cancel", { state: "unknown" })),
+    snapshot: says("authorized"),
+    becomes: "authorized, authorize succeeded, cancel unknown",
+    events: "",
+  },
+  {
+    when: "a cancellation came too late",
+    view: authorized(asked(2, "cancel", { state: "unknown" })),
+    snapshot: says("captured"),
+    becomes: "confirmed, 100-0, authorize succeeded, cancel failed",
+    events: "payment.confirmed",
+  },
+  {
+    when: "a cancellation was refused, and the provider ended the payment later",
+    view: authorized(asked(2, "cancel", { state: "failed" })),
+    snapshot: says("cancelled"),
+    becomes: "expired, authorize succeeded, cancel failed",
+    events: "payment.expired",
+  },
+];
+
+const REFUNDS: Case[] = [
+  {
+    when: "a refund is not decided",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40 })),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "pending", "n2")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, refund pending",
+    events: "refund.created",
+  },
+  {
+    when: "a refund of which no answer came is not decided",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40, state: "unknown" })),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "pending", "n2")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, refund pending",
+    events: "-",
+  },
+  {
+    when: "a part is refunded",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40 })),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "succeeded", "n2")] }),
+    becomes: "confirmed, 100-40, authorize succeeded, refund succeeded",
+    events: "refund.succeeded",
+  },
+  {
+    when: "all is refunded",
+    view: confirmed({}, asked(2, "refund")),
+    snapshot: says("captured", { refunds: [refund("re_1", 100, "succeeded", "n2")] }),
+    becomes: "refunded, 100-100, authorize succeeded, refund succeeded",
+    events: "payment.refunded",
+  },
+  {
+    when: "all that was captured is refunded",
+    view: confirmed({ captureMethod: "manual", capturedMinor: 60 }, asked(2, "refund", { amountMinor: 60 })),
+    snapshot: says("captured", { capturedMinor: 60, refunds: [refund("re_1", 60, "succeeded", "n2")] }),
+    becomes: "refunded, 60-60, authorize succeeded, refund succeeded",
+    events: "payment.refunded",
+  },
+  {
+    when: "a refund fails",
+    view: confirmed({}, asked(2, "refund", { state: "pending", providerReference: "re_1" })),
+    snapshot: says("captured", { refunds: [refund("re_1", 100, "failed", "n2")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, refund failed",
+    events: "refund.failed",
+  },
+  {
+    when: "a refund that had succeeded fails later",
+    view: confirmed(
+      { status: "refunded", refundedMinor: 100 },
+      asked(2, "refund", { state: "succeeded", providerReference: "re_1" }),
+    ),
+    snapshot: says("captured", { refunds: [refund("re_1", 100, "failed", "n2")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, refund failed",
+    events: "refund.failed",
+  },
+  {
+    when: "a stale snapshot says of a refund that it is pending",
+    view: confirmed(
+      { refundedMinor: 40 },
+      asked(2, "refund", { amountMinor: 40, state: "succeeded", providerReference: "re_1" }),
+    ),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "pending", "n2")] }),
+    becomes: "confirmed, 100-40, authorize succeeded, refund succeeded",
+    events: "",
+  },
+  {
+    when: "a stale snapshot has no refund yet",
+    view: confirmed(
+      { refundedMinor: 40 },
+      asked(2, "refund", { amountMinor: 40, state: "succeeded", providerReference: "re_1" }),
+    ),
+    snapshot: says("captured"),
+    becomes: "confirmed, 100-40, authorize succeeded, refund succeeded",
+    events: "",
+  },
+  {
+    when: "a stale snapshot says of a failed refund that it has succeeded",
+    view: confirmed({}, asked(2, "refund", { state: "failed", providerReference: "re_1" })),
+    snapshot: says("captured", { refunds: [refund("re_1", 100, "succeeded", "n2")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, refund failed",
+    events: "",
+  },
+  {
+    when: "two refunds are of the same amount, and the other one is there",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40 }), asked(3, "refund", { amountMinor: 40 })),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "succeeded", "n3")] }),
+    becomes: "confirmed, 100-40, authorize succeeded, refund open, refund succeeded",
+    events: "refund.succeeded",
+  },
+  {
+    when: "somebody refunded a part at the provider, of the amount that is being asked for here",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40 })),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "succeeded")] }),
+    becomes: "confirmed, 100-40, authorize succeeded, refund open, their refund succeeded",
+    events: "refund.succeeded",
+  },
+  {
+    when: "somebody refunded all at the provider, in two parts",
+    view: confirmed(),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "succeeded"), refund("re_2", 60, "succeeded")] }),
+    becomes: "refunded, 100-100, authorize succeeded, their refund succeeded, their refund succeeded",
+    events: "refund.succeeded, payment.refunded",
+  },
+  {
+    when: "a refund at the provider is not decided",
+    view: confirmed(),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "pending")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, their refund pending",
+    events: "refund.created",
+  },
+  {
+    when: "an adopted refund is decided",
+    view: confirmed(
+      {},
+      asked(2, "refund", { state: "pending", nonce: null, providerReference: "re_1", source: "provider" }),
+    ),
+    snapshot: says("captured", { refunds: [refund("re_1", 100, "succeeded")] }),
+    becomes: "refunded, 100-100, authorize succeeded, their refund succeeded",
+    events: "payment.refunded",
+  },
+  {
+    when: "a refund was given up here, and the provider has it all the same",
+    view: confirmed({}, asked(2, "refund", { state: "failed", failure: DECLINED })),
+    snapshot: says("captured", { refunds: [refund("re_1", 100, "succeeded", "n2")] }),
+    becomes: "refunded, 100-100, authorize succeeded, refund failed, their refund succeeded",
+    events: "payment.refunded",
+  },
+  {
+    when: "the first word of a payment has its refund, too",
+    view: pending(),
+    snapshot: says("captured", { refunds: [refund("re_1", 100, "succeeded")] }),
+    becomes: "refunded, 100-100, authorize succeeded, their refund succeeded",
+    events: "payment.confirmed, payment.refunded",
+  },
+  {
+    when: "a refund failed, and another took its place",
+    view: confirmed(
+      { status: "refunded", refundedMinor: 100 },
+      asked(2, "refund", { state: "succeeded", providerReference: "re_1" }),
+    ),
+    snapshot: says("captured", { refunds: [refund("re_2", 100, "succeeded"), refund("re_1", 100, "failed", "n2")] }),
+    becomes: "refunded, 100-100, authorize succeeded, refund failed, their refund succeeded",
+    events: "refund.failed, payment.refunded",
+  },
+];
+
+const DISPUTES: Case[] = [
+  {
+    when: "a dispute is opened",
+    view: confirmed(),
+    snapshot: says("captured", { disputes: [dispute("open")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, dispute open",
+    events: "dispute.opened",
+  },
+  {
+    when: "an inquiry comes",
+    view: confirmed(),
+    snapshot: says("captured", { disputes: [dispute("inquiry")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, dispute inquiry",
+    events: "dispute.opened",
+  },
+  {
+    when: "an inquiry becomes a dispute",
+    view: confirmed({ disputes: [dispute("inquiry")] }),
+    snapshot: says("captured", { disputes: [dispute("open")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, dispute open",
+    events: "dispute.opened",
+  },
+  {
+    when: "a dispute is won",
+    view: confirmed({ disputes: [dispute("open")] }),
+    snapshot: says("captured", { disputes: [dispute("won")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, dispute won",
+    events: "dispute.closed",
+  },
+  {
+    when: "a dispute is lost before anybody here knew of it",
+    view: confirmed(),
+    snapshot: says("captured", { disputes: [dispute("lost")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, dispute lost",
+    events: "dispute.opened, dispute.closed",
+  },
+  {
+    when: "there is more time for evidence",
+    view: confirmed({ disputes: [dispute("open")] }),
+    snapshot: says("captured", { disputes: [dispute("open", { dueAt: 12 })] }),
+    becomes: "confirmed, 100-0, authorize succeeded, dispute open",
+    events: "-",
+  },
+  {
+    when: "a stale snapshot says that a lost dispute is open",
+    view: confirmed({ disputes: [dispute("lost")] }),
+    snapshot: says("captured", { disputes: [dispute("open", { dueAt: 12 })] }),
+    becomes: "confirmed, 100-0, authorize succeeded, dispute lost",
+    events: "",
+  },
+];
+
+const ended = (status: "failed" | "cancelled" | "expired", ...operations: OperationView[]) =>
+  pending({ status, operations });
+
+const NOTHING_MOVES: Case[] = [
+  {
+    when: "the provider says processing of a payment that is authorised",
+    view: authorized(),
+    snapshot: says("processing"),
+    becomes: "authorized, authorize succeeded",
+    events: "",
+  },
+  {
+    when: "the provider says authorised of a payment that is confirmed",
+    view: confirmed(),
+    snapshot: says("authorized"),
+    becomes: "confirmed, 100-0, authorize succeeded",
+    events: "",
+  },
+  {
+    when: "the provider says expired of a payment that is confirmed",
+    view: confirmed(),
+    snapshot: says("expired"),
+    becomes: "confirmed, 100-0, authorize succeeded",
+    events: "",
+  },
+  {
+    when: "the provider says again that a refunded payment is captured",
+    view: confirmed({ status: "refunded", refundedMinor: 100 }),
+    snapshot: says("captured"),
+    becomes: "refunded, 100-100, authorize succeeded",
+    events: "",
+  },
+  {
+    when: "the provider says authorised of a payment that has expired",
+    view: ended("expired", AUTHORIZED),
+    snapshot: says("authorized"),
+    becomes: "expired, authorize succeeded",
+    events: "",
+  },
+  {
+    when: "the snapshot is of another payment",
+    view: pending(),
+    snapshot: says("captured", { reference: "pay_2" }),
+    becomes: "pending, authorize open",
+    events: "",
+  },
+  {
+    when: "an open payment says nothing that is new of one whose payer has to act",
+    view: pending({ status: "requires_action", nextAction: PAGE }),
+    snapshot: says("open"),
+    becomes: "requires_action, authorize open",
+    events: "",
+  },
+];
+
+const TABLES = { AUTHORISATIONS, CAPTURES_AND_CANCELLATIONS, REFUNDS, DISPUTES, NOTHING_MOVES };
+
+describe.each(Object.entries(TABLES))("%s", (_, cases) => {
+  it.each(cases)("$when: $becomes", ({ view, snapshot, becomes, events }) => {
+    const { view: after, changes } = settle(view, snapshot);
+    expect(inWords(after)).toBe(becomes);
+    expect(told(changes)).toBe(events);
+    expect(after.items).toEqual([]);
+  });
+});
+
+describe("what a person has to look at", () => {
+  it.each(["failed", "cancelled", "expired"] as const)("is money of a payment that is %s, once", (status) => {
+    const view = ended(status, asked(1, "authorize", { state: "unknown" }));
+    const { view: after, changes } = settle(view, says("captured", { refunds: [refund("re_1", 100, "succeeded")] }));
+    expect(after).toEqual({
+      ...view,
+      operations: [{ ...AUTHORIZED, providerReference: "pay_1" }],
+      items: [{ kind: "late_success", reference: "pay_1" }],
+    });
+    expect(changes[0]?.item?.detail).toBe(`The provider captured 100 EUR of a payment that is ${status}`);
+    expect(told(changes)).toBe("reconciliation.item_opened, -");
+    expect(reduce(after, says("captured"))).toBeNull();
+  });
+
+  it.each([
+    ["another amount", { amountMinor: 90 }, "The provider has 90 EUR where the payment is of 100 EUR"],
+    ["another currency", { currency: "USD" }, "The provider has 100 USD where the payment is of 100 EUR"],
+    ["less than all of it", { capturedMinor: 90 }, "The provider captured 90 EUR, and not 100"],
+    ["nothing", { capturedMinor: 0 }, "The provider captured 0 EUR, and not 100"],
+  ])("is a snapshot of %s, and nothing moves", (_, more, detail) => {
+    const view = pending();
+    const { view: after, changes } = settle(view, says("captured", more));
+    expect(after).toEqual({ ...view, items: [{ kind: "amount_mismatch", reference: "pay_1" }] });
+    expect(changes.map(({ item }) => item?.detail)).toEqual([detail]);
+  });
+
+  it("is a capture of another amount than was asked for", () => {
+    const view = authorized(asked(2, "capture", { amountMinor: 60 }));
+    const { view: after, changes } = settle(view, says("captured", { capturedMinor: 100 }));
+    expect(after).toEqual({ ...view, items: [{ kind: "amount_mismatch", reference: "pay_1" }] });
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 100 EUR, and not 60"]);
+  });
+
+  it("is a capture of more than the payment", () => {
+    const { changes } = settle(authorized(), says("captured", { capturedMinor: 101 }));
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 101 EUR, and not up to 100"]);
+  });
+
+  it("is more captured than before, of a payment that is paid", () => {
+    const view = confirmed({ captureMethod: "manual", capturedMinor: 60 });
+    const { changes } = settle(view, says("captured", { capturedMinor: 80 }));
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 80 EUR, and not 60"]);
+  });
+
+  it("is a refund of another amount, which does not keep the others from being counted", () => {
+    const view = confirmed({}, asked(2, "refund", { amountMinor: 40 }));
+    const refunds = [refund("re_1", 50, "succeeded", "n2"), refund("re_2", 10, "succeeded")];
+    const { view: after } = settle(view, says("captured", { refunds }));
+    expect(inWords(after)).toBe("confirmed, 100-10, authorize succeeded, refund open, their refund succeeded");
+    expect(after.items).toEqual([{ kind: "amount_mismatch", reference: "re_1" }]);
+  });
+
+  it("is a refund that was made twice under one nonce: both are counted", () => {
+    const view = confirmed({}, asked(2, "refund"));
+    const refunds = [refund("re_1", 100, "succeeded", "n2"), refund("re_2", 100, "succeeded", "n2")];
+    const { view: after, changes } = settle(view, says("captured", { refunds }));
+    expect(inWords(after)).toBe("refunded, 100-200, authorize succeeded, refund succeeded, their refund succeeded");
+    expect(after.operations.map(({ nonce }) => nonce)).toEqual(["n1", "n2", null]);
+    expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual([
+      "200 EUR refunded, 0 in open refunds and 0 in lost disputes are more than the 100 captured",
+    ]);
+  });
+
+  it.each([
+    ["an open refund", [asked(2, "refund", { amountMinor: 60 })], [refund("re_1", 60, "succeeded")], []],
+    ["a lost dispute", [], [refund("re_1", 60, "succeeded")], [dispute("lost", { amountMinor: 60 })]],
+    ["a pending refund", [], [refund("re_1", 60, "pending")], [dispute("lost", { amountMinor: 60 })]],
+  ] as const)("is more than was captured, with %s", (_, operations, refunds, disputes) => {
+    const { view: after } = settle(confirmed({}, ...operations), says("captured", { refunds, disputes }));
+    expect(after.items).toEqual([{ kind: "over_refunded", reference: "pay_1" }]);
+  });
+
+  it.each(["open", "won", "inquiry"] as const)("is no dispute that is %s beside a full refund", (state) => {
+    const refunds = [refund("re_1", 100, "succeeded")];
+    const { view: after } = settle(confirmed(), says("captured", { refunds, disputes: [dispute(state)] }));
+    expect(after.items).toEqual([]);
+  });
+});
+
+describe("what a change carries", () => {
+  it("has the provider's failure, of the payment and of the operation", () => {
+    const { view } = settle(pending(), says("failed", { failure: DECLINED }));
+    expect(view.failure).toEqual(DECLINED);
+    expect(view.operations).toEqual([
+      asked(1, "authorize", { state: "declined", failure: DECLINED, providerReference: "pay_1" }),
+    ]);
+  });
+
+  it("has a failure also where the provider gives none", () => {
+    const { view } = settle(pending(), says("failed"));
+    expect(view.failure?.code).toBe("provider_error");
+    const captures = [{ nonce: "n2", amountMinor: 100, state: "failed", failure: null }] as const;
+    const captured = settle(authorized(asked(2, "capture")), says("authorized", { captures }));
+    expect(captured.view.operations[1]?.failure?.code).toBe("capture_failed");
+    const refunds = [refund("re_1", 100, "failed", "n2")];
+    const refunded = settle(confirmed({}, asked(2, "refund")), says("captured", { refunds }));
+    expect(refunded.view.operations[1]?.failure?.code).toBe("refund_failed");
+  });
+
+  it("has the provider's name of a payment that had none, alone where nothing else is new", () => {
+    const view = pending({ status: "processing", providerReference: null });
+    expect(reduce(view, says("open"))).toEqual({
+      payment: { providerReference: "pay_1" },
+      event: null,
+      operations: [],
+      adopt: null,
+      dispute: null,
+      item: null,
+    });
+    expect(settle(view, says("captured")).changes).toHaveLength(1);
+  });
+
+  it("shows the next action while there is one", () => {
+    const { view } = settle(pending(), says("requires_action", { nextAction: PAGE }));
+    expect(view.nextAction).toEqual(PAGE);
+    expect(settle(view, says("open")).view.nextAction).toEqual(PAGE);
+    expect(settle(view, says("captured")).view.nextAction).toBeNull();
+  });
+
+  it("names the refund that its event tells of, and the dispute", () => {
+    const refunds = [refund("re_1", 40, "succeeded")];
+    const { changes } = settle(confirmed(), says("captured", { refunds, disputes: [dispute("open")] }));
+    expect(changes.map(({ event }) => event)).toEqual([
+      { type: "refund.succeeded", refund: 2, dispute: null },
+      { type: "dispute.opened", refund: null, dispute: "dp_1" },
+    ]);
+  });
+
+  it("keeps the nonce that a refund at the provider has, and none here", () => {
+    const { view } = settle(confirmed(), says("captured", { refunds: [refund("re_1", 40, "pending", "elsewhere")] }));
+    expect(view.operations[1]).toEqual(
+      asked(2, "refund", {
+        amountMinor: 40,
+        state: "pending",
+        nonce: "elsewhere",
+        providerReference: "re_1",
+        source: "provider",
+      }),
+    );
+  });
+});
+
+describe("without a snapshot", () => {
+  it.each([
+    [pending(), 0, "failed, authorize failed", "payment.failed"],
+    [authorized(asked(2, "capture")), 1, "authorized, authorize succeeded, capture failed", "-"],
+    [authorized(asked(2, "cancel")), 1, "authorized, authorize succeeded, cancel failed", "-"],
+    [confirmed({}, asked(2, "refund")), 1, "confirmed, 100-0, authorize succeeded, refund failed", "refund.failed"],
+    [ended("expired", asked(1, "authorize", { state: "unknown" })), 0, "expired, authorize failed", "-"],
+  ] as const)("a refusal is final: %#", (view, index, becomes, event) => {
+    const change = refused(view, view.operations[index] ?? AUTHORIZED, DECLINED);
+    const after = applyChange(view, change);
+    expect(inWords(after)).toBe(becomes);
+    expect(told([change])).toBe(event);
+    expect(after.operations[index]?.failure).toEqual(DECLINED);
+  });
+
+  it.each([
+    [pending(), 0, "processing, authorize unknown", "payment.processing"],
+    [authorized(asked(2, "capture")), 1, "authorized, authorize succeeded, capture unknown", "-"],
+    [authorized(asked(2, "cancel")), 1, "authorized, authorize succeeded, cancel unknown", "-"],
+    [confirmed({}, asked(2, "refund")), 1, "confirmed, 100-0, authorize succeeded, refund unknown", "refund.created"],
+  ] as const)("a missing answer leaves it unknown, and is told of once: %#", (view, index, becomes, event) => {
+    const change = unanswered(view, view.operations[index] ?? AUTHORIZED);
+    if (change === null) throw new Error("There is a change");
+    const after = applyChange(view, change);
+    expect(inWords(after)).toBe(becomes);
+    expect(told([change])).toBe(event);
+    expect(unanswered(after, after.operations[index] ?? AUTHORIZED)).toBeNull();
+  });
+});
