@@ -59,23 +59,41 @@ CREATE INDEX account_events_by_type ON account_events (merchant_id, type, create
 -- Payments are never deleted, so a rowid is never used twice and AUTOINCREMENT, a second row written per payment, is
 -- not needed. `version` is the `sequence` of the payment's newest event; `event_positions` is a JSON array of the
 -- positions of its events, in order of `sequence`. `metadata` is a JSON object of strings with its names in order.
+-- `failure` and `next_action` are JSON objects; `payment_method` is sealed. `expiry_due_at` is when the expiry is to be looked
+-- at next, and NULL where none is to come; `expires_at` stays. `single` allows one live or paid payment of its order or reference.
 CREATE TABLE payments (
   id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
-  order_id INTEGER NOT NULL CHECK (order_id BETWEEN 1 AND 9007199254740991),
+  order_id INTEGER CHECK (order_id BETWEEN 1 AND 9007199254740991),
+  reference TEXT CHECK (length(reference) BETWEEN 1 AND 255),
+  single INTEGER NOT NULL DEFAULT 0 CHECK (single IN (0, 1)),
   amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 1 AND 9007199254740991),
+  captured_minor INTEGER NOT NULL DEFAULT 0 CHECK (captured_minor BETWEEN 0 AND amount_minor),
+  refunded_minor INTEGER NOT NULL DEFAULT 0 CHECK (refunded_minor BETWEEN 0 AND captured_minor),
   currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
   status TEXT NOT NULL CHECK (status <> ''),
+  failure TEXT CHECK (json_valid(failure)),
+  next_action TEXT CHECK (json_valid(next_action)),
   provider TEXT NOT NULL CHECK (provider <> ''),
+  provider_reference TEXT CHECK (provider_reference <> ''),
+  capture_method TEXT NOT NULL DEFAULT 'automatic' CHECK (capture_method <> ''),
+  payment_method TEXT CHECK (payment_method <> ''),
+  return_url TEXT CHECK (return_url <> ''),
+  description TEXT CHECK (description <> ''),
+  expires_at INTEGER CHECK (expires_at > 0),
+  expiry_due_at INTEGER CHECK (expiry_due_at > 0),
   version INTEGER NOT NULL CHECK (version > 0),
   created_at INTEGER NOT NULL CHECK (created_at > 0),
   updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
   metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)),
-  event_positions TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(event_positions))
+  event_positions TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(event_positions)),
+  CHECK (order_id IS NOT NULL OR reference IS NOT NULL)
 ) STRICT;
 -- Newest first, of a merchant and of an order. Neither holds what an action changes.
 CREATE INDEX payments_by_time ON payments (merchant_id, created_at);
 CREATE INDEX payments_by_order ON payments (merchant_id, order_id, created_at);
+CREATE INDEX payments_by_reference ON payments (merchant_id, reference, created_at) WHERE reference IS NOT NULL;
+CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL;
 
 -- An index of the pairs of `payments.metadata`, in the order in which they are looked for. The values themselves are in
 -- `payments` alone: `prefix` is the first 64 characters of one.

@@ -1,9 +1,22 @@
-import { eventType, INITIAL_STATUS, LIFECYCLE } from "../src/payment/lifecycle.ts";
+import { eventType, INITIAL_STATUS, STEPS } from "../src/payment/lifecycle.ts";
 
-/** Every step that the lifecycle allows, as (status before, status after, event type) for SQL. */
-const STEPS = Object.values(LIFECYCLE)
-  .flatMap(({ from, to }) => from.map((before) => `('${before}', '${to}', '${eventType(to)}')`))
-  .join(", ");
+/** Events that leave a payment's status as it is. */
+const SAME = [
+  "payment.updated",
+  "refund.created",
+  "refund.succeeded",
+  "refund.failed",
+  "dispute.opened",
+  "dispute.closed",
+];
+
+/** Every step that the lifecycle allows, as (status before, status after, event type) for SQL; `*` is any status. */
+const LEGAL = [
+  ...STEPS.filter(([from, to]) => from !== to).map(([from, to]) => `('${from}', '${to}', '${eventType(to)}')`),
+  ...SAME.map((type) => `('*', '*', '${type}')`),
+  // A refund of all fails later.
+  "('refunded', 'confirmed', 'refund.failed')",
+].join(", ");
 
 /**
  * The invariants of the storage, in one query: a row for each violation, and none when all is well. D1 allows
@@ -20,7 +33,7 @@ const STEPS = Object.values(LIFECYCLE)
  */
 export const VIOLATIONS = `
 WITH RECURSIVE
-step (before, after, type) AS (VALUES ${STEPS}),
+step (before, after, type) AS (VALUES ${LEGAL}),
 replay (payment_id, sequence, state, at, legal) AS (
   SELECT payment_id, 1, data, event.created_at,
     type = '${eventType(INITIAL_STATUS)}' AND data ->> 'status' = '${INITIAL_STATUS}'
@@ -30,8 +43,9 @@ replay (payment_id, sequence, state, at, legal) AS (
   UNION ALL
   SELECT replay.payment_id, event.sequence, json_patch(replay.state, event.data), event.created_at,
     replay.legal AND event.created_at >= replay.at AND EXISTS (
-      SELECT 1 FROM step WHERE before = replay.state ->> 'status'
-      AND after = json_patch(replay.state, event.data) ->> 'status' AND step.type = event.type)
+      SELECT 1 FROM step WHERE step.type = event.type AND (
+        before = replay.state ->> 'status' AND after = json_patch(replay.state, event.data) ->> 'status'
+        OR before = '*' AND replay.state ->> 'status' = json_patch(replay.state, event.data) ->> 'status'))
   FROM replay JOIN payments ON payments.id = replay.payment_id JOIN events AS event
     ON event.merchant_id = payments.merchant_id AND event.position = event_positions ->> ('$[' || replay.sequence || ']')
     AND event.payment_id = replay.payment_id AND event.sequence = replay.sequence + 1
@@ -43,9 +57,13 @@ checked AS (
     WHEN version IS NOT counted.events OR version IS NOT counted.newest OR version IS NOT json_array_length(event_positions)
       THEN 'a payment has not the events 1..version'
     WHEN NOT legal THEN 'an event is not a step of the lifecycle'
-    WHEN (order_id, amount_minor, currency, status, provider, version, updated_at)
-      IS NOT (state ->> 'order_id', state ->> 'amount_minor', state ->> 'currency', state ->> 'status',
-              state ->> 'provider', sequence, at)
+    WHEN (order_id, reference, single, amount_minor, captured_minor, refunded_minor, currency, status, failure, next_action, provider,
+        provider_reference, capture_method, return_url, description, expires_at, version, updated_at)
+      IS NOT (state ->> 'order_id', state ->> 'reference', ifnull(state ->> 'single', 0), state ->> 'amount_minor',
+        ifnull(state ->> 'captured_minor', 0), ifnull(state ->> 'refunded_minor', 0), state ->> 'currency', state ->> 'status',
+        state ->> 'failure', state ->> 'next_action', state ->> 'provider', state ->> 'provider_reference',
+        ifnull(state ->> 'capture_method', 'automatic'), state ->> 'return_url', state ->> 'description', state ->> 'expires_at',
+        sequence, at)
       OR created_at IS NOT (SELECT event.created_at FROM events AS event
         WHERE event.merchant_id = payments.merchant_id AND event.position = event_positions ->> '$[0]')
       THEN 'replaying the events does not give the payment'

@@ -16,9 +16,13 @@ interface Answer {
   row?: Record<string, unknown>;
 }
 
-const COLUMNS =
-  "payments.id, payments.merchant_id, payments.order_id, payments.amount_minor, payments.currency, payments.status, " +
-  "payments.provider, payments.version, payments.created_at, payments.updated_at, payments.metadata";
+const COLUMNS = [
+  ...["id", "merchant_id", "order_id", "reference", "single", "amount_minor", "captured_minor", "refunded_minor"],
+  ...["currency", "status", "failure", "next_action", "provider", "provider_reference", "capture_method", "return_url"],
+  ...["description", "expires_at", "version", "created_at", "updated_at", "metadata"],
+]
+  .map((column) => `payments.${column}`)
+  .join(", ");
 
 const GET = `SELECT ${COLUMNS} FROM payments WHERE id = ? AND merchant_id = ?`;
 
@@ -42,9 +46,11 @@ const INTO_EVENTS =
   "INSERT INTO events " +
   "(merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at, " +
   "stored_bytes) " +
-  "SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ?, ?, ?, ?, ?, ?, updated_at, ? + coalesce(( " +
+  "SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ";
+const FROM_PAYMENTS =
+  ", ?, ?, ?, ?, updated_at, ? + coalesce(( " +
   "SELECT stored_bytes FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1), 0) FROM payments";
-const INSERT_FIRST_EVENT = `${INTO_EVENTS} WHERE id = last_insert_rowid()`;
+const INSERT_FIRST_EVENT = `${INTO_EVENTS}?, ?${FROM_PAYMENTS} WHERE id = last_insert_rowid()`;
 
 const GET_BY_KEY =
   `SELECT ${COLUMNS}, idempotency_keys.fingerprint, first.commit_id FROM idempotency_keys ` +
@@ -54,19 +60,20 @@ const GET_BY_KEY =
 
 const IDEMPOTENCY_KEY_BEFORE = "SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ? AND key = ?";
 const IS_EXPECTED = "(? IS NULL OR version IN (SELECT value FROM json_each(?)))";
-const CHANGE =
-  `UPDATE payments SET status = ?, version = version + 1, updated_at = max(${TIME}, newest.created_at), ` +
+const change = (sets: string, guards: string) =>
+  `UPDATE payments SET ${sets}, version = version + 1, updated_at = max(${TIME}, newest.created_at), ` +
   "event_positions = json_insert(event_positions, '$[#]', newest.position + 1) " +
   "FROM (SELECT position, created_at FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1) AS newest " +
-  `WHERE id = ? AND merchant_id = ? AND status IN (?) AND ${IS_EXPECTED} ` +
+  `WHERE id = ? AND merchant_id = ? AND status IN (?) AND ${IS_EXPECTED}${guards} ` +
   "AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ? AND key = ?)";
-const INSERT_EVENT = `${INTO_EVENTS} WHERE id = ? AND merchant_id = ? AND changes() = 1`;
+const insertEvent = (typeAndData: string) =>
+  `${INTO_EVENTS}${typeAndData}${FROM_PAYMENTS} WHERE id = ? AND merchant_id = ? AND changes() = 1`;
 const keyAfter = (or: string) =>
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
   `SELECT ?, ?, ?, id, ${TIME} FROM payments WHERE id = ? AND merchant_id = ? AND (changes() = 1${or}) ` +
   "ON CONFLICT (merchant_id, key) DO NOTHING";
 const KEY_OF_CHANGE = keyAfter("");
-const KEY_OF_REPETITION = keyAfter(` OR status = ? AND ${IS_EXPECTED}`);
+const KEY_OF_REPETITION = keyAfter(` OR status IN (?, ?, ?, ?) AND ${IS_EXPECTED}`);
 /** The deliveries of the event, of which there are none: no payment here has a webhook endpoint. */
 const insertDeliveries = (payment: string) =>
   "INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at) " +
@@ -85,15 +92,52 @@ const insertDeliveries = (payment: string) =>
 const INSERT_FIRST_DELIVERIES = insertDeliveries("last_insert_rowid()");
 const INSERT_DELIVERIES = insertDeliveries("?");
 const PAYMENT_AFTER =
-  `SELECT ${COLUMNS}, own.sequence AS own_version, own.created_at AS own_updated_at FROM payments ` +
+  `SELECT ${COLUMNS}, own.sequence AS own_version FROM payments ` +
   "LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id " +
   "AND own.position IN (SELECT value FROM json_each(event_positions)) AND own.commit_id = ? " +
   "WHERE payments.id = ? AND payments.merchant_id = ?";
 
-const ACTIONS: Readonly<Record<string, { from: string; to: string; repeatable: boolean }>> = {
-  confirm: { from: "pending", to: "confirmed", repeatable: true },
-  fail: { from: "pending", to: "failed", repeatable: false },
-  refund: { from: "confirmed", to: "refunded", repeatable: false },
+interface Step {
+  readonly from: string;
+  readonly change: string;
+  readonly event: string;
+  /** The statuses in which it succeeds and changes nothing. */
+  readonly repeating: readonly string[];
+  /** The parameters: of what is set, of the guards, and of the event's type and data. */
+  readonly sets: readonly string[];
+  readonly guards: (time: readonly number[]) => readonly number[];
+  readonly typeAndData: readonly string[];
+}
+
+const REFUNDED = "refunded_minor + (captured_minor - refunded_minor)";
+const ACTIONS: Readonly<Record<string, Step>> = {
+  confirm: {
+    from: "pending",
+    change: change(
+      "status = ?, captured_minor = amount_minor, expiry_due_at = NULL",
+      ` AND (expires_at IS NULL OR expires_at > ${TIME})`,
+    ),
+    event: insertEvent("?, json_object('status', status, 'captured_minor', captured_minor)"),
+    repeating: ["requires_action", "processing", "authorized", "confirmed"],
+    sets: ["confirmed"],
+    guards: (time) => time,
+    typeAndData: ["payment.confirmed"],
+  },
+  refund: {
+    from: "confirmed",
+    change: change(
+      `status = iif(${REFUNDED} = captured_minor, ?, status), refunded_minor = ${REFUNDED}`,
+      ` AND ${REFUNDED} <= captured_minor`,
+    ),
+    event: insertEvent(
+      "iif(refunded_minor = captured_minor, ?, 'refund.succeeded'), " +
+        "json_object('status', status, 'refunded_minor', refunded_minor, 'refund', json(?))",
+    ),
+    repeating: [],
+    sets: ["refunded"],
+    guards: () => [],
+    typeAndData: ["payment.refunded", '{"reason":null,"metadata":{}}'],
+  },
 };
 
 /** What a creation and an action with a key of 36 characters store, in bytes. */
@@ -165,18 +209,15 @@ export class FloorPayment extends DurableObject<FloorEnv> {
     const [db, step] = [this.env.DB, ACTIONS[action]];
     if (!step) return { status: 404 };
     const { keyId, requestId, now } = origin;
-    const { from, to, repeatable } = step;
-    const data = JSON.stringify({ status: to });
+    const { from, change, event, repeating, sets, guards, typeAndData } = step;
     const time = [now, MAX_CLOCK_LEAD_MS];
     const keyValues = [1, key, mark, ...time, id, 1];
     const results = await db.batch<Record<string, unknown>>([
       db.prepare(IDEMPOTENCY_KEY_BEFORE).bind(1, key),
-      db.prepare(CHANGE).bind(to, ...time, 1, id, 1, from, null, null, 1, key),
-      db
-        .prepare(INSERT_EVENT)
-        .bind(`payment.${to}`, data, requestId, requestId, keyId, key, storedBytes(300, key), 1, id, 1),
-      repeatable
-        ? db.prepare(KEY_OF_REPETITION).bind(...keyValues, to, null, null)
+      db.prepare(change).bind(...sets, ...time, 1, id, 1, from, null, null, ...guards(time), 1, key),
+      db.prepare(event).bind(...typeAndData, requestId, requestId, keyId, key, storedBytes(300, key), 1, id, 1),
+      repeating.length > 0
+        ? db.prepare(KEY_OF_REPETITION).bind(...keyValues, ...repeating, null, null)
         : db.prepare(KEY_OF_CHANGE).bind(...keyValues),
       db.prepare(INSERT_DELIVERIES).bind(...time, ...time, 1, id, requestId),
       db.prepare(PAYMENT_AFTER).bind(requestId, id, 1),

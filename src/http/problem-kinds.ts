@@ -138,6 +138,12 @@ export const KINDS = {
     detail: "The payment's status does not allow this action",
     remedy: "Read the payment: its status does not allow this action. Nothing was changed.",
   },
+  amount_exceeds_remaining: {
+    status: 409,
+    title: "Amount exceeds remaining",
+    detail: "The amount is more than is left of the payment",
+    remedy: "Ask for at most what detail says is left. Nothing was changed.",
+  },
   idempotency_key_reused: {
     status: 409,
     title: "Idempotency key reused",

@@ -37,6 +37,11 @@ export const DEFAULT_CURRENCY = "USD";
 /** The most decimal places that any of the currencies has. */
 export const MAX_EXPONENT = Math.max(...EXPONENTS.values());
 
+/** The codes of the currencies with so many decimal places. */
+export function currenciesWith(exponent: number): string[] {
+  return CURRENCIES.filter((code) => EXPONENTS.get(code) === exponent);
+}
+
 /** How many decimal places the currency's minor unit has; undefined when payments are not made in it. */
 export function currencyExponent(code: string): number | undefined {
   return EXPONENTS.get(code);

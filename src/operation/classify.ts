@@ -1,21 +1,39 @@
 /** The result of an action, read from what its batch returned. Pure. */
 
-import { type Action, LIFECYCLE, outcome, type Status } from "../payment/lifecycle";
+import type { ReadAmount } from "../money/money";
+import { type Action, outcome, type Status } from "../payment/lifecycle";
 import type { Payment } from "../payment/payment";
 
-/** The payment after the batch, and this request's own event, if there is one. */
-export interface PaymentAfter extends Payment {
-  readonly own_version: number | null;
-  readonly own_updated_at: number | null;
+/** What a batch has found after it. */
+export interface Found {
+  /** The payment as it is. */
+  readonly payment: Payment;
+  /** The payment as this request's own event has left it; null where there is no such event. */
+  readonly own: Payment | null;
 }
 
 /** What the request's idempotency key stood for before the batch; `free` also where the request has none. */
 export type KeyBefore = "free" | "same request" | "other request";
 
+/** What was asked of a payment, as far as it decides between refusals. */
+export interface Asked {
+  readonly action: Action;
+  /** The versions that the payment may have been in; null when any would do. */
+  readonly expected: readonly number[] | null;
+  /** What is to be refunded or captured, as it reads in the payment's currency; null for all that is left. */
+  readonly amount: ReadAmount | null;
+  /** In milliseconds. */
+  readonly now: number;
+}
+
 /** Why nothing was changed. A lost attempt of the same request that arrives later would contradict it. */
 export type Refusal =
   | { readonly tag: "not_found" }
   | { readonly tag: "refused"; readonly status: Status }
+  /** What was asked for is no amount of the payment's currency. */
+  | { readonly tag: "invalid_amount"; readonly detail: string }
+  /** More than is left of the payment. */
+  | { readonly tag: "exceeds"; readonly payment: Payment }
   /** The payment's version is none of those that were expected. */
   | { readonly tag: "outdated"; readonly version: number };
 
@@ -28,33 +46,38 @@ export type Classification =
 /**
  * The result of an action.
  *
- * @param expected the versions that the payment may have been in; null when any would do
- * @param after null when the merchant has no such payment
+ * @param found null when the merchant has no such payment
  */
-export function classify(
-  action: Action,
-  expected: readonly number[] | null,
-  keyBefore: KeyBefore,
-  after: PaymentAfter | null,
-): Classification {
-  if (after === null) return keyBefore === "free" ? { tag: "not_found" } : { tag: "key_reused" };
-  const { own_version, own_updated_at, ...payment } = after;
+export function classify(asked: Asked, keyBefore: KeyBefore, found: Found | null): Classification {
+  if (found === null) return keyBefore === "free" ? { tag: "not_found" } : { tag: "key_reused" };
+  const { payment, own } = found;
   // The change is this request's own, made now or in an attempt whose answer was lost: as it was then.
-  if (own_version !== null && own_updated_at !== null) {
-    const { to } = LIFECYCLE[action];
-    return { tag: "changed", payment: { ...payment, status: to, version: own_version, updated_at: own_updated_at } };
-  }
+  if (own !== null) return { tag: "changed", payment: own };
   if (keyBefore === "same request") return { tag: "replayed", payment };
   if (keyBefore === "other request") return { tag: "key_reused" };
+  const { action, expected, amount, now } = asked;
   if (expected && !expected.includes(payment.version)) return { tag: "outdated", version: payment.version };
-  return outcome(payment.status, action) === "unchanged"
-    ? { tag: "unchanged", payment }
-    : { tag: "refused", status: payment.status };
+  switch (outcome(payment.status, action)) {
+    case "unchanged":
+      return { tag: "unchanged", payment };
+    case "refused":
+      return { tag: "refused", status: payment.status };
+    case "changed":
+      // It was not changed all the same: what is due has ended it, though nothing has recorded that yet, or too much was asked for.
+      if (isOverdue(payment, now)) return { tag: "refused", status: "expired" };
+      if (amount === null) return { tag: "refused", status: payment.status };
+      return amount.ok ? { tag: "exceeds", payment } : { tag: "invalid_amount", detail: amount.detail };
+  }
+}
+
+/** Whether a payment's time to be confirmed is over. */
+function isOverdue({ status, expires_at }: Payment, now: number): boolean {
+  return status === "pending" && expires_at !== null && expires_at <= now;
 }
 
 /** Whether a result says that nothing was changed, which an attempt that may still arrive would contradict. */
 export function isRefusal<Result extends { readonly tag: string }>(
   result: Result,
 ): result is Extract<Result, { tag: Refusal["tag"] }> {
-  return result.tag === "not_found" || result.tag === "refused" || result.tag === "outdated";
+  return ["not_found", "refused", "invalid_amount", "exceeds", "outdated"].includes(result.tag);
 }

@@ -8,9 +8,20 @@
 /** Of payments. */
 export const PAYMENT_EVENT_TYPES = {
   "payment.created": "A payment is created",
+  "payment.requires_action": "The payer has something to do before a payment goes on",
+  "payment.processing": "A payment's provider has not decided yet",
+  "payment.authorized": "A payment's money is held, and can be captured",
   "payment.confirmed": "A payment is confirmed",
   "payment.failed": "A payment has failed",
-  "payment.refunded": "A payment is refunded",
+  "payment.cancelled": "A payment is cancelled",
+  "payment.expired": "A payment was not completed in time",
+  "payment.updated": "A payment's description or metadata are changed",
+  "payment.refunded": "All of a payment is refunded",
+  "refund.created": "A refund is created that is not decided yet",
+  "refund.succeeded": "A part of a payment is refunded",
+  "refund.failed": "A refund has failed",
+  "dispute.opened": "The payer disputes a payment",
+  "dispute.closed": "A dispute is decided",
 } as const;
 
 /** Of webhook endpoints. What a request of the merchant's own changes of one is in the trail alone. */

@@ -78,7 +78,7 @@ async function insertPayment(
     VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${commitTime(now)})`;
   const insertFirstEvent = insertEvent(sql`id = last_insert_rowid()`, origin, {
     type: eventType(made.status),
-    data: made,
+    data: JSON.stringify(made),
     idempotencyKey: key,
     storedBytes: CREATION_BYTES + 2 * key.length + metadataBytes(metadata),
   });

@@ -7,7 +7,7 @@ import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event
 import { joinLine } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
-import type { Payment } from "./payment";
+import { PAYMENT_DEFAULTS, type Payment } from "./payment";
 import type { events } from "./tables";
 
 type EventRow = InferSelectModel<typeof events>;
@@ -19,9 +19,9 @@ export function newestEvent(merchantId: number): Sql {
 }
 
 interface NewEvent {
-  readonly type: PaymentEventType;
-  /** What it changes of the payment. */
-  readonly data: object;
+  readonly type: PaymentEventType | Sql;
+  /** What it changes of the payment, as JSON: a text, or SQL on its row as it is after the change. */
+  readonly data: string | Sql;
   readonly idempotencyKey: string | null;
   /** What its commit stores, in bytes, about. */
   readonly storedBytes: number;
@@ -40,7 +40,7 @@ export function insertEvent(
     INSERT INTO events
       (merchant_id, position, payment_id, sequence, type, data, request_id, commit_id, key_id, idempotency_key, created_at,
        stored_bytes)
-    SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ${type}, ${JSON.stringify(data)}, ${requestId},
+    SELECT merchant_id, event_positions ->> '$[#-1]', id, version, ${type}, ${data}, ${requestId},
       ${commitId}, ${keyId}, ${idempotencyKey}, updated_at, ${storedBytes} + coalesce((
         SELECT stored_bytes FROM events WHERE merchant_id = ${merchantId} ORDER BY position DESC LIMIT 1), 0)
     FROM payments WHERE ${condition}`;
@@ -108,6 +108,7 @@ function replay(merchantId: number, events: readonly FoundPaymentEvent[]): Payme
     const changed = JSON.parse(data);
     const payment: Payment = {
       ...(before ?? {
+        ...PAYMENT_DEFAULTS,
         id: payment_id,
         merchant_id: merchantId,
         created_at: event.created_at,

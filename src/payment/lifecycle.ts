@@ -1,41 +1,105 @@
 /**
- * The lifecycle of a payment. Pure, and the only place that knows the rules: the SQL guard, the API document and the
- * tests are derived from this table.
+ * The lifecycle of a payment. Pure, and the only place that knows the rules: the SQL guards, the API document, the reducer of
+ * what providers say and the tests are derived from these two tables.
  */
 
 import type { PaymentEventType } from "../outbox/event-types";
 
-export const STATUSES = ["pending", "confirmed", "failed", "refunded"] as const;
+export const STATUSES = [
+  "pending",
+  "requires_action",
+  "processing",
+  "authorized",
+  "confirmed",
+  "failed",
+  "cancelled",
+  "expired",
+  "refunded",
+] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** The status every payment is created in. */
 export const INITIAL_STATUS = "pending" satisfies Status;
 
-export const ACTIONS = ["confirm", "fail", "refund"] as const;
+export const ACTIONS = ["confirm", "capture", "cancel", "fail", "refund"] as const;
 export type Action = (typeof ACTIONS)[number];
 
-interface Rule {
-  /** The statuses the action moves a payment out of. */
-  readonly from: readonly Status[];
-  /** The status it moves the payment to. */
-  readonly to: Status;
-  /** Whether asking again, once the payment is in `to`, succeeds and changes nothing. */
-  readonly repeatable: boolean;
+/**
+ * The statuses that an action may lead to, the one of a provider that settles at once first; `same` where asking
+ * again succeeds and changes nothing.
+ */
+type Rule = readonly [Status, ...Status[]] | "same";
+
+/** What may be asked of a payment in each status; everything else is refused. */
+export const LIFECYCLE: Readonly<Record<Status, Readonly<Partial<Record<Action, Rule>>>>> = {
+  pending: {
+    confirm: ["confirmed", "authorized", "requires_action", "processing", "failed"],
+    cancel: ["cancelled"],
+    fail: ["failed"],
+  },
+  requires_action: { confirm: "same", cancel: ["cancelled"] },
+  processing: { confirm: "same" },
+  authorized: { confirm: "same", capture: ["confirmed"], cancel: ["cancelled"] },
+  // A refund of a part leaves the status as it is.
+  confirmed: { confirm: "same", refund: ["refunded", "confirmed"] },
+  failed: {},
+  cancelled: {},
+  expired: {},
+  refunded: {},
+};
+
+/** Where a provider, or the clock, may move a payment that nobody asks anything of. */
+export const PROVIDER_MOVES: Readonly<Record<Status, readonly Status[]>> = {
+  pending: ["expired"],
+  requires_action: ["processing", "authorized", "confirmed", "failed", "expired"],
+  processing: ["requires_action", "authorized", "confirmed", "failed", "cancelled"],
+  authorized: ["confirmed", "expired"],
+  confirmed: [],
+  failed: [],
+  cancelled: [],
+  expired: [],
+  // When a refund fails later.
+  refunded: ["confirmed"],
+};
+
+/** The statuses in which a payment expires when its time is over. */
+export const EXPIRING = STATUSES.filter(
+  (status) => PROVIDER_MOVES[status].includes("expired") && status !== "authorized",
+);
+
+/** The statuses that no action and no provider leads out of: whatever comes later is a matter for reconciliation. */
+export const isFinal = (status: Status): boolean =>
+  Object.keys(LIFECYCLE[status]).length === 0 && PROVIDER_MOVES[status].length === 0;
+
+/** The statuses that an action moves a payment out of. */
+export const statusesBefore = (action: Action): Status[] =>
+  STATUSES.filter((status) => outcome(status, action) === "changed");
+
+/** The statuses in which an action succeeds and changes nothing. */
+export const statusesRepeating = (action: Action): Status[] =>
+  STATUSES.filter((status) => LIFECYCLE[status][action] === "same");
+
+/** Where an action leads when it is done at once, and whole. */
+export function statusAfter(action: Action): Status {
+  const rules = STATUSES.map((status) => LIFECYCLE[status][action]);
+  const [to] = rules.find((rule) => typeof rule === "object") ?? [];
+  if (to === undefined) throw new Error(`The lifecycle has no use of ${action}`);
+  return to;
 }
 
-export const LIFECYCLE: Readonly<Record<Action, Rule>> = {
-  confirm: { from: ["pending"], to: "confirmed", repeatable: true },
-  fail: { from: ["pending"], to: "failed", repeatable: false },
-  refund: { from: ["confirmed"], to: "refunded", repeatable: false },
-};
+/** Every step that a payment may make: from a status, to a status; also those that change something and not the status. */
+export const STEPS: readonly (readonly [from: Status, to: Status])[] = STATUSES.flatMap((from) => {
+  const asked = Object.values(LIFECYCLE[from]).flatMap((rule) => (rule === "same" ? [] : rule));
+  return [...new Set([...asked, ...PROVIDER_MOVES[from]])].map((to) => [from, to] as const);
+});
 
 export type Outcome = "changed" | "unchanged" | "refused";
 
 /** What `action` does to a payment in `status`. */
 export function outcome(status: Status, action: Action): Outcome {
-  const rule = LIFECYCLE[action];
-  if (rule.from.includes(status)) return "changed";
-  return rule.repeatable && rule.to === status ? "unchanged" : "refused";
+  const rule = LIFECYCLE[status][action];
+  if (rule === undefined) return "refused";
+  return rule === "same" ? "unchanged" : "changed";
 }
 
 /** The text of a refusal, as clients of the API know it. */

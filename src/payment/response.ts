@@ -4,33 +4,60 @@ import { toMajor } from "../money/money";
 import { toWebhookEndpointResponse, type WebhookEndpointResponse, withoutQuery } from "../outbox/endpoint-schemas";
 import { eventId } from "../outbox/event-id";
 import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event-types";
+import type { Failure } from "../provider/failures";
+import type { CaptureMethod, NextAction } from "../provider/seam";
 import type { FeedEvent, PaymentEvent, WebhookEndpointEvent } from "./history";
 import type { Status } from "./lifecycle";
 import type { Payment } from "./payment";
 
 export interface PaymentResponse {
   id: number;
-  order_id: number;
+  order_id: number | null;
+  reference: string | null;
+  single: boolean;
   amount: number;
+  amount_captured: number;
+  amount_refunded: number;
+  amount_refundable: number;
   currency: string;
   status: Status;
+  failure: Failure | null;
+  next_action: NextAction | null;
   provider: string;
+  provider_reference: string | null;
+  capture_method: CaptureMethod;
+  return_url: string | null;
+  description: string | null;
+  expires_at: string | null;
   created_at: string;
   updated_at: string;
   metadata: Record<string, string>;
 }
 
-/** A payment: the amount in major units, times in RFC 3339. */
+/** A payment: amounts in major units, times in RFC 3339. */
 export function toPaymentResponse(payment: Payment): PaymentResponse {
   const exponent = currencyExponent(payment.currency);
   if (exponent === undefined) throw new Error(`A payment is stored in the unknown currency ${payment.currency}`);
+  const { captured_minor, refunded_minor, failure, next_action, expires_at } = payment;
   return {
     id: payment.id,
     order_id: payment.order_id,
+    reference: payment.reference,
+    single: payment.single === 1,
     amount: toMajor(payment.amount_minor, exponent),
+    amount_captured: toMajor(captured_minor, exponent),
+    amount_refunded: toMajor(refunded_minor, exponent),
+    amount_refundable: toMajor(captured_minor - refunded_minor, exponent),
     currency: payment.currency,
     status: payment.status,
+    failure: failure === null ? null : JSON.parse(failure),
+    next_action: next_action === null ? null : JSON.parse(next_action),
     provider: payment.provider,
+    provider_reference: payment.provider_reference,
+    capture_method: payment.capture_method,
+    return_url: payment.return_url,
+    description: payment.description,
+    expires_at: expires_at === null ? null : new Date(expires_at).toISOString(),
     created_at: new Date(payment.created_at).toISOString(),
     updated_at: new Date(payment.updated_at).toISOString(),
     metadata: JSON.parse(payment.metadata),
@@ -65,7 +92,7 @@ export type EventResponse = PaymentEventResponse | WebhookEndpointEventResponse;
 export function toPaymentEventResponse({ payment, before, ...event }: PaymentEvent): PaymentEventResponse {
   const data = toPaymentResponse(payment);
   const changed = Object.entries(before ? toPaymentResponse(before) : {}).filter(
-    ([name, value]) => typeof value !== "object" && value !== Reflect.get(data, name),
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(Reflect.get(data, name)),
   );
   return {
     id: eventId({ ...event, merchant_id: payment.merchant_id, payment_id: payment.id }),

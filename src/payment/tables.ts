@@ -2,6 +2,7 @@
 import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { merchants } from "../auth/tables";
 import type { EventType } from "../outbox/event-types";
+import { CAPTURE_METHODS } from "../provider/seam";
 import { STATUSES } from "./lifecycle";
 
 export const payments = sqliteTable("payments", {
@@ -9,11 +10,24 @@ export const payments = sqliteTable("payments", {
   merchant_id: integer()
     .notNull()
     .references(() => merchants.id),
-  order_id: integer().notNull(),
+  order_id: integer(),
+  reference: text(),
+  single: integer().notNull(),
   amount_minor: integer().notNull(),
+  captured_minor: integer().notNull(),
+  refunded_minor: integer().notNull(),
   currency: text().notNull(),
   status: text({ enum: STATUSES }).notNull(),
+  failure: text(),
+  next_action: text(),
   provider: text().notNull(),
+  provider_reference: text(),
+  capture_method: text({ enum: CAPTURE_METHODS }).notNull(),
+  payment_method: text(),
+  return_url: text(),
+  description: text(),
+  expires_at: integer(),
+  expiry_due_at: integer(),
   version: integer().notNull(),
   created_at: integer().notNull(),
   updated_at: integer().notNull(),

@@ -42,8 +42,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "the guard of an action is in the SQL",
     file: RUN_ACTION,
-    find: `AND status IN (\${allowed})`,
-    replace: "",
+    find: `sql\`status IN (\${listOf(from)})\`, isExpected`,
+    replace: "isExpected",
   },
   {
     breaks: "a key that is used up stops the action",
@@ -79,7 +79,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a repeated confirm uses up its key",
     file: RUN_ACTION,
-    find: `repeatable ? sql\` OR status = \${to} AND \${isExpected}\` : sql\`\``,
+    find: `repeating.length > 0 ? sql\` OR status IN (\${listOf(repeating)}) AND \${isExpected}\` : sql\`\``,
     replace: `sql\`\``,
   },
   {
@@ -124,14 +124,14 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a payment belongs to a merchant, for actions",
     noticedBy: "auth/access.test.ts",
     file: RUN_ACTION,
-    find: `WHERE \${isIt} AND status`,
-    replace: `WHERE id = \${id} AND status`,
+    find: `join([isIt, `,
+    replace: `join([sql\`id = \${id}\`, `,
   },
   {
     breaks: "the answer is derived from the row, not from the request",
     file: CLASSIFY,
-    find: "if (own_version !== null && own_updated_at !== null) {",
-    replace: "if (own_version !== 0 && own_updated_at !== 0) {",
+    find: 'if (own !== null) return { tag: "changed", payment: own };',
+    replace: 'if (keyBefore === "free") return { tag: "changed", payment };',
   },
   {
     breaks: "a creation is one batch",
@@ -284,8 +284,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a confirmed payment confirmed again is unchanged",
     file: "src/payment/lifecycle.ts",
-    find: `confirm: { from: ["pending"]`,
-    replace: `confirm: { from: ["pending", "confirmed"]`,
+    find: `confirmed: { confirm: "same"`,
+    replace: `confirmed: { confirm: ["confirmed"]`,
   },
   {
     breaks: "an outage is a 503, not a 500",
@@ -632,14 +632,14 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "If-Match is heeded",
     file: ACTION_ROUTES,
-    find: "expected: tags && expectedVersions(tags)",
-    replace: "expected: null",
+    find: "const expected = tags && expectedVersions(tags);",
+    replace: "const expected = null;",
   },
   {
     breaks: "the guard of If-Match is in the SQL",
     file: RUN_ACTION,
-    find: `AND status IN (\${allowed}) AND \${isExpected}`,
-    replace: `AND status IN (\${allowed})`,
+    find: `isExpected, ...guards]`,
+    replace: `...guards]`,
   },
   {
     breaks: "a repetition heeds If-Match",
@@ -739,8 +739,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "no cell of a file is a formula where semicolons separate",
     noticedBy: "payment/csv.test.ts",
     file: EXPORT,
-    find: 'payment.metadata.replaceAll(";", "\\\\u003b")',
-    replace: "payment.metadata",
+    find: '.replaceAll(";", "\\\\u003b")',
+    replace: "",
   },
   {
     breaks: "creations end before the database is full",
@@ -1494,15 +1494,15 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a 412 after a lost answer is no guess",
     noticedBy: "payment/outage.test.ts",
     file: CLASSIFY,
-    find: ' || result.tag === "outdated";',
-    replace: ";",
+    find: '"exceeds", "outdated"]',
+    replace: '"exceeds"]',
   },
   {
-    breaks: "a commit that was found again has its own time",
+    breaks: "a commit that was found again is shown as it was then",
     noticedBy: "payment/outage.test.ts",
-    file: CLASSIFY,
-    find: "version: own_version, updated_at: own_updated_at }",
-    replace: "version: own_version }",
+    file: RUN_ACTION,
+    find: "if (own_version === payment.version) return",
+    replace: "if (own_version > 0) return",
   },
   {
     breaks: "the feed's search for a type has a quota",

@@ -1,4 +1,4 @@
-import type { Action, Status } from "../../src/payment/lifecycle";
+import type { Action, Status } from "./oracle";
 
 interface Act {
   kind: "act";

@@ -34,12 +34,14 @@ const NUMBER_ANEW = [
 /** Rolls a payment back to its creation. */
 const rollBack = (id: number) => [
   `DELETE FROM events WHERE payment_id = ${id} AND sequence > 1`,
-  `UPDATE payments SET status = 'pending', version = 1, updated_at = created_at WHERE id = ${id}`,
+  `UPDATE payments SET status = 'pending', captured_minor = 0, failure = NULL, version = 1, updated_at = created_at WHERE id = ${id}`,
   ...NUMBER_ANEW,
 ];
 const DOUBLE = [
-  `INSERT INTO payments SELECT 3, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at,
-    updated_at, metadata, '[]' FROM payments WHERE id = 1`,
+  `INSERT INTO payments (id, merchant_id, order_id, amount_minor, captured_minor, currency, status, provider, version,
+     created_at, updated_at, metadata)
+   SELECT 3, merchant_id, order_id, amount_minor, captured_minor, currency, status, provider, version, created_at,
+    updated_at, metadata FROM payments WHERE id = 1`,
   `INSERT INTO events SELECT merchant_id, position + 100, 3, sequence, type, data, request_id, 'double-' || commit_id,
     key_id, idempotency_key, created_at, stored_bytes FROM events WHERE payment_id = 1`,
   ...NUMBER_ANEW,
@@ -103,7 +105,7 @@ it.each<[string, string[], RegExp]>([
   ],
   [
     "an amount that its event does not tell of",
-    ["UPDATE payments SET amount_minor = 1 WHERE id = 1"],
+    ["UPDATE payments SET amount_minor = amount_minor + 1 WHERE id = 1"],
     /^The invariants/,
   ],
 ])("the judge notices %s", async (_, statements, violation) => {

@@ -9,7 +9,7 @@ const CREATED_AT = Date.parse(AT(1));
 const NOTHING: Said = { tag: "nothing" };
 
 function shown(status: Status, more: Partial<Shown> = {}): Shown {
-  const hour = { pending: 1, confirmed: 2, failed: 2, refunded: 3 }[status];
+  const hour = { pending: 1, confirmed: 2, failed: 2, cancelled: 2, refunded: 3 }[status];
   return { id: 1, ...ORDER, status, created_at: AT(1), updated_at: AT(hour), ...more };
 }
 
@@ -34,7 +34,13 @@ const act = (operation: Action, before: Status, key: string | null, ...said: Sai
 
 /** What is stored when payment 1 came to `status` with requests that had these keys. */
 function stored(status: Status, keys = ["create"], more: Partial<Stored> = {}): Stored {
-  const path = { pending: [], confirmed: ["confirmed"], failed: ["failed"], refunded: ["confirmed", "refunded"] };
+  const path = {
+    pending: [],
+    confirmed: ["confirmed"],
+    failed: ["failed"],
+    cancelled: ["cancelled"],
+    refunded: ["confirmed", "refunded"],
+  };
   const { order_id, amount_minor, currency } = ORDER;
   return {
     payments: [

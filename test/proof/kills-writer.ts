@@ -153,9 +153,9 @@ const KEYED = 0.7;
 const DOUBLED = 0.1;
 /** How often any action is asked, also one that is refused. */
 const WILD = 0.1;
-const ACTIONS: readonly [Action, ...Action[]] = ["confirm", "fail", "refund"];
+const ACTIONS: readonly [Action, ...Action[]] = ["confirm", "cancel", "fail", "refund"];
 const NEXT: Readonly<Partial<Record<Status, readonly [Action, ...Action[]]>>> = {
-  pending: ["confirm", "confirm", "fail"],
+  pending: ["confirm", "confirm", "cancel", "fail"],
   confirmed: ["refund"],
 };
 /** Currencies with their decimal places. */

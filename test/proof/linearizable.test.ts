@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Action, Status } from "../../src/payment/lifecycle";
 import type { Call, Operation, Outcome, Shown } from "./history";
 import { findViolation } from "./linearizable";
+import type { Action, Status } from "./oracle";
 
 const create: Operation = { kind: "create", key: "k", orderId: 1, cart: null };
 const act = (action: Action, key: string | null = null, expected: number | null = null): Operation => ({
@@ -18,7 +18,7 @@ const ok = (payment: Status, status: 200 | 201 = 200, more: Partial<Shown> & { r
   replayed: false,
   paymentId: 1,
   payment,
-  version: { pending: 1, confirmed: 2, failed: 2, refunded: 3 }[payment],
+  version: { pending: 1, confirmed: 2, failed: 2, cancelled: 2, refunded: 3 }[payment],
   orderId: 1,
   cart: null,
   ...more,

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { ACTIONS, type Action, STATUSES, type Status } from "../../src/payment/lifecycle";
+import { ACTIONS, type Action } from "../../src/payment/lifecycle";
 import { VIOLATIONS } from "../invariants";
 import { SimulatedD1 } from "./d1";
 import { ask, type Operation, type Outcome } from "./history";
-import { EMPTY, STATUSES as ORACLE_STATUSES, STEPS, type State, step } from "./oracle";
+import { EMPTY, STEPS, type State, type Status, step } from "./oracle";
 import { Platform } from "./platform";
 import regressions from "./regressions.json";
 import { REPLAY, report, SCALE } from "./scale";
@@ -33,7 +33,10 @@ class Coverage {
 const ANSWERS = ["changed", "refused", "replayed", "key_reused", "outdated", "not_found"];
 /** Every way in which the model answers. */
 const POSSIBLE = [
-  ...ACTIONS.flatMap((action) => ANSWERS.map((answer) => `${action}: ${answer}`)),
+  ...ACTIONS.flatMap((action) => ANSWERS.map((answer) => `${action}: ${answer}`)).filter(
+    // Nothing is authorised here that could be captured.
+    (name) => name !== "capture: changed" && name !== "capture: replayed",
+  ),
   "confirm: unchanged",
   ...["changed", "replayed", "key_reused"].map((answer) => `create: ${answer}`),
   ...["unchanged", "not_found"].map((answer) => `get: ${answer}`),
@@ -82,7 +85,7 @@ const act: fc.Arbitrary<Operation> = fc
   .record({
     kind: fc.constant("act" as const),
     paymentId,
-    action: chance<Action>([3, "confirm"], [2, "fail"], [2, "refund"]),
+    action: chance<Action>([3, "confirm"], [2, "fail"], [2, "refund"], [2, "cancel"], [1, "capture"]),
     // A key of the action's own meets its repetition, a common one meets another action, c1 a creation.
     key: chance<string | null>([3, null], [7, "own"], [2, "a1", "a2"], [1, "c1"]),
     expected: chance<number | null>([8, null], [3, 1, 2, 3]),
@@ -175,7 +178,7 @@ export function testModel(name: keyof typeof PROPERTIES): void {
   });
 }
 
-/** Whether the oracle knows every status and every action. */
+/** Whether the oracle knows every action. */
 export function isComplete(): boolean {
-  return STATUSES.every((status) => ORACLE_STATUSES.includes(status)) && ACTIONS.every((action) => action in STEPS);
+  return ACTIONS.every((action) => action in STEPS);
 }

@@ -4,14 +4,16 @@
  */
 import { intentOf, type Operation, type Outcome, type Shown } from "./history.ts";
 
-export type Status = "pending" | "confirmed" | "failed" | "refunded";
-export type Action = "confirm" | "fail" | "refund";
+/** The statuses that a payment which settles at once comes into. */
+export const STATUSES = ["pending", "confirmed", "failed", "cancelled", "refunded"] as const;
+export type Status = (typeof STATUSES)[number];
+export type Action = "confirm" | "capture" | "cancel" | "fail" | "refund";
 
-export const STATUSES: readonly Status[] = ["pending", "confirmed", "failed", "refunded"];
-
-/** The lifecycle as the design has it. */
-export const STEPS: Readonly<Record<Action, { from: Status; to: Status; repeatable: boolean }>> = {
+/** The lifecycle of such a payment, as the design has it; nothing is ever captured by itself. */
+export const STEPS: Readonly<Record<Action, { from: Status | null; to: Status; repeatable: boolean }>> = {
   confirm: { from: "pending", to: "confirmed", repeatable: true },
+  capture: { from: null, to: "confirmed", repeatable: false },
+  cancel: { from: "pending", to: "cancelled", repeatable: false },
   fail: { from: "pending", to: "failed", repeatable: false },
   refund: { from: "confirmed", to: "refunded", repeatable: false },
 };

@@ -1,7 +1,7 @@
 /** Payments that are stored by hand, with all that belongs to them: many of them, or at times that are given. */
 import { env } from "cloudflare:workers";
-import { eventType, INITIAL_STATUS, LIFECYCLE, type Status } from "../../src/payment/lifecycle";
-import { PATHS } from "./client";
+import { eventType, INITIAL_STATUS, type Status } from "../../src/payment/lifecycle";
+import { STATUSES_ON_THE_WAY } from "./client";
 
 /** What a test says of a payment; what it leaves out is as in any other. */
 export interface SeededPayment {
@@ -38,22 +38,31 @@ export async function seedPayments(
   let { id, position } = last ?? { id: 0, position: 0 };
   const stored = payments.map((payment): StoredPayment => ({ ...ORDINARY, ...payment, id: ++id }));
   const rows = stored.map((payment) => {
-    const statuses: readonly Status[] = [
-      INITIAL_STATUS,
-      ...PATHS[payment.status].map((action) => LIFECYCLE[action].to),
-    ];
+    const { order_id, amount_minor, currency, status } = payment;
+    const data = (to: Status) => ({
+      status: to,
+      ...(to === "confirmed" && { captured_minor: amount_minor }),
+      ...(to === "refunded" && { refunded_minor: amount_minor }),
+    });
+    const first = { order_id, amount_minor, currency, provider: "internal", ...data(INITIAL_STATUS) };
+    const later = STATUSES_ON_THE_WAY[status].map((to) => ({ data: data(to), type: eventType(to) }));
     return {
       ...payment,
-      events: statuses.map((status) => ({ status, type: eventType(status), position: ++position })),
+      captured_minor: ["confirmed", "refunded"].includes(status) ? amount_minor : 0,
+      refunded_minor: status === "refunded" ? amount_minor : 0,
+      events: [{ data: first, type: eventType(INITIAL_STATUS) }, ...later].map((event) => ({
+        ...event,
+        position: ++position,
+      })),
     };
   });
   const seed = (sql: string) => env.DB.prepare(sql).bind(merchantId, JSON.stringify(rows));
   await env.DB.batch([
     seed(
-      `INSERT INTO payments (id, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at,
+      `INSERT INTO payments (id, merchant_id, order_id, amount_minor, captured_minor, refunded_minor, currency, status, provider, version, created_at,
          updated_at, metadata, event_positions)
-       SELECT value ->> 'id', ?1, value ->> 'order_id', value ->> 'amount_minor', value ->> 'currency', value ->> 'status',
-         'internal', json_array_length(value -> 'events'), value ->> 'created_at', value ->> 'created_at',
+       SELECT value ->> 'id', ?1, value ->> 'order_id', value ->> 'amount_minor', value ->> 'captured_minor', value ->> 'refunded_minor',
+         value ->> 'currency', value ->> 'status', 'internal', json_array_length(value -> 'events'), value ->> 'created_at', value ->> 'created_at',
          value -> 'metadata', (SELECT json_group_array(value ->> 'position') FROM json_each(row.value -> 'events'))
        FROM json_each(?2) AS row`,
     ),
@@ -65,9 +74,7 @@ export async function seedPayments(
     seed(
       `INSERT INTO events (merchant_id, position, payment_id, sequence, type, data, request_id, created_at)
        SELECT ?1, event.value ->> 'position', row.value ->> 'id', event.key + 1, event.value ->> 'type',
-         json_patch(iif(event.key, '{}', json_object('order_id', row.value ->> 'order_id', 'amount_minor',
-           row.value ->> 'amount_minor', 'currency', row.value ->> 'currency', 'provider', 'internal')),
-           json_object('status', event.value ->> 'status')), 'seed', row.value ->> 'created_at'
+         event.value -> 'data', 'seed', row.value ->> 'created_at'
        FROM json_each(?2) AS row, json_each(row.value -> 'events') AS event`,
     ),
   ]);

@@ -1,5 +1,7 @@
 /** What is asked of a payment: the routes of the actions. */
 import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { expectedVersions } from "../../http/etag";
 import {
@@ -12,35 +14,64 @@ import {
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
-import { ACTIONS, type Action, LIFECYCLE, outcome, refusal, STATUSES } from "../../payment/lifecycle";
+import {
+  ACTIONS,
+  type Action,
+  LIFECYCLE,
+  outcome,
+  refusal,
+  STATUSES,
+  type Status,
+  statusAfter,
+  statusesBefore,
+  statusesRepeating,
+} from "../../payment/lifecycle";
+import type { Payment } from "../../payment/payment";
 import { toPaymentResponse } from "../../payment/response";
 import { ETAG, readCondition, tagsHeader } from "../../payment/routes/conditions";
 import { etagOf, INVALID_ID, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema } from "../../payment/routes/payment-schemas";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import { runAction } from "../object";
+import type { ActionRequest } from "../run-action";
+import { ACTION_BODIES } from "./action-schemas";
 
 export const actions = newApp();
 
 /** What a key must be allowed for each action. */
 const ACTION_SCOPES: Readonly<Record<Action, Scope>> = {
   confirm: "payments:write",
+  capture: "payments:write",
+  cancel: "payments:write",
   fail: "payments:write",
   refund: "refunds:write",
 };
 
+const quoted = (statuses: readonly Status[]) => statuses.map((status) => `\`${status}\``).join(" or ");
+
+/** Where an action of a payment leads that others have to decide on, as a sentence. */
+function otherwise(action: Action): string {
+  const others = statusesBefore(action).flatMap((status) => {
+    const rule = LIFECYCLE[status][action];
+    return typeof rule === "object" ? rule.slice(1).filter((to) => to !== status) : [];
+  });
+  return others.length === 0 ? "" : `A provider may leave it ${quoted(others)} instead. `;
+}
+
 function actionRoute(action: Action) {
-  const { from, to, repeatable } = LIFECYCLE[action];
+  const to = statusAfter(action);
+  const repeating = statusesRepeating(action);
   const refusedFrom = STATUSES.find((status) => outcome(status, action) === "refused") ?? to;
+  const { schema, says } = ACTION_BODIES[action];
   return createRoute({
     method: "post",
     path: `/api/v1/payments/{payment_id}/${action}`,
     operationId: `${action}Payment`,
     summary: `${action.charAt(0).toUpperCase()}${action.slice(1)} a payment`,
     description:
-      `Moves a payment from status ${from.map((status) => `\`${status}\``).join(" or ")} to \`${to}\`. ` +
-      (repeatable ? `Asked again, it answers 200 and changes nothing. ` : "") +
-      "Takes no body. With an `Idempotency-Key`, a retry after a lost answer gets 200 and the payment as it is then. " +
+      `Moves a payment from status ${quoted(statusesBefore(action))} to \`${to}\`. ${otherwise(action)}` +
+      (repeating.length > 0 ? `Of one that is ${quoted(repeating)} it changes nothing. ` : "") +
+      `${says} With an \`Idempotency-Key\`, a retry after a lost answer gets 200 and the payment as it is then. ` +
       "With `If-Match`, it is refused with 412 when the payment has another version.",
     tags: ["Payments"],
     ...requiresScope(ACTION_SCOPES[action]),
@@ -52,20 +83,29 @@ function actionRoute(action: Action) {
           'The version that you expect, as in `ETag` of an earlier answer: `"1"`, or `W/"1"` where a proxy has weakened it',
         ),
       }),
+      ...(schema && { body: { content: { "application/json": { schema } } } }),
     },
     responses: {
       200: ok(PaymentSchema, {
-        description: repeatable
-          ? `The payment, which is now \`${to}\`, or was so before`
-          : `The payment, which is now \`${to}\`; on a retry with its key, the payment as it is now`,
+        description:
+          repeating.length > 0
+            ? `The payment, which is now \`${to}\`, or was so before`
+            : `The payment, which is now \`${to}\`; on a retry with its key, the payment as it is now`,
         headers: { ...ETAG, ...REPLAYED },
         example: { ...PAYMENT_EXAMPLE, status: to },
+      }),
+      ...(repeating.some(isUndecided) && {
+        202: ok(PaymentSchema, {
+          description: "The payment, of which is not decided yet: follow its events, or ask again",
+          headers: { ...ETAG, ...REPLAYED },
+        }),
       }),
     },
     problems: [
       "idempotency_key_invalid",
       "payment_not_found",
       "action_not_allowed",
+      ...(action === "capture" ? (["amount_exceeds_remaining"] as const) : []),
       "idempotency_key_reused",
       "precondition_failed",
       "payment_busy",
@@ -78,38 +118,73 @@ function actionRoute(action: Action) {
   });
 }
 
+/** Whether a payment waits for its payer or its provider: an action is then answered 202. */
+const isUndecided = (status: Status): boolean => status === "requires_action" || status === "processing";
+
 for (const action of ACTIONS) {
-  registerRoute(actions, actionRoute(action), async (c, { params }) => {
-    const id = params.payment_id;
-    const idempotency = await readIdempotency(c, action, id, {});
+  registerRoute(actions, actionRoute(action), async (c, { params, body }) => {
+    const details = ACTION_BODIES[action].read(body);
+    const idempotency = await readIdempotency(c, action, params.payment_id, details.fingerprinted);
     if (idempotency instanceof Response) return idempotency;
 
     const tags = readCondition(c, "If-Match");
     if (tags instanceof Response) return tags;
 
-    const request = { action, idempotency, expected: tags && expectedVersions(tags) };
-    const result = await runAction(c.env.PAYMENT, c.get("db"), id, originOf(c), request);
-    switch (result.tag) {
-      case "not_found":
-        return problem(c, "payment_not_found");
-      case "key_reused":
-        return problem(c, "idempotency_key_reused");
-      case "busy":
-        return problem(c, "payment_busy", { headers: { "Retry-After": "1" } });
-      case "refused":
-        return problem(c, "action_not_allowed", { detail: refusal(result.status, action) });
-      case "outdated":
-        return problem(c, "precondition_failed", {
-          detail: `If-Match does not name the payment's version: its ETag is ${etagOf(result)}`,
-          headers: { ETag: etagOf(result) },
-        });
-      case "replayed":
-        return json(c, 200, toPaymentResponse(result.payment), { ETag: etagOf(result.payment), ...REPLAY });
-      case "changed":
-        enqueueDeliveries(c, result.deliveries);
-        return json(c, 200, toPaymentResponse(result.payment), { ETag: etagOf(result.payment) });
-      case "unchanged":
-        return json(c, 200, toPaymentResponse(result.payment), { ETag: etagOf(result.payment) });
-    }
+    const expected = tags && expectedVersions(tags);
+    return answerAction(c, params.payment_id, { action, idempotency, expected, ...details.asked }, shown);
   });
+}
+
+/** A payment, as the answer to an action. */
+function shown(c: Context<App>, payment: Payment, headers: Record<string, string> = {}): Response {
+  const status = isUndecided(payment.status) ? 202 : 200;
+  return json(c, status, toPaymentResponse(payment), { ETag: etagOf(payment), ...headers });
+}
+
+/**
+ * Runs an action, and answers with what it has come to.
+ *
+ * @param show makes the answer of a success
+ */
+export async function answerAction(
+  c: Context<App>,
+  id: number,
+  request: ActionRequest,
+  show: (c: Context<App>, payment: Payment, headers?: Record<string, string>) => Response,
+): Promise<Response> {
+  const result = await runAction(c.env.PAYMENT, c.get("db"), id, originOf(c), request);
+  switch (result.tag) {
+    case "not_found":
+      return problem(c, "payment_not_found");
+    case "key_reused":
+      return problem(c, "idempotency_key_reused");
+    case "busy":
+      return problem(c, "payment_busy", { headers: { "Retry-After": "1" } });
+    case "refused":
+      return problem(c, "action_not_allowed", { detail: refusal(result.status, request.action) });
+    case "invalid_amount":
+      return problem(c, "validation_failed", { errors: [{ detail: result.detail, pointer: "#/amount" }] });
+    case "exceeds":
+      return problem(c, "amount_exceeds_remaining", { detail: remaining(request.action, result.payment) });
+    case "outdated":
+      return problem(c, "precondition_failed", {
+        detail: `If-Match does not name the payment's version: its ETag is ${etagOf(result)}`,
+        headers: { ETag: etagOf(result) },
+      });
+    case "replayed":
+      return show(c, result.payment, REPLAY);
+    case "changed":
+      enqueueDeliveries(c, result.deliveries);
+      return show(c, result.payment);
+    case "unchanged":
+      return show(c, result.payment);
+  }
+}
+
+/** What is left of a payment, in words. */
+function remaining(action: Action, payment: Payment): string {
+  const { amount, amount_refundable, currency } = toPaymentResponse(payment);
+  return action === "capture"
+    ? `At most ${amount} ${currency} can be captured`
+    : `At most ${amount_refundable} ${currency} can be refunded`;
 }

@@ -175,17 +175,25 @@ function csv(c: Context<App>, body: BodyInit | null, headers: Record<string, str
   return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...VARY, ...headers });
 }
 
+/** What a spreadsheet takes for the beginning of a formula, at the start of a field, or after a semicolon. */
+const FORMULA = /(^|;["'\s]*)(?=[=+\-@\t\r])/g;
+
+/** A value as a field: nothing for null, JSON for an object, whose semicolons are escapes, and an apostrophe before a formula. */
+function fieldText(value: unknown): string {
+  if (value === null) return "";
+  if (typeof value === "object") return JSON.stringify(value).replaceAll(";", "\\u003b");
+  return typeof value === "string" ? value.replace(FORMULA, "$1'") : String(value);
+}
+
 const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof toPaymentResponse>)[];
 const HEAD = `${FIELDS.join(",")}\r\n`;
 
 /**
  * A line of the file (RFC 4180). No field begins with what a spreadsheet takes for a formula, also where it takes
- * semicolons for the separators: in metadata, which are JSON, they are written as escapes.
+ * semicolons for the separators.
  */
 function line(payment: Payment): string {
   const shown = toPaymentResponse(payment);
-  const texts = FIELDS.map((field) =>
-    field === "metadata" ? payment.metadata.replaceAll(";", "\\u003b") : String(shown[field]),
-  );
+  const texts = FIELDS.map((field) => fieldText(shown[field]));
   return `${texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\r\n`;
 }

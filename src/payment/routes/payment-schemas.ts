@@ -4,6 +4,8 @@ import { inexactText } from "../../http/exact-json";
 import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
 import { CURRENCIES, CURRENCY_PATTERN, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../money/currency";
 import { decimalPlacesMessage, MAX_AMOUNT, POSITIVE_DECIMAL_PATTERN, toMinor } from "../../money/money";
+import { FAILURE_CODES } from "../../provider/failures";
+import { CAPTURE_METHODS } from "../../provider/seam";
 import type { NewPayment } from "../create";
 import { STATUSES } from "../lifecycle";
 import { jsonBytes, MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
@@ -13,28 +15,77 @@ import type { PaymentResponse } from "../response";
 export const PAYMENT_EXAMPLE = {
   id: 1,
   order_id: 42,
+  reference: null,
+  single: false,
   amount: 99.99,
+  amount_captured: 0,
+  amount_refunded: 0,
+  amount_refundable: 0,
   currency: "USD",
   status: "pending" as const,
+  failure: null,
+  next_action: null,
   provider: "internal",
+  provider_reference: null,
+  capture_method: "automatic" as const,
+  return_url: null,
+  description: null,
+  expires_at: null,
   created_at: "2026-01-16T16:57:41.614Z",
   updated_at: "2026-01-16T16:57:41.614Z",
   metadata: { cart: "c-7" },
 };
 
+const FailureSchema = z
+  .object({
+    code: z.enum(FAILURE_CODES).openapi({ description: "The same for every provider" }),
+    decline_code: z.string().nullable().openapi({ description: "The provider's own word for it" }),
+    message: z.string().openapi({ description: "For developers and support" }),
+  })
+  .openapi("Failure", { description: "Why a payment or a refund has failed" });
+
+const NextActionSchema = z
+  .object({
+    type: z.literal("redirect").openapi({ description: "Send the payer's browser to `url`" }),
+    url: z.string().openapi({ description: "Where the payer goes on" }),
+  })
+  .openapi("NextAction", { description: "What the payer does next" });
+
 export const PaymentSchema = z
   .object({
     id: PositiveInteger.openapi({ description: "The payment's id" }),
-    order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
+    order_id: PositiveInteger.nullable().openapi({
+      description: "The order that is paid for; null where only `reference` names it",
+    }),
+    reference: z
+      .string()
+      .nullable()
+      .openapi({ description: "Your own name of what is paid for, such as an order's number" }),
+    single: z
+      .boolean()
+      .openapi({ description: "Whether the order or reference may have one live or paid payment only" }),
     amount: z.number().openapi({ description: "In major units: 99.99 is 99 dollars and 99 cents" }),
+    amount_captured: z.number().openapi({ description: "What was taken from the payer" }),
+    amount_refunded: z.number().openapi({ description: "What was given back of it" }),
+    amount_refundable: z.number().openapi({ description: "What can still be given back" }),
     currency: z
       .string()
       .regex(/^[A-Z]{3}$/)
       .openapi({ description: "The ISO 4217 code" }),
     status: z.enum(STATUSES).openapi({ description: "Where the payment is in its lifecycle" }),
+    // As `nullable()`, or with descriptions of their own, they would be several types in generated clients.
+    failure: z.union([FailureSchema, z.null()]),
+    next_action: z.union([NextActionSchema, z.null()]),
     provider: z.string().openapi({ description: "What moves the money; `internal` settles at once" }),
+    provider_reference: z.string().nullable().openapi({ description: "The provider's name for the payment" }),
+    capture_method: z
+      .enum(CAPTURE_METHODS)
+      .openapi({ description: "When the money is taken: at once, or when it is captured" }),
+    return_url: z.string().nullable().openapi({ description: "Where the payer's browser returns to" }),
+    description: z.string().nullable().openapi({ description: "What is paid for, in words" }),
+    expires_at: z.iso.datetime().nullable().openapi({ description: "When the payment ends if nobody completes it" }),
     created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
-    updated_at: z.iso.datetime().openapi({ description: "When the status last changed; RFC 3339, in UTC" }),
+    updated_at: z.iso.datetime().openapi({ description: "When the payment last changed; RFC 3339, in UTC" }),
     metadata: z.record(z.string(), z.string()).openapi({ description: "The pairs that the payment was created with" }),
   })
   .openapi("Payment", {
@@ -131,23 +182,44 @@ export function currencyCode(text: z.ZodString) {
     });
 }
 
+const AmountUnion = z.union(
+  [
+    z.number().openapi({ exclusiveMinimum: 0, maximum: Number(MAX_AMOUNT) }),
+    z.string().openapi({ pattern: POSITIVE_DECIMAL_PATTERN }),
+  ],
+  { error: (issue) => amountMessage(issue.input) },
+);
+
+/** An amount of a payment whose currency is not known yet: it is held to what holds for every currency. */
+export const Amount = AmountUnion.superRefine((amount, context) => {
+  const read = toMinor(amount, MAX_EXPONENT);
+  if (!read.ok) context.addIssue({ code: "custom", message: read.detail });
+});
+
+const MAX_TEXT_LENGTH = 500;
+
+/** A text for people, of 1 to 500 characters. */
+export function shortText(description: string) {
+  return z
+    .unknown()
+    .transform((given, context): string => {
+      const fault = textFault(given, MAX_TEXT_LENGTH, 1);
+      if (fault === null) return String(given);
+      context.addIssue({ code: "custom", message: fault });
+      return z.NEVER;
+    })
+    .openapi({ type: "string", minLength: 1, maxLength: MAX_TEXT_LENGTH, pattern: TEXT_PATTERN, description });
+}
+
 export const NewPaymentSchema = z
   .strictObject(
     {
       order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
-      amount: z
-        .union(
-          [
-            z.number().openapi({ exclusiveMinimum: 0, maximum: Number(MAX_AMOUNT) }),
-            z.string().openapi({ pattern: POSITIVE_DECIMAL_PATTERN }),
-          ],
-          { error: (issue) => amountMessage(issue.input) },
-        )
-        .openapi({
-          description:
-            "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
-            `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
-        }),
+      amount: AmountUnion.openapi({
+        description:
+          "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
+          `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
+      }),
       currency: currencyCode(z.string({ error: "Must be a string" })).default(DEFAULT_CURRENCY),
       metadata: Metadata.optional(),
     },

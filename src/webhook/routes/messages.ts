@@ -7,7 +7,7 @@ import {
   type PaymentEventType,
   WEBHOOK_ENDPOINT_EVENT_TYPE_NAMES,
 } from "../../outbox/event-types";
-import { eventType, INITIAL_STATUS, LIFECYCLE, type Status } from "../../payment/lifecycle";
+import { ACTIONS, eventType, INITIAL_STATUS, outcome, STEPS, type Status, statusAfter } from "../../payment/lifecycle";
 import type { PaymentEventResponse } from "../../payment/response";
 import {
   EVENT_EXAMPLE,
@@ -40,12 +40,11 @@ function exampleOf(type: PaymentEventType): PaymentEventResponse {
   const created = { ...data, status, updated_at: data.created_at };
   const first = { id: "evt_1_1", type, timestamp: data.created_at, sequence: 1, data: created, previous: {} };
   if (type === "payment.created") return { ...event, ...first, idempotency_key: "order-42" };
-  const led = Object.entries(LIFECYCLE).find(([, rule]) => eventType(rule.to) === type);
+  const [before, to] = STEPS.find(([from, status]) => from !== status && eventType(status) === type) ?? [];
   // What is no status leaves the payment's as it was.
-  if (!led) return { ...event, data, type, previous: {} };
-  const [action, { from, to }] = led;
-  const before = from[0] ?? INITIAL_STATUS;
+  if (before === undefined || to === undefined) return { ...event, data, type, previous: {} };
   const sequence = before === INITIAL_STATUS ? 2 : 3;
+  const action = ACTIONS.find((one) => outcome(before, one) === "changed" && statusAfter(one) === to);
   return {
     ...event,
     id: `evt_1_${sequence}`,
@@ -53,7 +52,7 @@ function exampleOf(type: PaymentEventType): PaymentEventResponse {
     sequence,
     data: { ...data, status: to },
     previous: { status: before, updated_at: created.updated_at },
-    idempotency_key: `${action}-order-42`,
+    idempotency_key: action === undefined ? null : `${action}-order-42`,
   };
 }
 

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { classify, isRefusal, type KeyBefore, type PaymentAfter } from "../../../src/operation/classify";
+import { classify, type Found, isRefusal, type KeyBefore } from "../../../src/operation/classify";
 import type { Action, Status } from "../../../src/payment/lifecycle";
+import { PAYMENT_DEFAULTS, type Payment } from "../../../src/payment/payment";
 
 const PAYMENT = {
+  ...PAYMENT_DEFAULTS,
   id: 7,
   merchant_id: 1,
   order_id: 42,
@@ -13,21 +15,21 @@ const PAYMENT = {
   metadata: "{}",
 };
 
-/** The payment after the batch, in a status and a version; without an event of the request. */
-const found = (status: Status, version: number, own: Partial<PaymentAfter> = {}): PaymentAfter => ({
+/** The payment in a status and a version. */
+const shown = (status: Status, version: number, more: Partial<Payment> = {}): Payment => ({
   ...PAYMENT,
   status,
   version,
   updated_at: 1_000 * version,
-  own_version: null,
-  own_updated_at: null,
-  ...own,
+  ...more,
 });
-/** The same, as a caller sees it. */
-const shown = (status: Status, version: number) => ({ ...PAYMENT, status, version, updated_at: 1_000 * version });
-const own = (version: number) => ({ own_version: version, own_updated_at: 1_000 * version });
+/** The payment after the batch, in a status and a version; without an event of the request unless one is given. */
+const found = (status: Status, version: number, own: Payment | null = null): Found => ({
+  payment: shown(status, version),
+  own,
+});
 
-type Row = [what: string, Action, readonly number[] | null, KeyBefore, PaymentAfter | null, expected: object];
+type Row = [what: string, Action, readonly number[] | null, KeyBefore, Found | null, expected: object];
 
 describe("what an action has come to", () => {
   it.each<Row>([
@@ -36,7 +38,7 @@ describe("what an action has come to", () => {
       "confirm",
       null,
       "free",
-      found("confirmed", 2, own(2)),
+      found("confirmed", 2, shown("confirmed", 2)),
       { tag: "changed", payment: shown("confirmed", 2) },
     ],
     [
@@ -44,7 +46,7 @@ describe("what an action has come to", () => {
       "confirm",
       [1],
       "free",
-      found("confirmed", 2, own(2)),
+      found("confirmed", 2, shown("confirmed", 2)),
       { tag: "changed", payment: shown("confirmed", 2) },
     ],
     [
@@ -52,7 +54,7 @@ describe("what an action has come to", () => {
       "refund",
       null,
       "same request",
-      found("refunded", 3, own(3)),
+      found("refunded", 3, shown("refunded", 3)),
       { tag: "changed", payment: shown("refunded", 3) },
     ],
     [
@@ -60,7 +62,7 @@ describe("what an action has come to", () => {
       "confirm",
       null,
       "free",
-      found("refunded", 3, own(2)),
+      found("refunded", 3, shown("confirmed", 2)),
       { tag: "changed", payment: shown("confirmed", 2) },
     ],
     [
@@ -136,11 +138,40 @@ describe("what an action has come to", () => {
     ["no payment in any version", "confirm", [1], "free", null, { tag: "not_found" }],
     ["no payment, and a key of another request", "confirm", null, "other request", null, { tag: "key_reused" }],
   ])("%s", (_, action, expected, keyBefore, after, result) => {
-    expect(classify(action, expected, keyBefore, after)).toEqual(result);
+    expect(classify({ action, expected, amount: null, now: 9_000 }, keyBefore, after)).toEqual(result);
+  });
+});
+
+describe("what an action that its status allows has not come to", () => {
+  const asked = { action: "refund" as const, expected: null, now: 9_000 };
+
+  it("is too large an amount, with what is left", () => {
+    const payment = shown("confirmed", 2, { captured_minor: 9999, refunded_minor: 5000 });
+    const result = classify({ ...asked, amount: { ok: true, minor: 5000 } }, "free", { payment, own: null });
+    expect(result).toEqual({ tag: "exceeds", payment });
+  });
+
+  it("is no amount of the payment's currency", () => {
+    const amount = { ok: false as const, detail: "Must have at most 0 decimal places in this currency" };
+    expect(classify({ ...asked, amount }, "free", found("confirmed", 2))).toEqual({
+      tag: "invalid_amount",
+      detail: amount.detail,
+    });
+  });
+
+  it.each([
+    [8_999, { tag: "refused", status: "expired" }],
+    [9_000, { tag: "refused", status: "expired" }],
+    // It was changed by something that this batch has not seen.
+    [9_001, { tag: "refused", status: "pending" }],
+  ])("is a confirmation of what ended at %i", (expires_at, result) => {
+    const payment = shown("pending", 1, { expires_at });
+    expect(classify({ ...asked, action: "confirm", amount: null }, "free", { payment, own: null })).toEqual(result);
   });
 });
 
 it("takes for a refusal what says that nothing was changed, and nothing else", () => {
-  const tags = ["changed", "unchanged", "replayed", "not_found", "refused", "outdated", "key_reused", "outage"];
-  expect(tags.filter((tag) => isRefusal({ tag }))).toEqual(["not_found", "refused", "outdated"]);
+  const refusals = ["not_found", "refused", "invalid_amount", "exceeds", "outdated"];
+  const tags = ["changed", "unchanged", "replayed", "key_reused", "outage", ...refusals];
+  expect(tags.filter((tag) => isRefusal({ tag }))).toEqual(refusals);
 });

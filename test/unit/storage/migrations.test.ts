@@ -16,12 +16,14 @@ const FILLED = `
     NULL, NULL);
   INSERT INTO account_events VALUES (1, 2, 'merchant.created', '2', '{"name":"Shop"}', 1, NULL, 'r0', 'c0', NULL, NULL,
     1000);
-  INSERT INTO payments VALUES (7, 2, 42, 9999, 'USD', 'confirmed', 'internal', 2, 1000, 2000, '{"cart":"c-7"}', '[1,2]');
+  INSERT INTO payments (id, merchant_id, order_id, amount_minor, captured_minor, currency, status, provider, version, created_at,
+    updated_at, metadata, event_positions)
+  VALUES (7, 2, 42, 9999, 9999, 'USD', 'confirmed', 'internal', 2, 1000, 2000, '{"cart":"c-7"}', '[1,2]');
   INSERT INTO payment_metadata VALUES (2, 'cart', 'c-7', 1000, 7);
   INSERT INTO idempotency_keys VALUES (2, 'order-42', '${"0".repeat(64)}', 7, 1000);
   INSERT INTO events VALUES (2, 1, 7, 1, 'payment.created', '{"order_id":42,"amount_minor":9999,"currency":"USD",
     "status":"pending","provider":"internal"}', 'r1', 'c1', '0123456789ab', 'order-42', 1000, 0);
-  INSERT INTO events VALUES (2, 2, 7, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', '0123456789ab', NULL,
+  INSERT INTO events VALUES (2, 2, 7, 2, 'payment.confirmed', '{"status":"confirmed","captured_minor":9999}', 'r2', 'c2', '0123456789ab', NULL,
     2000, 0);
   INSERT INTO events VALUES (2, 3, NULL, NULL, 'webhook_endpoint.disabled', '{"id":1}', 'r3', 'c3', NULL, NULL, 3000, 900);
   INSERT INTO webhook_endpoints VALUES (1, 2, 'https://shop.example.com/', NULL, NULL, NULL, 'whsec_c2VjcmV0', NULL, NULL, NULL,
@@ -62,7 +64,7 @@ it("every migration after the base keeps the rows of a filled database", () => {
 it("a new status, action, state and reason need no migration", () => {
   const database = filledBase();
   database.exec(`
-    UPDATE payments SET status = 'cancelled';
+    UPDATE payments SET status = 'disputed';
     UPDATE webhook_deliveries SET state = 'paused', next_attempt_at = NULL;
     UPDATE webhook_endpoints SET disabled_at = 2000, disabled_reason = 'quota';
     INSERT INTO events VALUES (2, 4, 7, 3, 'refund.created', '{}', 'r4', 'c4', NULL, NULL, 3000, 900);

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { ACTIONS, type Action, LIFECYCLE } from "../../../src/payment/lifecycle";
+import { ACTIONS, type Action, statusAfter, statusesBefore } from "../../../src/payment/lifecycle";
 import { type Answer, type Client, client, ORDER, paymentIn } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -22,7 +22,7 @@ const etagOf = ({ headers }: Answer): string => headers.get("ETag") ?? "none";
 
 /** A payment in a status that the action moves it out of, and its entity tag. */
 async function readyFor(action: Action): Promise<{ id: number; etag: string }> {
-  const [status = "pending"] = LIFECYCLE[action].from;
+  const [status = "pending"] = statusesBefore(action);
   const { id } = await paymentIn(status);
   return { id, etag: etagOf(await read(id)) };
 }
@@ -99,7 +99,7 @@ describe.each(ACTIONS)("If-Match on %s", (action) => {
   ])("with %s succeeds", async (_, condition) => {
     const { id, etag } = await readyFor(action);
     const answer = await run(id, action, condition(etag));
-    expect([answer.status, answer.body.status]).toEqual([200, LIFECYCLE[action].to]);
+    expect([answer.status, answer.body.status]).toEqual([200, statusAfter(action)]);
     expect(etagOf(answer)).not.toBe(etag);
   });
 

@@ -14,7 +14,10 @@ describe("the file", () => {
     expect(head?.join(",")).toBe(HEAD);
     const { data } = await list(api);
     expect(records).toEqual(
-      data.map(({ metadata, ...shown }) => [...Object.values(shown).map(String), JSON.stringify(metadata)]),
+      data.map(({ metadata, ...shown }) => [
+        ...Object.values(shown).map((value) => (value === null ? "" : String(value))),
+        JSON.stringify(metadata),
+      ]),
     );
   });
 

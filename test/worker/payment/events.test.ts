@@ -43,8 +43,8 @@ describe("a payment's history", () => {
     ]);
     expect(events.map(({ previous }) => previous)).toEqual([
       {},
-      { status: "pending", updated_at: created?.updated_at },
-      { status: "confirmed", updated_at: confirmed?.updated_at },
+      { status: "pending", amount_captured: 0, amount_refundable: 0, updated_at: created?.updated_at },
+      { status: "confirmed", amount_refunded: 0, amount_refundable: 99.99, updated_at: confirmed?.updated_at },
     ]);
     expect(events.map(({ timestamp }) => timestamp)).toEqual(shown.map(({ updated_at }) => updated_at));
     expect(events.map(({ request_id }) => request_id)).toEqual(requestIds);

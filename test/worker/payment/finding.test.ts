@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { app } from "../../../src/app";
 import { STATUSES, type Status } from "../../../src/payment/lifecycle";
-import { type Client, client, ORDER, PATHS } from "../client";
+import { bringInto, type Client, client, ORDER } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import {
@@ -26,7 +26,7 @@ async function seed(api: Client, bodies: readonly object[], status: Status = "pe
   const made: Shown[] = [];
   for (const body of bodies) {
     let { body: payment } = await api.create({ ...ORDER, ...body });
-    for (const action of PATHS[status]) ({ body: payment } = await api.run(payment.id, action));
+    payment = await bringInto(status, payment, api);
     made.push(payment);
   }
   return made;
@@ -478,7 +478,8 @@ describe("a date alone", () => {
 describe("a wrong question", () => {
   const LIMIT = "Must be an integer from 1 to 100";
   const CURSOR_MESSAGE = "Must be a cursor from an earlier answer, as it was";
-  const STATUS = "Must be one or several of pending, confirmed, failed, refunded";
+  const STATUS =
+    "Must be one or several of pending, requires_action, processing, authorized, confirmed, failed, cancelled, expired, refunded";
   const INTEGER = "Must be an integer from 1 to 9007199254740991";
   const CURRENCY = "Must be the ISO 4217 code of a currency in use";
   const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";

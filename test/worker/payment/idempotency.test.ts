@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { ACTIONS, STATUSES } from "../../../src/payment/lifecycle";
-import { client, ORDER, PATHS, paymentIn } from "../client";
+import { ACTIONS, STATUSES, statusesBefore } from "../../../src/payment/lifecycle";
+import { bringInto, client, ORDER, paymentIn } from "../client";
 import { apiDocument } from "../contract";
 
 const api = client();
@@ -67,7 +67,7 @@ describe("create", () => {
   it.each(STATUSES)("replays with the payment as it is now, when that is %s", async (status) => {
     const key = `as-it-is-${status}`;
     const { body } = await api.create(ORDER, key);
-    for (const action of PATHS[status]) await api.run(body.id, action);
+    await bringInto(status, body);
     const now = (await api.get(body.id)).body;
     expect(now.status).toBe(status);
     const replay = await api.create(ORDER, key);
@@ -94,7 +94,7 @@ describe("create", () => {
 });
 
 describe.each(ACTIONS)("%s", (action) => {
-  const from = action === "refund" ? "confirmed" : "pending";
+  const [from = "pending"] = statusesBefore(action);
 
   it("is answered 200 on a retry with its key, and happens once", async () => {
     const { id } = await paymentIn(from);

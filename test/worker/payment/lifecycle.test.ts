@@ -1,16 +1,29 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { ACTIONS, type Action, eventType, STATUSES, type Status } from "../../../src/payment/lifecycle";
-import { client, PATHS, paymentIn } from "../client";
+import { client, paymentIn, STATUSES_ON_THE_WAY } from "../client";
 
 const api = client();
 
 /** The table of the design, written out: the test's own, not the code's. */
 const EXPECTED: Record<Status, Record<Action, Status | "unchanged" | 409>> = {
-  pending: { confirm: "confirmed", fail: "failed", refund: 409 },
-  confirmed: { confirm: "unchanged", fail: 409, refund: "refunded" },
-  failed: { confirm: 409, fail: 409, refund: 409 },
-  refunded: { confirm: 409, fail: 409, refund: 409 },
+  pending: { confirm: "confirmed", capture: 409, cancel: "cancelled", fail: "failed", refund: 409 },
+  requires_action: { confirm: "unchanged", capture: 409, cancel: "cancelled", fail: 409, refund: 409 },
+  processing: { confirm: "unchanged", capture: 409, cancel: 409, fail: 409, refund: 409 },
+  authorized: { confirm: "unchanged", capture: "confirmed", cancel: "cancelled", fail: 409, refund: 409 },
+  confirmed: { confirm: "unchanged", capture: 409, cancel: 409, fail: 409, refund: "refunded" },
+  failed: { confirm: 409, capture: 409, cancel: 409, fail: 409, refund: 409 },
+  cancelled: { confirm: 409, capture: 409, cancel: 409, fail: 409, refund: 409 },
+  expired: { confirm: 409, capture: 409, cancel: 409, fail: 409, refund: 409 },
+  refunded: { confirm: 409, capture: 409, cancel: 409, fail: 409, refund: 409 },
+};
+
+/** What the event of each change has stored. */
+const DATA: Partial<Record<Status, string>> = {
+  confirmed: '{"status":"confirmed","captured_minor":9999}',
+  cancelled: '{"status":"cancelled"}',
+  failed: '{"status":"failed","failure":null}',
+  refunded: '{"status":"refunded","refunded_minor":9999,"refund":{"reason":null,"metadata":{}}}',
 };
 
 async function events(id: number) {
@@ -34,18 +47,21 @@ describe.each(STATUSES)("a payment in status %s", (status) => {
       expect(code).toBe(409);
       expect(body.detail).toBe(`Cannot ${action} payment in ${status} status`);
     } else {
-      expect(code).toBe(200);
+      // 202 where the payer or the provider has still to decide.
+      expect(code).toBe(expected === "unchanged" && ["requires_action", "processing"].includes(status) ? 202 : 200);
       expect(body).toEqual(after);
     }
     if (expected === 409 || expected === "unchanged") {
       expect(after).toEqual(before);
       expect(await events(before.id)).toEqual(eventsBefore);
     } else {
-      expect(after).toEqual({ ...before, status: expected, updated_at: after.updated_at });
+      const taken = expected === "confirmed" ? { amount_captured: 99.99, amount_refundable: 99.99 } : {};
+      const given = expected === "refunded" ? { amount_refunded: 99.99, amount_refundable: 0 } : {};
+      expect(after).toEqual({ ...before, ...taken, ...given, status: expected, updated_at: after.updated_at });
       expect(after.updated_at >= before.updated_at).toBe(true);
       expect(await events(before.id)).toEqual([
         ...eventsBefore,
-        { sequence: eventsBefore.length + 1, type: eventType(expected), data: JSON.stringify({ status: expected }) },
+        { sequence: eventsBefore.length + 1, type: eventType(expected), data: DATA[expected] },
       ]);
     }
   });
@@ -74,5 +90,5 @@ it("never moves updated_at back, also when the clock does", async () => {
 });
 
 it("has a way into every status", () => {
-  expect(Object.keys(PATHS)).toEqual([...STATUSES]);
+  expect(Object.keys(STATUSES_ON_THE_WAY)).toEqual([...STATUSES]);
 });

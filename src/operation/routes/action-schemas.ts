@@ -1,0 +1,92 @@
+/** The bodies of the actions: what each takes, and what that asks for. */
+import { z } from "@hono/zod-openapi";
+import { MAX_EXPONENT } from "../../money/currency";
+import { toMinor } from "../../money/money";
+import type { Action } from "../../payment/lifecycle";
+import { Amount, shortText } from "../../payment/routes/payment-schemas";
+import { FAILURE_CODES, FAILURES, type Failure } from "../../provider/failures";
+import type { ActionRequest } from "../run-action";
+
+/** What is asked for, and what of it an idempotency key stands for: nothing, where nothing was said. */
+interface Details {
+  readonly asked: Pick<ActionRequest, "amount" | "failure">;
+  readonly fingerprinted: Readonly<Record<string, unknown>>;
+}
+
+const NOTHING_ASKED: Details = { asked: {}, fingerprinted: {} };
+
+interface ActionBody {
+  /** Null where the action takes no body. */
+  readonly schema: z.ZodType | null;
+  /** What the body is for, as a sentence. */
+  readonly says: string;
+  readonly read: (body: unknown) => Details;
+}
+
+/** An amount of any currency, which tells spellings of one amount alike: the payment's own may have fewer decimal places. */
+export function normalised(amount: number | string): number | null {
+  const read = toMinor(amount, MAX_EXPONENT);
+  return read.ok ? read.minor : null;
+}
+
+const CaptureBody = z
+  .strictObject({
+    amount: Amount.optional().openapi({
+      description: "What is captured of the authorised amount, in major units; the rest is released. Without it, all",
+    }),
+  })
+  .nullish()
+  .openapi("Capture", { description: "How much is captured", example: { amount: 40 } });
+
+const CancelBody = z
+  .strictObject({ reason: shortText("Why, for your own records and the provider's").optional() })
+  .nullish()
+  .openapi("Cancellation", {
+    description: "Why a payment is cancelled",
+    example: { reason: "The order was cancelled" },
+  });
+
+const FailBody = z
+  .strictObject({
+    code: z
+      .enum(FAILURE_CODES, { error: `Must be one of ${FAILURE_CODES.join(", ")}` })
+      .optional()
+      .openapi({ description: "Why the payment has failed; `failed_by_request` without it" }),
+    message: shortText("Why, in words; without it, those of the code").optional(),
+  })
+  .nullish()
+  .openapi("FailRequest", { description: "Why a payment has failed", example: { code: "fraud_suspected" } });
+
+const NO_BODY: ActionBody = {
+  schema: null,
+  says: "Takes no body.",
+  read: () => NOTHING_ASKED,
+};
+
+/** An entry of the table: the reader gets what its schema makes. */
+function taking<S extends z.ZodType>(schema: S, says: string, read: (body: z.output<S>) => Details): ActionBody {
+  return { schema, says, read: (body) => read(schema.parse(body)) };
+}
+
+export const ACTION_BODIES: Readonly<Record<Action, ActionBody>> = {
+  confirm: NO_BODY,
+  capture: taking(CaptureBody, "The body may say how much.", (body) => {
+    const amount = body?.amount;
+    return amount === undefined ? NOTHING_ASKED : { asked: { amount }, fingerprinted: { amount: normalised(amount) } };
+  }),
+  cancel: taking(CancelBody, "The body may say why.", (body) => {
+    const reason = body?.reason;
+    return reason === undefined ? NOTHING_ASKED : { asked: {}, fingerprinted: { reason } };
+  }),
+  fail: taking(FailBody, "The body may say why.", (body) => {
+    const { code, message } = body ?? {};
+    if (code === undefined && message === undefined) return NOTHING_ASKED;
+    const failure: Failure = {
+      code: code ?? "failed_by_request",
+      decline_code: null,
+      message: message ?? FAILURES[code ?? "failed_by_request"],
+    };
+    return { asked: { failure }, fingerprinted: { code, message } };
+  }),
+  refund: NO_BODY,
+};
