@@ -73,13 +73,18 @@ function amountMismatch(view: PaymentView, snapshot: Snapshot): string | null {
 }
 
 /** What a capture has to be of; null where any part of the payment may have been captured, by somebody else. */
-function expectedCapture(view: PaymentView, { captures }: Snapshot): number | null {
+function expectedCapture(view: PaymentView, snapshot: Snapshot): number | null {
   if (isPaid(view)) return view.capturedMinor;
   if (view.captureMethod === "automatic") return view.amountMinor;
   const asked = view.operations.filter(({ kind }) => kind === "capture");
-  const done = asked.find(({ nonce }) => captures.some((one) => one.nonce === nonce && one.state === "succeeded"));
-  return (done ?? asked.find(({ state }) => isUnsettled(state)))?.amountMinor ?? null;
+  const nonce = capturedBy(snapshot);
+  const own = asked.find((one) => (nonce === null ? isUnsettled(one.state) : one.nonce === nonce));
+  return own?.amountMinor ?? null;
 }
+
+/** The nonce of the capture that has succeeded; null where the provider does not say whose it is. */
+const capturedBy = ({ captures }: Snapshot): string | null =>
+  captures.find(({ state }) => state === "succeeded")?.nonce ?? null;
 
 /** What a payment can come to. */
 type Reached = Exclude<PaymentStatus, "pending">;
@@ -185,18 +190,19 @@ const SETTLE = {
     }
   },
 
-  capture(_: PaymentView, { nonce }: OperationView, { status, captures }: Snapshot): Settled | null {
+  capture(_: PaymentView, { nonce }: OperationView, snapshot: Snapshot): Settled | null {
+    const { status, captures } = snapshot;
     const capture = captures.find((one) => one.nonce !== null && one.nonce === nonce);
     if (capture?.state === "failed") {
       return capture.failure
         ? { state: "failed", failure: capture.failure }
         : failed("capture_failed", "The provider could not capture the amount, and does not say why");
     }
-    if (capture?.state === "succeeded") return { state: "succeeded" };
-    if (capture?.state === "pending") return { state: "pending" };
-    if (status === "captured") return { state: "succeeded" };
-    const isLapsed = status === "cancelled" || status === "expired" || status === "failed";
-    return isLapsed ? failed("expired", "The authorisation had ended before it was captured") : null;
+    if (status === "cancelled" || status === "expired" || status === "failed") {
+      return failed("expired", "The authorisation had ended before it was captured");
+    }
+    if (capture !== undefined) return { state: capture.state };
+    return status === "captured" && capturedBy(snapshot) === null ? { state: "succeeded" } : null;
   },
 
   cancel(_: PaymentView, __: OperationView, { status }: Snapshot): Settled | null {

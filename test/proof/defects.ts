@@ -17,6 +17,8 @@ export interface Defect {
 const CREATE = "src/payment/create.ts";
 const RUN_ACTION = "src/operation/run-action.ts";
 const CLASSIFY = "src/operation/classify.ts";
+const REDUCE = "src/operation/reduce.ts";
+const REDUCE_REFUNDS = "src/operation/reduce-refunds.ts";
 const FEED = "src/payment/feed.ts";
 const OBJECT = "src/operation/object.ts";
 const AUTHORIZE = "src/auth/authorize.ts";
@@ -1510,6 +1512,66 @@ export const DEFECTS: readonly Defect[] = [
     file: "src/payment/routes/feed.ts",
     find: "type !== undefined && payment_id === undefined",
     replace: "false",
+  },
+  {
+    breaks: "what a provider says of a payment's way to be paid moves no paid payment",
+    file: REDUCE,
+    find: "  if (isPaid(view)) return null;\n",
+    replace: "",
+  },
+  {
+    breaks: "money of a payment that has ended opens an item",
+    file: REDUCE,
+    find: "const late = reportLateSuccess(view, snapshot);",
+    replace: "const late = null as Change | null;",
+  },
+  {
+    breaks: "a payment of another amount at the provider moves nothing",
+    file: REDUCE,
+    find: " || amountMinor !== view.amountMinor",
+    replace: "",
+  },
+  {
+    breaks: "a capture of another amount than was asked for moves nothing",
+    file: REDUCE,
+    find: "const expected = expectedCapture(view, snapshot);",
+    replace: "const expected = null as number | null;",
+  },
+  {
+    breaks: "more refunded than captured opens an item",
+    file: REDUCE,
+    find: "reportOverRefund(view)",
+    replace: "null",
+  },
+  {
+    breaks: "an item is opened once",
+    file: REDUCE_REFUNDS,
+    find: "  if (view.items.some((item) => item.kind === kind && item.reference === reference)) return null;\n",
+    replace: "",
+  },
+  {
+    breaks: "a refund at the provider is known by its nonce, and not taken for another one",
+    file: REDUCE_REFUNDS,
+    find: "one.nonce === nonce && one.providerReference === null",
+    replace: "one.providerReference === null",
+  },
+  {
+    breaks: "a stale snapshot takes no refund back",
+    file: REDUCE_REFUNDS,
+    find: "if (RANKS[refund.state] <= RANKS[state]) return null;",
+    replace: "if (refund.state === state) return null;",
+  },
+  {
+    breaks: "a refund that fails later is refunded no more",
+    file: REDUCE_REFUNDS,
+    find: `state === "succeeded" ? amountMinor : 0, refund)`,
+    replace: "0, refund)",
+  },
+  {
+    breaks: "a closed dispute stays closed",
+    file: REDUCE_REFUNDS,
+    find: "DISPUTE_RANKS[dispute.state] > DISPUTE_RANKS[known.state]",
+    replace: "dispute.state !== known.state",
   },
 ];
 

@@ -21,6 +21,7 @@ const SUITES: readonly Suite[] = [
       "model.test",
       "histories.test",
       "keys.test",
+      "permutations.test",
       "proof/webhooks.test",
     ],
   ],

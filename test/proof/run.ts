@@ -1,8 +1,8 @@
 /**
  * `npm run proof`: the long version of every test of faults, and its figures, written to
- * bench/RESULTS.md. With --replay-history SEED, --replay-http SEED, --replay-webhooks SEED or
- * --replay-model SEED [--property NAME] [--path PATH] it runs only that; with --only PART (simulation, http, kills,
- * webhooks, regressions, defects) only that part.
+ * bench/RESULTS.md. With --replay-history SEED, --replay-http SEED, --replay-webhooks SEED,
+ * --replay-permutations SEED [--path PATH] or --replay-model SEED [--property NAME] [--path PATH] it runs only that; with
+ * --only PART (simulation, permutations, http, kills, webhooks, regressions, defects) only that part.
  */
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -19,6 +19,7 @@ const PROCESSES = 2;
 const FULL = {
   modelSeeds: 20_000,
   histories: 200_000,
+  providerPermutations: 500_000,
   faults: 100_000,
   httpHistories: 10_000,
   kills: 200,
@@ -35,6 +36,7 @@ const { values: options } = parseArgs({
     "replay-history": { type: "string" },
     "replay-http": { type: "string" },
     "replay-model": { type: "string" },
+    "replay-permutations": { type: "string" },
     "replay-webhooks": { type: "string" },
     property: { type: "string" },
     path: { type: "string" },
@@ -87,6 +89,7 @@ const REPLAYS = {
   "replay-history": "histories.test",
   "replay-http": "http.test",
   "replay-model": "model.test",
+  "replay-permutations": "permutations.test",
   "replay-webhooks": "webhooks.test",
 } as const;
 for (const [option, file] of Object.entries(REPLAYS)) {
@@ -159,6 +162,40 @@ if (wanted("simulation")) {
     histories: [histories, FULL.histories],
     faults: [faults, FULL.faults],
   });
+  endIfFailed();
+}
+
+if (wanted("permutations")) {
+  const share = FULL.providerPermutations / PROCESSES;
+  const shares = Array.from({ length: PROCESSES }, (_, index) =>
+    vitest(["permutations.test"], {
+      PROOF_PROVIDER_PERMUTATIONS: String(share),
+      PROOF_MODEL_SEED: String(seed + index),
+    }),
+  );
+  const figures: Figures = {};
+  for (const part of await Promise.all(shares)) add(figures, part);
+  const { permutations = 0, permutationDeliveries = 0, permutationStale = 0, permutationInterrupted = 0 } = figures;
+  const { permutationAdopted = 0, permutationFailedLater = 0, permutationDisputes = 0, permutationItems = 0 } = figures;
+  const { permutationViolations = 0 } = figures;
+  record(
+    "Proof: what a provider says, in any order",
+    "npm run proof",
+    `Seed ${seed}. A random history at a provider, heard of through snapshots of random moments, in any subset, order and
+number, some of them reduced in part only, and the newest one at last. The end is the same as with the newest one alone, its
+sums are the provider's or an item is open, and no step on the way is one that the contract does not know.\n\n${table([
+      ["what", "tried", "target", "another end, or a forbidden step"],
+      ["histories, each in an order of its own", permutations, FULL.providerPermutations, permutationViolations],
+      ["snapshots heard before the newest one", permutationDeliveries, "", ""],
+      ["of these, stale", permutationStale, "", ""],
+      ["of these, reduced in part", permutationInterrupted, "", ""],
+      ["refunds that somebody made at the provider", permutationAdopted, "", ""],
+      ["histories in which a refund fails that had succeeded", permutationFailedLater, "", ""],
+      ["disputes", permutationDisputes, "", ""],
+      ["items that a person has to look at", permutationItems, "", ""],
+    ])}`,
+  );
+  atLeast({ "permutations of a provider's history": [permutations, FULL.providerPermutations] });
   endIfFailed();
 }
 

@@ -10,6 +10,8 @@ export const SCALE = {
   histories: number("PROOF_HISTORIES", 500),
   httpHistories: number("PROOF_HTTP_HISTORIES", 50),
   webhookRuns: number("PROOF_WEBHOOK_RUNS", 100),
+  /** Histories at a provider, each heard of in an order of its own. */
+  providerPermutations: number("PROOF_PROVIDER_PERMUTATIONS", 5_000),
   /** Where the seeds of the histories begin, so that several processes can share the work. */
   firstSeed: number("PROOF_FIRST_SEED", 1),
 };
@@ -20,6 +22,7 @@ export const REPLAY = {
   http: optional("PROOF_REPLAY_HTTP"),
   webhooks: optional("PROOF_REPLAY_WEBHOOKS"),
   model: optional("PROOF_REPLAY_MODEL"),
+  permutations: optional("PROOF_REPLAY_PERMUTATIONS"),
   property: process.env.PROOF_REPLAY_PROPERTY,
   path: process.env.PROOF_REPLAY_PATH,
 };
