@@ -2,20 +2,10 @@
  * What `reduce` decides on and what it decides: a payment with all that was asked for it, and the next change of it. Pure.
  * Amounts are minor units of the payment's currency.
  */
+import type { PaymentEventType } from "../outbox/event-types";
+import type { Status } from "../payment/lifecycle";
 import type { Failure } from "../provider/failures";
 import type { CaptureMethod, NextAction, OperationKind, ProviderDispute } from "../provider/seam";
-
-/** Where a payment is. */
-export type PaymentStatus =
-  | "pending"
-  | "requires_action"
-  | "processing"
-  | "authorized"
-  | "confirmed"
-  | "failed"
-  | "cancelled"
-  | "expired"
-  | "refunded";
 
 /**
  * Where an operation is: `open` while it is being sent, `unknown` when no answer came, `pending` while the provider works on it.
@@ -60,13 +50,13 @@ export interface ItemView {
 
 /** A payment with all that was asked for it, as D1 has it. */
 export interface PaymentView {
-  readonly status: PaymentStatus;
+  readonly status: Status;
   readonly amountMinor: number;
   readonly currency: string;
   readonly captureMethod: CaptureMethod;
   /** 0 before anything was captured. */
   readonly capturedMinor: number;
-  /** What refunds that have succeeded sum up to. */
+  /** What refunds that have succeeded sum up to, and never more than was captured. */
   readonly refundedMinor: number;
   readonly failure: Failure | null;
   readonly nextAction: NextAction | null;
@@ -79,19 +69,7 @@ export interface PaymentView {
 
 /** The event of a change. */
 export type ChangeEventType =
-  | "payment.requires_action"
-  | "payment.processing"
-  | "payment.authorized"
-  | "payment.confirmed"
-  | "payment.failed"
-  | "payment.cancelled"
-  | "payment.expired"
-  | "payment.refunded"
-  | "refund.created"
-  | "refund.succeeded"
-  | "refund.failed"
-  | "dispute.opened"
-  | "dispute.closed"
+  | Exclude<PaymentEventType, "payment.created" | "payment.updated">
   | "reconciliation.item_opened";
 
 /** What stands in an event beside the payment: the refund (its operation's number), the dispute or the item that it tells of. */

@@ -50,7 +50,7 @@ export function reduceRefunds(view: PaymentView, { refunds }: Snapshot): Change 
  * has it stays as it is: what it came to is adopted.
  */
 function operationOf({ operations }: PaymentView, { reference, nonce }: ProviderRefund): OperationView | undefined {
-  const asked = operations.filter(({ kind }) => kind === "refund");
+  const asked = refundsOf(operations);
   const known = asked.find(({ providerReference }) => providerReference === reference);
   if (known !== undefined || nonce === null) return known;
   return asked.find((one) => one.nonce === nonce && one.providerReference === null && isUnsettled(one.state));
@@ -64,7 +64,8 @@ function settleRefund(view: PaymentView, operation: OperationView, refund: Provi
   }
   if (RANKS[refund.state] <= RANKS[state]) return null;
   const update = { number, state: refund.state, failure: failureOf(refund), providerReference: refund.reference };
-  const effect = effectOf(view, update, state === "succeeded" ? amountMinor : 0, refund);
+  const after = view.operations.map((one) => (one.number === number ? { ...one, ...update } : one));
+  const effect = effectOf(view, after, update);
   // Of one whose answer is missing it was told when that was found (unanswered.ts).
   const isTold = state === "unknown" && refund.state === "pending";
   return { ...NO_CHANGE, ...effect, ...(isTold && { event: null }), operations: [update] };
@@ -83,7 +84,7 @@ function adoptRefund(view: PaymentView, refund: ProviderRefund): Change {
     failure: failureOf(refund),
     source: "provider",
   };
-  return { ...NO_CHANGE, ...effectOf(view, adopt, 0, refund), adopt };
+  return { ...NO_CHANGE, ...effectOf(view, [...view.operations, adopt], adopt), adopt };
 }
 
 function failureOf({ state, failure }: ProviderRefund): Failure | null {
@@ -92,24 +93,29 @@ function failureOf({ state, failure }: ProviderRefund): Failure | null {
   return failure ?? { code: "refund_failed", decline_code: null, message };
 }
 
-/** What a refund that comes to another state makes of its payment, of which `countedMinor` was refunded by it so far. */
+/** What a refund makes of its payment, which has these operations now. */
 function effectOf(
   view: PaymentView,
-  { number }: Pick<OperationUpdate, "number">,
-  countedMinor: number,
-  { state, amountMinor }: ProviderRefund,
+  operations: readonly OperationView[],
+  { number, state }: Pick<OperationUpdate, "number" | "state">,
 ): Pick<Change, "payment" | "event"> {
   const tell = (type: ChangeEventType) => ({ type, refund: number, dispute: null });
-  if (state === "pending") return { payment: {}, event: tell("refund.created") };
-  const refundedMinor = view.refundedMinor - countedMinor + (state === "succeeded" ? amountMinor : 0);
-  const status = refundedMinor >= view.capturedMinor ? "refunded" : "confirmed";
+  // A payment never shows more than was captured; what is beyond that, an item says.
+  const refundedMinor = Math.min(sum(refundsOf(operations).filter(hasSucceeded)), view.capturedMinor);
+  const status = refundedMinor === view.capturedMinor ? "refunded" : "confirmed";
   const payment: PaymentPatch = {
     ...(refundedMinor !== view.refundedMinor && { refundedMinor }),
     ...(status !== view.status && { status }),
   };
+  if (state === "pending") return { payment, event: tell("refund.created") };
   if (state === "failed") return { payment, event: tell("refund.failed") };
   return { payment, event: tell(payment.status === "refunded" ? "payment.refunded" : "refund.succeeded") };
 }
+
+const refundsOf = (operations: readonly OperationView[]) => operations.filter(({ kind }) => kind === "refund");
+const hasSucceeded = ({ state }: OperationView) => state === "succeeded";
+const sum = (amounts: readonly { readonly amountMinor: number }[]) =>
+  amounts.reduce((total, { amountMinor }) => total + amountMinor, 0);
 
 const DISPUTE_RANKS = { inquiry: 0, open: 1, won: 2, lost: 2 } as const;
 const isClosed = ({ state }: DisputeView) => state === "won" || state === "lost";
@@ -144,13 +150,13 @@ function reduceDispute(known: DisputeView | undefined, dispute: DisputeView): Ch
 /** More went back, or may still go back, than was captured: the provider allowed what is refused here. */
 export function reportOverRefund(view: PaymentView): Change | null {
   if (!isPaid(view) || view.providerReference === null) return null;
-  const open = view.operations.filter(({ kind, state }) => kind === "refund" && isUnsettled(state));
-  const lost = view.disputes.filter(({ state }) => state === "lost");
-  const sum = (amounts: readonly { readonly amountMinor: number }[]) =>
-    amounts.reduce((total, { amountMinor }) => total + amountMinor, 0);
-  if (view.refundedMinor + sum(open) + sum(lost) <= view.capturedMinor) return null;
+  const refunds = refundsOf(view.operations);
+  const refunded = sum(refunds.filter(hasSucceeded));
+  const open = sum(refunds.filter(({ state }) => isUnsettled(state)));
+  const lost = sum(view.disputes.filter(({ state }) => state === "lost"));
+  if (refunded + open + lost <= view.capturedMinor) return null;
   const detail =
-    `${view.refundedMinor} ${view.currency} refunded, ${sum(open)} in open refunds and ${sum(lost)} in lost disputes ` +
-    `are more than the ${view.capturedMinor} captured`;
+    `${refunded} ${view.currency} refunded, ${open} in open refunds and ${lost} in lost disputes are more than the ` +
+    `${view.capturedMinor} captured`;
   return openItem(view, "over_refunded", view.providerReference, detail);
 }

@@ -4,6 +4,7 @@
  * What it comes to depends on what the provider said last, not on what was heard in between, in which order or how often:
  * states only go forward. What is missing in a snapshot, or stands earlier there than here, is stale and takes nothing back.
  */
+import { LIFECYCLE, PROVIDER_MOVES, type Status } from "../payment/lifecycle";
 import type { Failure } from "../provider/failures";
 import type { NextAction, ProviderStatus, Snapshot } from "../provider/seam";
 import {
@@ -13,24 +14,9 @@ import {
   type OperationUpdate,
   type OperationView,
   type PaymentPatch,
-  type PaymentStatus,
   type PaymentView,
 } from "./change";
 import { isPaid, openItem, reduceDisputes, reduceRefunds, reportOverRefund } from "./reduce-refunds";
-
-/** Where the provider and the clock may move a payment. */
-const PROVIDER_MOVES: Readonly<Record<PaymentStatus, readonly PaymentStatus[]>> = {
-  pending: ["confirmed", "authorized", "requires_action", "processing", "failed", "expired"],
-  requires_action: ["processing", "authorized", "confirmed", "failed", "expired"],
-  processing: ["requires_action", "authorized", "confirmed", "failed", "cancelled", "expired"],
-  authorized: ["confirmed", "expired"],
-  confirmed: [],
-  refunded: ["confirmed"],
-  failed: [],
-  cancelled: [],
-  expired: [],
-};
-const CANCELLED_FROM: readonly PaymentStatus[] = ["pending", "requires_action", "authorized"];
 
 /**
  * The next change that a provider's snapshot of a payment makes, or null when it makes none. The caller commits the change,
@@ -87,7 +73,7 @@ const capturedBy = ({ captures }: Snapshot): string | null =>
   captures.find(({ state }) => state === "succeeded")?.nonce ?? null;
 
 /** What a payment can come to. */
-type Reached = Exclude<PaymentStatus, "pending">;
+type Reached = Exclude<Status, "pending">;
 
 /** What a status at the provider makes of a payment: the first of these that the lifecycle allows. */
 const TARGETS: Readonly<Record<ProviderStatus, readonly Reached[]>> = {
@@ -98,12 +84,18 @@ const TARGETS: Readonly<Record<ProviderStatus, readonly Reached[]>> = {
   captured: ["confirmed"],
   // An authorisation that failed after all is one that has lapsed.
   failed: ["failed", "expired"],
-  // Ended by nobody here.
-  cancelled: ["expired", "cancelled"],
-  expired: ["expired", "cancelled"],
+  // Whoever ended it: nobody here asked for that.
+  cancelled: ["expired"],
+  expired: ["expired"],
 };
 
-const canBecome = (view: PaymentView, status: PaymentStatus): boolean => PROVIDER_MOVES[view.status].includes(status);
+/** Whether the provider may bring the payment there: by itself, or since it was asked to. */
+export function canBecome(view: PaymentView, status: Status): boolean {
+  const { confirm, cancel } = LIFECYCLE[view.status];
+  const asked = [confirm, isBeingCancelled(view) ? cancel : undefined];
+  const allowed = asked.flatMap((rule) => (rule === undefined || rule === "same" ? [] : rule));
+  return [...PROVIDER_MOVES[view.status], ...allowed].includes(status);
+}
 
 /** Whether a cancellation was asked for here, and not refused. */
 const isBeingCancelled = (view: PaymentView): boolean =>
@@ -112,10 +104,13 @@ const isBeingCancelled = (view: PaymentView): boolean =>
 /** Where the snapshot moves the payment, or null. A paid one is moved by its refunds alone. */
 function nextStatus(view: PaymentView, { status }: Snapshot): Reached | null {
   if (isPaid(view)) return null;
-  if (status === "cancelled" && isBeingCancelled(view)) {
-    if (CANCELLED_FROM.includes(view.status) || canBecome(view, "cancelled")) return "cancelled";
-  }
-  return TARGETS[status].find((target) => canBecome(view, target)) ?? null;
+  if (status === "cancelled" && isBeingCancelled(view) && canBecome(view, "cancelled")) return "cancelled";
+  const target = TARGETS[status].find((one) => canBecome(view, one));
+  if (target !== undefined) return target;
+  // What ends without an answer of the bank was waiting for its payer; a payment comes to its end from there, whether or not
+  // anybody here saw it waiting.
+  const isOver = status === "cancelled" || status === "expired";
+  return isOver && canBecome(view, "requires_action") ? "requires_action" : null;
 }
 
 /** The payment's own change, together with what it makes of the operations that led to it. */

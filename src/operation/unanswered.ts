@@ -1,6 +1,7 @@
 /** What becomes of an operation of which the provider has said nothing that could be reduced. Pure. */
 import type { Failure } from "../provider/failures";
 import { type Change, type ChangeEvent, NO_CHANGE, type OperationView, type PaymentView } from "./change";
+import { canBecome } from "./reduce";
 
 /**
  * The provider refused the call: nothing was done, and nothing will be by this operation. A refused authorisation ends its
@@ -9,8 +10,7 @@ import { type Change, type ChangeEvent, NO_CHANGE, type OperationView, type Paym
 export function refused(view: PaymentView, operation: OperationView, failure: Failure): Change {
   const { number, kind, providerReference } = operation;
   const operations = [{ number, state: "failed" as const, failure, providerReference }];
-  const canFail = view.status === "pending" || view.status === "requires_action" || view.status === "processing";
-  if (kind === "authorize" && canFail) {
+  if (kind === "authorize" && canBecome(view, "failed")) {
     const payment = { status: "failed" as const, failure, nextAction: null };
     return { ...NO_CHANGE, payment, operations, event: event("payment.failed") };
   }
@@ -25,8 +25,7 @@ export function unanswered(view: PaymentView, operation: OperationView): Change 
   const { number, kind, state, providerReference } = operation;
   if (state !== "open") return null;
   const operations = [{ number, state: "unknown" as const, failure: null, providerReference }];
-  const mayProcess = view.status === "pending" || view.status === "requires_action";
-  if (kind === "authorize" && mayProcess) {
+  if (kind === "authorize" && canBecome(view, "processing")) {
     const payment = { status: "processing" as const, nextAction: null };
     return { ...NO_CHANGE, payment, operations, event: event("payment.processing") };
   }

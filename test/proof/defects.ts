@@ -1564,8 +1564,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a refund that fails later is refunded no more",
     file: REDUCE_REFUNDS,
-    find: `state === "succeeded" ? amountMinor : 0, refund)`,
-    replace: "0, refund)",
+    find: "refundsOf(operations).filter(hasSucceeded)), view.capturedMinor)",
+    replace: "refundsOf(operations).filter(hasSucceeded)), view.capturedMinor) || view.refundedMinor",
   },
   {
     breaks: "a closed dispute stays closed",

@@ -194,6 +194,13 @@ const AUTHORISATIONS: Case[] = [
     events: "payment.expired",
   },
   {
+    when: "a payment of which nobody had heard since it was asked for has expired",
+    view: pending({ status: "processing", operations: [asked(1, "authorize", { state: "unknown" })] }),
+    snapshot: says("expired"),
+    becomes: "expired, authorize failed",
+    events: "payment.requires_action, payment.expired",
+  },
+  {
     when: "somebody ended it at the provider",
     view: pending({ status: "requires_action" }),
     snapshot: says("cancelled"),
@@ -627,7 +634,7 @@ describe("what a person has to look at", () => {
     const view = confirmed({}, asked(2, "refund"));
     const refunds = [refund("re_1", 100, "succeeded", "n2"), refund("re_2", 100, "succeeded", "n2")];
     const { view: after, changes } = settle(view, says("captured", { refunds }));
-    expect(inWords(after)).toBe("refunded, 100-200, authorize succeeded, refund succeeded, their refund succeeded");
+    expect(inWords(after)).toBe("refunded, 100-100, authorize succeeded, refund succeeded, their refund succeeded");
     expect(after.operations.map(({ nonce }) => nonce)).toEqual(["n1", "n2", null]);
     expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual([
       "200 EUR refunded, 0 in open refunds and 0 in lost disputes are more than the 100 captured",
