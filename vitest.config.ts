@@ -27,7 +27,11 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
-              bindings: { ADMIN_KEY: makeAdministratorKey(), SECRETS_KEYS: makeSecretsKeys(new Date()) },
+              bindings: {
+                ADMIN_KEY: makeAdministratorKey(),
+                SECRETS_KEYS: makeSecretsKeys(new Date()),
+                SANDBOX: "yes",
+              },
               // One key of one merchant makes all the requests of a file.
               ratelimits: {
                 KEY_RATE: { namespace_id: "1001", simple: { limit: 1_000_000, period: 10 } },

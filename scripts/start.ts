@@ -88,7 +88,7 @@ async function serve({ state, mode, json, secretsFile, forwarded }: StartOptions
     runJobsEveryMinute(origin);
   };
   const args = ["dev", "--port", String(port), "--persist-to", state, "--show-interactive-dev-session=false"];
-  args.push("--var", `AUTH_MODE:${mode}`, "--var", "LOG_PATHS:yes");
+  args.push("--var", `AUTH_MODE:${mode}`, "--var", "LOG_PATHS:yes", "--var", "SANDBOX:yes");
   if (secretsFile !== undefined) args.push("--env-file", secretsFile);
   args.push(...forwarded);
   const onLine = (line: string) => (isReady ? print(line) : before.push(line));

@@ -17,6 +17,7 @@ import { paymentEvents } from "./payment/routes/history";
 import { paymentList } from "./payment/routes/list";
 import { payments } from "./payment/routes/payments";
 import { answerOtherMethods, newApp, SECURITY_SCHEME } from "./route";
+import { sandboxPage } from "./sandbox/routes/page";
 import { type Principal, SCOPES } from "./scopes";
 import { docs } from "./service/docs";
 import { health } from "./service/health";
@@ -114,6 +115,7 @@ for (const routes of [
   webhookEndpoints,
   webhookTestEvents,
   webhookDeliveries,
+  sandboxPage,
   problems,
   docs,
 ]) {

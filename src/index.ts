@@ -5,6 +5,7 @@ import type { DeliveryMessage } from "./outbox/outbox";
 import { logDeadMessages, wakeWebhookEndpoints } from "./webhook/wake";
 
 export { PaymentObject } from "./operation/object";
+export { SandboxObject } from "./sandbox/object";
 export { WebhookEndpointObject } from "./webhook/object";
 
 /** The queue of wrangler.toml for what another one has given up. */

@@ -8,6 +8,7 @@ import { env } from "cloudflare:workers";
 import { app } from "../../src/app";
 
 export { PaymentObject } from "../../src/operation/object";
+export { SandboxObject } from "../../src/sandbox/object";
 export { WebhookEndpointObject } from "../../src/webhook/object";
 
 /** So many requests that no load is refused. */

@@ -17,7 +17,7 @@ export function misconfiguration(env: Env): string | null {
 }
 
 function check(env: Env): string | null {
-  const { AUTH_MODE, ADMIN_KEY } = env;
+  const { AUTH_MODE, ADMIN_KEY, SANDBOX } = env;
   if (AUTH_MODE !== "open" && AUTH_MODE !== "required") {
     return "Set AUTH_MODE to required (or, on your own machine only, to open)";
   }
@@ -29,6 +29,9 @@ function check(env: Env): string | null {
   }
   if (readMaxBytes(env.DATABASE_MAX_BYTES) === null) {
     return "Set the variable DATABASE_MAX_BYTES to what the D1 database may hold, in bytes";
+  }
+  if (SANDBOX !== "yes" && SANDBOX !== "no") {
+    return "Set the variable SANDBOX to no (or, where payments that move no money may be made, to yes)";
   }
   if (AUTH_MODE === "required") {
     if (!ADMIN_KEY) return "Set the secret ADMIN_KEY to a key that `npm run key` makes";

@@ -60,6 +60,32 @@ async function derive(text: string, purpose: string): Promise<MacKey[]> {
   );
 }
 
+/** The secrets, newest first, that the notifications of a sandbox account are signed with: its own, of each listed key. */
+export function sandboxSecrets(
+  variables: { AUTH_MODE: string; SECRETS_KEYS?: string },
+  accountId: string,
+): Promise<string[]> {
+  return deriveTexts(secretsKeys(variables), `payment-service sandbox notifications ${accountId}`);
+}
+
+/**
+ * Secrets derived for one purpose, in base64url, the newest key's first.
+ *
+ * @param purpose names it, and whose it is: no two share a secret
+ */
+async function deriveTexts(text: string, purpose: string): Promise<string[]> {
+  const keys = readSecretsKeys(text);
+  if (keys === null) throw new Error("SECRETS_KEYS is not what the configuration was checked for");
+  const info = new TextEncoder().encode(purpose);
+  return Promise.all(
+    keys.map(async ({ key }) => {
+      const secret = await crypto.subtle.importKey("raw", key, "HKDF", false, ["deriveBits"]);
+      const hkdf = { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info };
+      return encode(new Uint8Array(await crypto.subtle.deriveBits(hkdf, secret, KEY_BYTES * 8)));
+    }),
+  );
+}
+
 function encode(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes))
     .replaceAll("+", "-")

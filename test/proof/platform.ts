@@ -44,6 +44,7 @@ const CONFIGURATION = {
   LOG_PATHS: "no",
   OWN_DOMAINS: "",
   ALLOW_LOOPBACK_WEBHOOKS: "no",
+  SANDBOX: "yes",
   WEBHOOK_TEST_RATE_LIMIT: "10/60",
   WEBHOOK_RETRY_RATE_LIMIT: "10/60",
   WEBHOOK_TEST_RATE: { limit: async () => ({ success: true }) },

@@ -20,6 +20,10 @@ describe("wrangler.toml", () => {
     expect(config.vars.ALLOW_LOOPBACK_WEBHOOKS).toBe("no");
   });
 
+  it("lets no payment be made that moves no money", () => {
+    expect(config.vars.SANDBOX).toBe("no");
+  });
+
   it("holds no secret", () => {
     expect(config.vars).not.toHaveProperty("ADMIN_KEY");
     expect(config.vars).not.toHaveProperty("SECRETS_KEYS");
@@ -81,6 +85,13 @@ it("asks the service's own files, and the URLs of webhook endpoints in one place
       return (text.match(/[\w.]*\bfetch\(.*/g) ?? []).map((call) => [file, call]);
     });
   expect(calls.sort()).toEqual([
+    // Providers are asked through a connection, and nothing else is: the sandbox's goes to the account's object.
+    ["provider/exchange.ts", "fetch(new Request(request, { signal: over.signal }));"],
+    ["provider/providers.ts", "account.fetch(request);"],
+    ["sandbox/object.ts", "fetch(request: Request): Promise<Response> {"],
+    ["sandbox/object.ts", "sandbox.fetch(request);"],
+    ["sandbox/object.ts", "this.ctx.exports.default.fetch(request);"],
+    ["sandbox/sandbox.ts", "fetch(request: Request): Promise<Response> {"],
     ["service/docs.ts", expect.stringContaining("c.env.ASSETS.fetch(")],
     ["webhook/send.ts", "fetch(allowed.url, {"],
   ]);

@@ -9,6 +9,7 @@ import { ACCOUNT_EVENT_TYPES } from "../../src/account/event-types";
 import { EVENT_TYPES } from "../../src/outbox/event-types";
 import { DELIVERY_STATES } from "../../src/outbox/states";
 import { ACTIONS, outcome, STATUSES, type Status, statusAfter } from "../../src/payment/lifecycle";
+import { TOKENS } from "../../src/sandbox/tokens";
 
 const PROJECT = path.join(import.meta.dirname, "../..");
 const read = (file: string) => readFileSync(path.join(PROJECT, file), "utf8");
@@ -136,6 +137,11 @@ it("docs/api.md has the lifecycle's table", () => {
 it("docs/api.md has every type of account event", () => {
   const rows = tableBelow("docs/api.md", "Account events").flatMap(([types = ""]) => quoted(types));
   expect(rows.sort()).toEqual([...ACCOUNT_EVENT_TYPES].sort());
+});
+
+it("docs/sandbox.md has every token, with what it does", () => {
+  const rows = tableBelow("docs/sandbox.md", "Tokens").map(([token = "", group, does]) => [quoted(token), group, does]);
+  expect(rows).toEqual(Object.entries(TOKENS).map(([token, { group, does }]) => [[token], group, does]));
 });
 
 it("docs/webhooks.md has every type of event, with what it says", () => {

@@ -10,6 +10,7 @@ const FLOORS = [
   "app.ts",
   "jobs",
   "service",
+  "sandbox",
   "webhook",
   "operation",
   "payment",

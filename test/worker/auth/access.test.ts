@@ -479,6 +479,7 @@ const SET_KEY = "Set the secret ADMIN_KEY to a key that `npm run key` makes";
 const WRONG_KEY = "The secret ADMIN_KEY is not a key; set one that `npm run key` makes";
 const SET_SECRETS = "Set the secret SECRETS_KEYS to what `npm run secrets-key` makes";
 const WRONG_SECRETS = "The secret SECRETS_KEYS holds something else than keys; set what `npm run secrets-key` makes";
+const SET_SANDBOX = "Set the variable SANDBOX to no (or, where payments that move no money may be made, to yes)";
 const bind = (name: string) => `Bind the rate limit ${name}, as wrangler.toml does under [[ratelimits]]`;
 const quota = (name: string) =>
   `Set the variable ${name}_LIMIT to the quota of the rate limit ${name}, as requests/seconds`;
@@ -495,6 +496,8 @@ describe.each<[what: string, changes: Parameters<typeof envWith>[0], detail: str
   ["SECRETS_KEYS holds no keys", { SECRETS_KEYS: "secret" }, WRONG_SECRETS],
   ["SECRETS_KEYS holds a key that is too short", { SECRETS_KEYS: `${env.SECRETS_KEYS},old:AAAA` }, WRONG_SECRETS],
   ["SECRETS_KEYS names two keys alike", { SECRETS_KEYS: `${env.SECRETS_KEYS},${env.SECRETS_KEYS}` }, WRONG_SECRETS],
+  ["SANDBOX is not set", { SANDBOX: undefined }, SET_SANDBOX],
+  ["SANDBOX is unknown", { SANDBOX: "Yes" }, SET_SANDBOX],
   ["KEY_RATE is not bound", { KEY_RATE: undefined }, bind("KEY_RATE")],
   ["MERCHANT_RATE is not bound", { MERCHANT_RATE: undefined }, bind("MERCHANT_RATE")],
   ["COSTLY_RATE is not bound", { COSTLY_RATE: undefined }, bind("COSTLY_RATE")],

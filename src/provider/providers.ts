@@ -1,0 +1,52 @@
+/** The providers: which there are, how each is asked, and the way to the sandbox's account of a merchant. */
+import { sandboxSecrets } from "../auth/secret-keys";
+import { sandbox } from "./sandbox";
+import type { Adapter, Connection } from "./seam";
+
+/** Every provider with its adapter; `internal` has none, for it settles at once, in the commit itself. */
+const ADAPTERS = { internal: null, sandbox } satisfies Readonly<Record<string, Adapter | null>>;
+
+export type ProviderName = keyof typeof ADAPTERS;
+export const PROVIDER_NAMES: readonly [ProviderName, ...ProviderName[]] = ["internal", "sandbox"];
+
+export const PROVIDERS: Readonly<Record<ProviderName, Adapter | null>> = ADAPTERS;
+
+/** Whether the sandbox may be used, as the operator has set it. */
+export function allowsSandbox({ SANDBOX }: { SANDBOX: string }): boolean {
+  return SANDBOX === "yes";
+}
+
+/** The name of the sandbox account that every merchant has. */
+export function sandboxAccountId(merchantId: number): string {
+  return `sandbox_${merchantId}`;
+}
+
+/** The merchant of a sandbox account; null for any other name. */
+export function readSandboxAccountId(accountId: string): number | null {
+  const [, digits = ""] = /^sandbox_([1-9]\d{0,15})$/.exec(accountId) ?? [];
+  return Number.isSafeInteger(Number(digits)) && digits !== "" ? Number(digits) : null;
+}
+
+/**
+ * The way to the sandbox account of a merchant.
+ *
+ * @param origin of the service as the caller reaches it, where the payer finds the hosted page; null where nobody knows it:
+ *   the account remembers the last one
+ */
+export async function sandboxConnection(env: Env, merchantId: number, origin: string | null): Promise<Connection> {
+  const accountId = sandboxAccountId(merchantId);
+  const secrets = await sandboxSecrets(env, accountId);
+  return {
+    accountId,
+    secrets: Object.fromEntries(secrets.map((secret, age) => [`notifications_${age}`, secret])),
+    fetch: async (request) => {
+      if (origin !== null) request.headers.set("Sandbox-Page-Origin", origin);
+      // Each time anew: an object that was out of reach is found again under its name alone.
+      const account = env.SANDBOX_LEDGER.getByName(String(merchantId));
+      const response = await account.fetch(request);
+      // The sandbox has no network of its own to lose an answer in: this is it.
+      if (response.headers.get("Sandbox-Connection") === "lost") throw new Error("Network connection lost.");
+      return response;
+    },
+  };
+}
