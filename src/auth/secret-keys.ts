@@ -35,27 +35,58 @@ export function makeSecretsKeys(now: Date): string {
   return `${day}-${encode(bytes.subarray(KEY_BYTES))}:${encode(bytes.subarray(0, KEY_BYTES))}`;
 }
 
-/** A key for MACs, as the runtime holds it. */
-export type MacKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+/** A key, as the runtime holds it. */
+export type RuntimeKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+export type MacKey = RuntimeKey;
 
-/** What was derived last, of which an isolate has one. */
-let derived: { readonly text: string; readonly keys: Promise<MacKey[]> } | undefined;
+/** One of the keys that were derived for a purpose, with the id of the secret key that it comes from. */
+export interface DerivedKey {
+  readonly id: string;
+  readonly key: RuntimeKey;
+}
+
+/** What was derived last for a purpose, of which an isolate has one. */
+interface Derived<T> {
+  readonly text: string;
+  readonly keys: Promise<readonly T[]>;
+}
+
+let checksum: Derived<MacKey> | undefined;
+let sealing: Derived<DerivedKey> | undefined;
 
 /** The keys that the checksums of API keys are made with, newest first. */
 export function checksumKeys(text: string): Promise<readonly MacKey[]> {
-  if (derived?.text !== text) derived = { text, keys: derive(text, "payment-service api-key checksum") };
-  return derived.keys;
+  if (checksum?.text !== text) {
+    const hmac = { name: "HMAC", hash: "SHA-256", length: 256 };
+    const keys = derive(text, "payment-service api-key checksum", hmac, ["sign"]);
+    checksum = { text, keys: keys.then((all) => all.map(({ key }) => key)) };
+  }
+  return checksum.keys;
 }
 
-async function derive(text: string, purpose: string): Promise<MacKey[]> {
+/** The keys that secrets and payment tokens are sealed with, newest first. */
+export function sealingKeys(text: string): Promise<readonly DerivedKey[]> {
+  if (sealing?.text !== text) {
+    const aes = { name: "AES-GCM", length: 256 };
+    sealing = { text, keys: derive(text, "payment-service seal", aes, ["encrypt", "decrypt"]) };
+  }
+  return sealing.keys;
+}
+
+async function derive(
+  text: string,
+  purpose: string,
+  algorithm: { readonly name: string; readonly length: number; readonly hash?: string },
+  usages: ("sign" | "encrypt" | "decrypt")[],
+): Promise<DerivedKey[]> {
   const keys = readSecretsKeys(text);
   if (keys === null) throw new Error("SECRETS_KEYS is not what the configuration was checked for");
   const info = new TextEncoder().encode(purpose);
   return Promise.all(
-    keys.map(async ({ key }) => {
+    keys.map(async ({ id, key }) => {
       const secret = await crypto.subtle.importKey("raw", key, "HKDF", false, ["deriveKey"]);
       const hkdf = { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info };
-      return crypto.subtle.deriveKey(hkdf, secret, { name: "HMAC", hash: "SHA-256", length: 256 }, false, ["sign"]);
+      return { id, key: await crypto.subtle.deriveKey(hkdf, secret, algorithm, false, usages) };
     }),
   );
 }
@@ -86,13 +117,15 @@ async function deriveTexts(text: string, purpose: string): Promise<string[]> {
   );
 }
 
-function encode(bytes: Uint8Array): string {
+/** Bytes in base64url, without padding. */
+export function encode(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes))
     .replaceAll("+", "-")
     .replaceAll("/", "_")
     .replaceAll("=", "");
 }
 
-function decode(text: string): Uint8Array<ArrayBuffer> {
+/** The bytes of a text in base64url. */
+export function decode(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (character) => character.charCodeAt(0));
 }
