@@ -12,6 +12,8 @@ import { problem } from "./http/problem";
 import { MAX_BODY_BYTES } from "./http/read-json";
 import { describeResponses } from "./http/responses";
 import { actions } from "./operation/routes/actions";
+import { payment } from "./operation/routes/payment";
+import { paymentStream } from "./operation/routes/stream";
 import { events } from "./payment/routes/feed";
 import { paymentEvents } from "./payment/routes/history";
 import { paymentList } from "./payment/routes/list";
@@ -106,7 +108,9 @@ for (const routes of [
   health,
   paymentList,
   payments,
+  payment,
   actions,
+  paymentStream,
   paymentEvents,
   events,
   merchants,

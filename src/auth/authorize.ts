@@ -74,21 +74,21 @@ export async function authorize(c: Context<App>, scopes: readonly Scope[]): Prom
 }
 
 /**
- * Lets the request in again, once its body is there: a client takes its time to send that, and its key may have ended
- * meanwhile. What is remembered of the key will do, but for those who manage keys and merchants.
+ * Lets the request in again, once its body is there, or what it waits for has come: that takes its time, and its key may
+ * have ended meanwhile. What is remembered of the key will do, but for those who manage keys and merchants.
  *
- * @param hadBody whether a body was waited for
+ * @param hasWaited whether something was waited for
  */
 export async function authorizeAgain(
   c: Context<App>,
   scopes: readonly Scope[],
-  hadBody: boolean,
+  hasWaited: boolean,
 ): Promise<Response | null> {
   const { keyId, merchantId } = c.get("principal");
   // Whom no row stands for: their end comes with another configuration.
   if (keyId === null || merchantId === ADMINISTRATOR_MERCHANT) return null;
   const isManagement = scopes.some((scope) => MANAGEMENT_SCOPES.has(scope));
-  if (!hadBody && (!isManagement || c.get("keyLookedUp"))) return null;
+  if (!hasWaited && (!isManagement || c.get("keyLookedUp"))) return null;
   const presented = presentedIn(c.req.header("Authorization") ?? "") ?? "";
   const principal = isManagement ? await lookUp(c, presented, keyId) : await identify(c, presented, keyId);
   if (principal instanceof Response) return principal;

@@ -34,6 +34,13 @@ export function memoryOf({ DB }: Env): KeyCache {
   return cache;
 }
 
+/** For how long a key of this id is still remembered, in milliseconds; without a key for ever. */
+export function freshForMs(env: Env, id: string | null, now: number): number {
+  if (id === null) return Number.POSITIVE_INFINITY;
+  const remembered = memoryOf(env).valid.get(id);
+  return remembered && isFresh(remembered, now) ? remembered.at + KEY_CACHE_TTL_MS - now : 0;
+}
+
 export function remember<V>(map: Map<string, V>, key: string, value: V): void {
   map.delete(key);
   map.set(key, value);

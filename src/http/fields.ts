@@ -90,6 +90,25 @@ export function integerParameter(name: string, place: "path" | "query", descript
     .openapi({ param: { name, in: place }, ...INTEGER, description });
 }
 
+/** A number of seconds in a query: digits, without a sign or leading zeros. */
+export function secondsParameter(name: string, least: number, most: number, byDefault: number, description: string) {
+  const message = `Must be an integer from ${least} to ${most}`;
+  return single(message)
+    .refine((text) => /^(0|[1-9]\d{0,5})$/.test(text) && Number(text) >= least && Number(text) <= most, {
+      error: message,
+    })
+    .transform(Number)
+    .optional()
+    .openapi({
+      param: { name, in: "query" },
+      type: "integer",
+      minimum: least,
+      maximum: most,
+      default: byDefault,
+      description,
+    });
+}
+
 export const NOT_AN_OBJECT_MESSAGE = { error: "Must be a JSON object" };
 
 const MAX_NAME_LENGTH = 100;

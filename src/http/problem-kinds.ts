@@ -223,6 +223,13 @@ export const KINDS = {
     remedy:
       "Wait until one of them is complete, or for Retry-After seconds, then repeat the request. Nothing was changed.",
   },
+  too_many_waiting: {
+    status: 429,
+    title: "Too many waiting",
+    detail: "As many requests are waiting as may wait at once: five for a payment, a hundred of a merchant",
+    remedy:
+      "Wait until one of them is answered, or for Retry-After seconds, then repeat the request; or read the payment without waiting.",
+  },
   headers_too_large: {
     status: 431,
     title: "Headers too large",

@@ -5,6 +5,7 @@ import { objectName, readObjectName } from "../storage/object-name";
 import { classifyObjectError, Outage, withRetries } from "../storage/outage";
 import { isRefusal } from "./classify";
 import { type ActionRequest, type ActionResult, applyAction } from "./run-action";
+import { WaitingList, type WaitingPlace } from "./waiting";
 
 /** So many calls wait for the payment, or this one has waited for so long, that it was not run. */
 interface Busy {
@@ -26,6 +27,9 @@ const NO_COST: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
 /** How many requests of unknown outcome an object remembers. */
 const MAX_LOST_REQUESTS = 100;
 
+/** How many requests may wait for one payment to change. */
+const MAX_WAITING_PER_PAYMENT = 5;
+
 /**
  * One payment's line: the object named by the merchant and the payment's id runs its actions one at a time, in order
  * of arrival. Only its merchant's calls meet it, and the line has an end. It stores nothing; the truth is in D1, and
@@ -37,9 +41,15 @@ export class PaymentObject extends DurableObject<Env> {
   #waiting = 0;
   /** The requests whose outcome was last not known here. */
   #lost: readonly string[] = [];
+  readonly #watchers = new WaitingList(MAX_WAITING_PER_PAYMENT);
 
   /** Answers, and does nothing: readiness asks whether objects of this class can be called. */
   ping(): void {}
+
+  /** Takes a place among those who wait for this payment to change; null when all are taken. See Watch. */
+  enter(holdsMs: number): WaitingPlace | null {
+    return this.#watchers.enter(holdsMs);
+  }
 
   /** Runs an action on this payment once the actions before it have run; `busy` when too many wait. */
   async run(origin: Origin, request: ActionRequest): Promise<Reply> {
@@ -51,6 +61,9 @@ export class PaymentObject extends DurableObject<Env> {
       if (Date.now() - arrivedAt > MAX_WAIT_MS) return this.#busy(origin);
       const db = new Database(this.env.DB);
       const result = await this.#run(db, origin, request);
+      if (result.tag === "changed") this.#watchers.notify(result.payment.version);
+      // An answer that was lost may be that of a commit.
+      if (result.tag === "outage") this.#watchers.notify(null);
       return { result: this.#sure(origin, result), cost: db.cost };
     });
     this.#last = reply;

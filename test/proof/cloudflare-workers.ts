@@ -5,3 +5,5 @@ export class DurableObject<Env> {
     protected env: Env,
   ) {}
 }
+
+export class RpcTarget {}

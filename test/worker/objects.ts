@@ -13,6 +13,10 @@ export function envWithD1(db: D1Database, onCall: () => void = () => {}): Env {
   const instances = new Map<string, PaymentObject>();
   const getByName = (name: string) => ({
     ping: async () => {},
+    enter: (holdsMs: number) => {
+      onCall();
+      return env.PAYMENT.getByName(name).enter(holdsMs);
+    },
     run: (...asked: Parameters<PaymentObject["run"]>) => {
       onCall();
       return runInDurableObject(env.PAYMENT.getByName(name), (_, state) => {

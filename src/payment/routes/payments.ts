@@ -1,7 +1,6 @@
-/** The payments API: each route with its handler. */
+/** The creation of payments. */
 import { z } from "@hono/zod-openapi";
-import { answer, json } from "../../http/answer";
-import { isAmong } from "../../http/etag";
+import { json } from "../../http/answer";
 import {
   INVALID_IDEMPOTENCY_KEY,
   idempotencyKeyHeader,
@@ -9,14 +8,13 @@ import {
   requireIdempotency,
 } from "../../http/idempotency-header";
 import { problem } from "../../http/problem";
-import { created, ok, replayed } from "../../http/responses";
+import { created, replayed } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
 import { createRoute, hasRoom, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { createPayment, findCreated } from "../create";
-import { findPayment } from "../find";
 import { toPaymentResponse } from "../response";
-import { ETAG, readCondition, tagsHeader } from "./conditions";
-import { etagOf, INVALID_ID, NewPaymentSchema, PaymentPath, PaymentSchema } from "./payment-schemas";
+import { ETAG } from "./conditions";
+import { etagOf, NewPaymentSchema, PaymentSchema } from "./payment-schemas";
 
 export const payments = newApp();
 
@@ -87,37 +85,4 @@ registerRoute(payments, create, async (c, { body }) => {
     return json(c, 201, toPaymentResponse(result.payment), headers);
   }
   return json(c, 200, toPaymentResponse(result.payment), { ...headers, ...REPLAY });
-});
-
-const get = createRoute({
-  method: "get",
-  path: "/api/v1/payments/{payment_id}",
-  operationId: "getPayment",
-  summary: "Get a payment",
-  description: "Reads a payment as it is now. With `If-None-Match`, one that has not changed is a 304 without a body.",
-  tags: ["Payments"],
-  ...requiresScope("payments:read"),
-  request: {
-    params: PaymentPath,
-    headers: z.object({
-      "if-none-match": tagsHeader('Entity tags of what you have, as in `ETag` of an earlier answer: `"1"`'),
-    }),
-  },
-  responses: {
-    200: ok(PaymentSchema, { description: "The payment", headers: ETAG }),
-    304: { description: "The payment is still the one that If-None-Match names", headers: ETAG },
-  },
-  problems: ["payment_not_found"],
-  problemExamples: INVALID_ID,
-});
-
-registerRoute(payments, get, async (c, { params }) => {
-  const tags = readCondition(c, "If-None-Match");
-  if (tags instanceof Response) return tags;
-  const payment = await findPayment(c.get("db"), c.get("principal").merchantId, params.payment_id);
-  if (!payment) return problem(c, "payment_not_found");
-  const headers = { ETag: etagOf(payment) };
-  return tags && isAmong(tags, headers.ETag)
-    ? answer(c, 304, null, headers)
-    : json(c, 200, toPaymentResponse(payment), headers);
 });

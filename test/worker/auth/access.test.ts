@@ -73,10 +73,12 @@ function exampleBody({ operation }: Route): { scopes?: Scope[] } | undefined {
 
 /** The path of a route with these ids, or else with the document's examples. */
 function pathOf({ path, operation }: Route, ids: Partial<Record<string, string>>): string {
-  return path.replace(/\{(\w+)\}/g, (_, name: string) => {
+  const named = path.replace(/\{(\w+)\}/g, (_, name: string) => {
     const parameter = operation.parameters?.find((candidate) => candidate.in === "path" && candidate.name === name);
     return ids[name] ?? String(parameter?.schema.example ?? parameter?.example);
   });
+  // A stream of what there is: it would go on for minutes.
+  return path.endsWith("/stream") ? `${named}?timeout=0` : named;
 }
 
 /** Asks a route with the document's example and a key of its own. */
@@ -206,6 +208,7 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   failPayment: ["payments:write"],
   refundPayment: ["refunds:write"],
   listPaymentEvents: ["events:read"],
+  streamPaymentEvents: ["events:read"],
   listEvents: ["events:read"],
   getEvent: ["events:read"],
   createApiKey: ["keys:manage"],

@@ -115,6 +115,8 @@ const LIKELY: Readonly<Record<string, readonly string[]>> = {
   order_id: ["42"],
   payment_id: ["42"],
   merchant_id: ["42"],
+  timeout: ["0", "1", "60"],
+  "last-event-id": ["evt_4503599627370496_1"],
   "if-match": ['"1"', 'W/"1", "2"', "*"],
   "if-none-match": ['"1"', 'W/"1", "2"', "*"],
   "idempotency-key": ["order-42", '"abc"'],

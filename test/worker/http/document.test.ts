@@ -59,6 +59,7 @@ const IN_WORDS: Readonly<Record<string, RegExp>> = {
   expires_at: /^Must be (an RFC 3339 time, or a date, in the future|at most 9999-12-31T23:59:59\.999Z)$/,
   // A schema of one field knows nothing of the other.
   to: /^Must be later than from$/,
+  "last-event-id": /^Must be the id of an event of this payment, as in the stream$/,
   // Not every language's patterns know what can be seen, and what half a character is.
   name: /^Must (have something in it that can be seen|be Unicode text without control characters)$/,
 };

@@ -14,7 +14,7 @@ const withD1 = (around: Around) => client(envWithD1(instrumentD1(env.DB, around)
 /** The service with an object stub that fails in this way `times` times, before or after it acted. */
 function withStub(times: number, marks: object, { after = false } = {}) {
   let left = times;
-  const stubs: PaymentObject[] = [];
+  const stubs: Pick<PaymentObject, "run">[] = [];
   const getByName = (name: string) => {
     const stub = env.PAYMENT.getByName(name);
     const run = async (...asked: Parameters<PaymentObject["run"]>) => {
@@ -22,7 +22,7 @@ function withStub(times: number, marks: object, { after = false } = {}) {
       if (left-- > 0) throw Object.assign(new Error("The object broke"), marks);
       return reply;
     };
-    stubs.push({ run } as PaymentObject);
+    stubs.push({ run } as Pick<PaymentObject, "run">);
     return stubs.at(-1);
   };
   const service = client(
