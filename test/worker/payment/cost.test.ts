@@ -1,13 +1,14 @@
-import { runInDurableObject } from "cloudflare:test";
+import { createExecutionContext, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import operations from "../../../docs/operations.md?raw";
-import { publicId } from "../../../src/auth/api-key";
+import { app } from "../../../src/app";
 import { WebhookEndpointObject } from "../../../src/webhook/object";
-import { type Body, client, newKey, ORDER, paymentIn } from "../client";
+import { type Body, client, ORDER, paymentIn } from "../client";
 import { type Meter, meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import { newMerchant } from "../payment-list";
+import { countWaits, usedKey } from "./watching";
 
 interface Measured {
   trips: number;
@@ -73,6 +74,20 @@ const TABLE: Row[] = [
     200,
   ],
   ["get", cost(1, 0, 0, 1), pending, (api, { id }) => api.get(id), 200],
+  [
+    "get with `wait_for`, when it is so already",
+    cost(1, 0, 0, 1),
+    pending,
+    (api, { id }) => api.get(`${id}?wait_for=pending,failed&timeout=60`),
+    200,
+  ],
+  [
+    "a stream of what there is, with one event",
+    cost(1, 0, 0, 4),
+    pending,
+    (api, { id }) => api.request("GET", `/api/v1/payments/${id}/stream?timeout=0`),
+    200,
+  ],
   ["confirm", cost(1, 1, 3, 20), pending, (api, { id }) => api.run(id, "confirm", crypto.randomUUID()), 200],
   ["fail", cost(1, 1, 3, 20), pending, (api, { id }) => api.run(id, "fail", crypto.randomUUID()), 200],
   ["refund", cost(1, 1, 3, 23), confirmed, (api, { id }) => api.run(id, "refund", crypto.randomUUID()), 200],
@@ -157,6 +172,104 @@ describe("docs/operations.md", () => {
   });
 });
 
+describe("a request that waits", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  /** The row of docs/operations.md, whole. */
+  const stated = (operation: string) => {
+    const row = operations.split("\n").find((line) => line.startsWith(`| ${operation} |`)) ?? "";
+    return row.split("|").slice(2, -1).map(Number);
+  };
+
+  /** The API in open mode, with what has been spent. Objects answer as they are. */
+  function metered() {
+    const meter = meterD1(env.DB);
+    let calls = 0;
+    const counted = (objects: DurableObjectNamespace) =>
+      Object.assign(Object.create(objects), {
+        getByName: (name: string) => {
+          calls++;
+          return objects.getByName(name);
+        },
+      });
+    const inside = {
+      ...env,
+      DB: meter.db,
+      PAYMENT: counted(env.PAYMENT as unknown as DurableObjectNamespace),
+      MERCHANT_WAITS: counted(env.MERCHANT_WAITS as unknown as DurableObjectNamespace),
+    };
+    return {
+      ask: (path: string) => client(inside).request("GET", `/api/v1/payments/${path}`),
+      spent: () => [meter.trips, calls, meter.rowsWritten, meter.rowsRead],
+      inside,
+    };
+  }
+
+  /** Lets the time that is waited for pass at once. */
+  const passTime = () =>
+    vi.spyOn(scheduler, "wait").mockImplementation(async (milliseconds) => {
+      vi.setSystemTime(Date.now() + milliseconds);
+    });
+
+  it("costs what is stated when it is told", async () => {
+    const { id } = await pending();
+    const waits = countWaits();
+    const { ask, spent } = metered();
+    const waiting = ask(`${id}?wait_for=confirmed`);
+    await vi.waitUntil(() => waits.count === 1);
+    await client().run(id, "confirm");
+    expect((await waiting).body.status).toBe("confirmed");
+    expect(spent()).toEqual(stated("get with `wait_for`, told once"));
+  });
+
+  it("costs what is stated when nothing happens", async () => {
+    const { id } = await pending();
+    passTime();
+    const { ask, spent } = metered();
+    expect((await ask(`${id}?wait_for=confirmed&timeout=30`)).body.status).toBe("pending");
+    expect(spent()).toEqual(stated("get with `wait_for`, 30 seconds without a change"));
+  });
+
+  it("costs what is stated as a stream in which nothing happens", async () => {
+    const { id } = await pending();
+    passTime();
+    const { ask, spent } = metered();
+    expect((await ask(`${id}/stream`)).status).toBe(200);
+    expect(spent()).toEqual(stated("a stream of five minutes without a change"));
+  });
+
+  it("costs what is stated as a stream that tells an event", async () => {
+    const { id } = await pending();
+    const waits = countWaits();
+    const { inside, spent } = metered();
+    const request = new Request(`http://localhost/api/v1/payments/${id}/stream`);
+    const answer = await app.fetch(request, { ...inside, AUTH_MODE: "open" }, createExecutionContext());
+    const reader = answer.body?.getReader();
+    await reader?.read();
+    const next = reader?.read();
+    await vi.waitUntil(() => waits.count === 1);
+    await client().run(id, "confirm");
+    await next;
+    expect(spent()).toEqual(stated("a stream that tells a second event"));
+    await reader?.cancel();
+  });
+
+  // On Cloudflare's free plan an invocation may make 50; a change or two, and their retries, come on top.
+  it("ends when it has cost 40 round trips, however often its key is looked up", async () => {
+    const { id } = await pending();
+    const key = await usedKey();
+    passTime();
+    const meter = meterD1(env.DB);
+    const api = client({ ...env, DB: meter.db }, { key });
+    expect((await api.request("GET", `/api/v1/payments/${id}/stream`)).status).toBe(200);
+    expect(meter.trips).toBeGreaterThanOrEqual(40);
+    expect(meter.trips).toBeLessThanOrEqual(42);
+  });
+});
+
 describe.each([0, 1, 3])("an event that %i endpoints are told of", (endpoints) => {
   const answering = () =>
     vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(null, { status: 204 }));
@@ -230,14 +343,6 @@ describe.each([0, 1, 3])("an event that %i endpoints are told of", (endpoints) =
 const SENT = { trips: 5, rowsWritten: 1 };
 
 describe("an API key", () => {
-  /** A key whose use was noted within the hour, and is not noted again. */
-  const usedKey = async () => {
-    const key = await newKey();
-    const noted = env.DB.prepare("UPDATE api_keys SET last_used_at = ? WHERE id = ?");
-    await noted.bind(Date.now(), publicId(key)).run();
-    return key;
-  };
-
   describe.each(TABLE.filter(([what]) => what !== "health"))("%s", (_, expected, prepare, run, status) => {
     it("costs nothing while it is remembered", async () => {
       const payment = await prepare();
