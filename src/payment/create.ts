@@ -1,21 +1,33 @@
 /** Creating a payment: its row, its idempotency key, its first event and their deliveries in one D1 batch. */
 import type { Origin } from "../context";
 import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
+import type { CaptureMethod } from "../provider/seam";
 import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
-import { raw, type Sql, sql } from "../storage/sql";
-import { insertEvent, newestEvent } from "./history";
+import { join, raw, type Sql, sql } from "../storage/sql";
+import { findEvents, insertEvent, newestEvent } from "./history";
 import { eventType, INITIAL_STATUS, type Status } from "./lifecycle";
-import { metadataBytes, prefixOf } from "./metadata";
+import { jsonBytes, metadataBytes, prefixOf } from "./metadata";
 import { PAYMENT_COLUMNS, type Payment } from "./payment";
 
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
-export interface NewPayment {
-  readonly order_id: number;
+export interface NewPayment extends PaymentDetails {
+  /** Null where only a reference names what is paid for. */
+  readonly order_id: number | null;
   readonly amount_minor: number;
   readonly currency: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** After how many seconds the payment expires. */
+  readonly expires_in?: number;
+}
+
+/** What a payment may have; what is a default is left out. */
+interface PaymentDetails {
+  readonly reference?: string;
+  readonly description?: string;
+  readonly capture_method?: CaptureMethod;
+  readonly return_url?: string;
 }
 
 /** A success that changed something, and the deliveries of its event, as far as the answer was not lost. */
@@ -29,8 +41,18 @@ export type CreateResult =
   | { tag: "replayed"; payment: Payment }
   | { tag: "key_reused" };
 
-/** What a creation stores beside its key and metadata, in bytes: the rows of the payment, its key and event, and two indexes. */
+/** What a creation stores beside its key and texts, in bytes: the rows of the payment, its key and event, and two indexes. */
 const CREATION_BYTES = 450;
+/** What an entry of another index takes beside its texts, in bytes. */
+const INDEX_ENTRY_BYTES = 30;
+
+/** What the texts and the end of a payment take, in bytes: in its row and its event, and in the indexes of those that have one. */
+function detailBytes(details: PaymentDetails, expires_in: number | undefined): number {
+  const { reference } = details;
+  const own = Object.keys(details).length === 0 ? 0 : 2 * jsonBytes(details);
+  const indexed = reference === undefined ? 0 : jsonBytes(reference) + INDEX_ENTRY_BYTES;
+  return own + indexed + (expires_in === undefined ? 0 : 2 * INDEX_ENTRY_BYTES);
+}
 
 /**
  * Creates a payment, its key and its first event, or finds what the key has led to already. One round
@@ -53,21 +75,37 @@ async function insertPayment(
   db: Database,
   origin: Origin,
   { key, fingerprint }: Idempotency,
-  { order_id, amount_minor, currency, metadata }: NewPayment,
+  { order_id, amount_minor, currency, metadata, expires_in, ...details }: NewPayment,
 ): Promise<Committed | null> {
   const { merchantId, now } = origin;
   const status: Status = INITIAL_STATUS;
-  const made = { order_id, amount_minor, currency, status, provider: "internal" };
+  const made = {
+    ...(order_id !== null && { order_id }),
+    amount_minor,
+    currency,
+    status,
+    provider: "internal",
+    ...details,
+  };
   const hasPairs = Object.keys(metadata).length > 0;
+  const more: (readonly [column: string, value: Sql])[] = [
+    ...Object.entries(details).map(([column, value]) => [column, sql`${value}`] as const),
+    ...(expires_in === undefined
+      ? []
+      : ["expires_at", "expiry_due_at"].map((column) => [column, sql`time + ${1_000 * expires_in}`] as const)),
+  ];
 
   // A merchant's events, and so its payments, have times in the order of their positions, whatever the clocks of
   // several machines say: a list by time never has a new payment appear behind a reader.
   const insertRow = sql`
     INSERT INTO payments
       (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata,
-       event_positions)
+       event_positions${raw(more.map(([column]) => `, ${column}`).join(""))})
     SELECT ${merchantId}, ${order_id}, ${amount_minor}, ${currency}, ${made.status}, ${made.provider}, 1, time, time,
-      ${JSON.stringify(metadata)}, json_array(position)
+      ${JSON.stringify(metadata)}, json_array(position)${join(
+        more.map(([, value]) => sql`, ${value}`),
+        "",
+      )}
     FROM (SELECT max(${commitTime(now)}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
       FROM (SELECT 1) LEFT JOIN ${newestEvent(merchantId)})
     RETURNING ${PAYMENT_COLUMNS}`;
@@ -78,9 +116,9 @@ async function insertPayment(
     VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${commitTime(now)})`;
   const insertFirstEvent = insertEvent(sql`id = last_insert_rowid()`, origin, {
     type: eventType(made.status),
-    data: JSON.stringify(made),
+    data: expires_in === undefined ? JSON.stringify(made) : withExpiry(made),
     idempotencyKey: key,
-    storedBytes: CREATION_BYTES + 2 * key.length + metadataBytes(metadata),
+    storedBytes: CREATION_BYTES + 2 * key.length + metadataBytes(metadata) + detailBytes(details, expires_in),
   });
   const insertMetadata = sql`
     INSERT INTO payment_metadata (merchant_id, name, prefix, created_at, payment_id)
@@ -99,7 +137,10 @@ async function insertPayment(
   }
 }
 
-/** What the key of a creation has led to; null when it is free. One round trip. */
+/** What a payment is made of, as SQL on its row, which alone knows when it expires. */
+const withExpiry = (made: object): Sql => sql`json_set(${JSON.stringify(made)}, '$.expires_at', expires_at)`;
+
+/** What the key of a creation has led to; null when it is free. One round trip; two for a payment that has gone on meanwhile. */
 export async function findCreated(
   db: Database,
   { merchantId, commitId }: Origin,
@@ -111,8 +152,8 @@ export async function findCreated(
   if (recorded !== fingerprint) return { tag: "key_reused" };
   if (creator !== commitId) return { tag: "replayed", payment };
   // An attempt whose answer was lost had committed: this very request made the payment, as it was then.
-  const status: Status = INITIAL_STATUS;
-  const asItWas = { ...payment, status, version: 1, updated_at: payment.created_at };
+  const [first] = payment.version === 1 ? [] : await findEvents(db, merchantId, payment.id);
+  const asItWas = first?.payment ?? payment;
   return { tag: "created", payment: asItWas, deliveries: [] };
 }
 

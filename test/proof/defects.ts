@@ -173,7 +173,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a creation found by its own retry is answered as it was",
     file: CREATE,
-    find: "const asItWas = { ...payment, status, version: 1, updated_at: payment.created_at };",
+    find: "const asItWas = first?.payment ?? payment;",
     replace: "const asItWas = payment;",
   },
   {

@@ -2,11 +2,10 @@
 import { z } from "@hono/zod-openapi";
 import { inexactText } from "../../http/exact-json";
 import { integerParameter, POSITIVE_INTEGER_MESSAGE, PositiveInteger } from "../../http/fields";
-import { CURRENCIES, CURRENCY_PATTERN, currencyExponent, DEFAULT_CURRENCY, MAX_EXPONENT } from "../../money/currency";
+import { CURRENCIES, CURRENCY_PATTERN, currencyExponent, MAX_EXPONENT } from "../../money/currency";
 import { decimalPlacesMessage, MAX_AMOUNT, POSITIVE_DECIMAL_PATTERN, toMinor } from "../../money/money";
 import { FAILURE_CODES } from "../../provider/failures";
 import { CAPTURE_METHODS } from "../../provider/seam";
-import type { NewPayment } from "../create";
 import { STATUSES } from "../lifecycle";
 import { jsonBytes, MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
 import type { Payment } from "../payment";
@@ -55,6 +54,7 @@ export const PaymentSchema = z
   .object({
     id: PositiveInteger.openapi({ description: "The payment's id" }),
     order_id: PositiveInteger.nullable().openapi({
+      type: ["integer", "null"],
       description: "The order that is paid for; null where only `reference` names it",
     }),
     reference: z
@@ -98,8 +98,8 @@ export function etagOf({ version }: Pick<Payment, "version">): string {
   return `"${version}"`;
 }
 
-/** A wrong currency must not hide a wrong amount: it is then held to what holds for every currency. */
-function readAmount({ amount, currency }: { amount: number | string; currency: string }) {
+/** An amount in minor units. A wrong currency must not hide a wrong amount: it is then held to what holds for every currency. */
+export function readAmount({ amount, currency }: { amount: number | string; currency: string }) {
   return toMinor(amount, currencyExponent(currency) ?? MAX_EXPONENT);
 }
 
@@ -115,7 +115,7 @@ function amountMessage(value: unknown): string {
   return read.ok ? "Must be a decimal number" : read.detail;
 }
 
-const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
+export const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
 
 /** What `textFault` lets pass, and names with it, in the document. */
 const TEXT_PATTERN = "^[^\\u0000]*$";
@@ -145,7 +145,7 @@ const METADATA_DOCUMENT = {
 };
 
 /** Pairs of strings. Their order does not matter: they are kept in the order of their names. */
-const Metadata = z
+export const Metadata = z
   .unknown()
   .transform((given, context): Readonly<Record<string, string>> => {
     // A pointer is a URI, which can hold no half of a surrogate pair.
@@ -182,7 +182,7 @@ export function currencyCode(text: z.ZodString) {
     });
 }
 
-const AmountUnion = z.union(
+export const AmountUnion = z.union(
   [
     z.number().openapi({ exclusiveMinimum: 0, maximum: Number(MAX_AMOUNT) }),
     z.string().openapi({ pattern: POSITIVE_DECIMAL_PATTERN }),
@@ -200,48 +200,21 @@ const MAX_TEXT_LENGTH = 500;
 
 /** A text for people, of 1 to 500 characters. */
 export function shortText(description: string) {
+  return textOf(MAX_TEXT_LENGTH, description);
+}
+
+/** A text of 1 to so many characters: Unicode without NUL. */
+export function textOf(maxLength: number, description: string) {
   return z
     .unknown()
     .transform((given, context): string => {
-      const fault = textFault(given, MAX_TEXT_LENGTH, 1);
+      const fault = textFault(given, maxLength, 1);
       if (fault === null) return String(given);
       context.addIssue({ code: "custom", message: fault });
       return z.NEVER;
     })
-    .openapi({ type: "string", minLength: 1, maxLength: MAX_TEXT_LENGTH, pattern: TEXT_PATTERN, description });
+    .openapi({ type: "string", minLength: 1, maxLength, pattern: TEXT_PATTERN, description });
 }
-
-export const NewPaymentSchema = z
-  .strictObject(
-    {
-      order_id: PositiveInteger.openapi({ description: "The order that is paid for" }),
-      amount: AmountUnion.openapi({
-        description:
-          "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
-          `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
-      }),
-      currency: currencyCode(z.string({ error: "Must be a string" })).default(DEFAULT_CURRENCY),
-      metadata: Metadata.optional(),
-    },
-    { error: "Must be a JSON object" },
-  )
-  .superRefine(
-    (body, context) => {
-      const read = readAmount(body);
-      if (!read.ok) context.addIssue({ code: "custom", path: ["amount"], message: read.detail });
-    },
-    { when: ({ value }) => isAmount((value as { amount?: unknown } | null)?.amount) },
-  )
-  .transform((body): NewPayment => {
-    const read = readAmount(body);
-    if (!read.ok) return z.NEVER;
-    const { order_id, currency, metadata = {} } = body;
-    return { order_id, amount_minor: read.minor, currency, metadata };
-  })
-  .openapi("NewPayment", {
-    description: "What a payment is made of",
-    example: { order_id: 42, amount: 99.99, currency: "USD" },
-  });
 
 export const PaymentPath = z.object({
   payment_id: integerParameter("payment_id", "path", "The payment's id").openapi({ example: 1 }),

@@ -14,7 +14,8 @@ import { createRoute, hasRoom, newApp, originOf, registerRoute, requiresScope } 
 import { createPayment, findCreated } from "../create";
 import { toPaymentResponse } from "../response";
 import { ETAG } from "./conditions";
-import { etagOf, NewPaymentSchema, PaymentSchema } from "./payment-schemas";
+import { NewPaymentSchema } from "./new-payment-schema";
+import { etagOf, PaymentSchema } from "./payment-schemas";
 
 export const payments = newApp();
 
@@ -42,6 +43,10 @@ const create = createRoute({
               value: { order_id: 43, amount: 5000, currency: "JPY" },
             },
             text: { summary: "A decimal string, in the default currency", value: { order_id: 44, amount: "10.00" } },
+            reference: {
+              summary: "For an order that has no number, to be completed within an hour",
+              value: { reference: "ORD-2026-0001", amount: 25, description: "Two tickets", expires_in: 3600 },
+            },
           },
         },
       },
@@ -68,7 +73,7 @@ const create = createRoute({
 
 registerRoute(payments, create, async (c, { body }) => {
   const { metadata, ...plain } = body;
-  // Without pairs the fingerprint is that of the time before there were any.
+  // Without pairs, and without all that is optional, the fingerprint is that of the time before there was any of it.
   const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
   const idempotency = await requireIdempotency(c, "create", null, fields);
   if (idempotency instanceof Response) return idempotency;

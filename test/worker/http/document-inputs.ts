@@ -111,6 +111,7 @@ const LIKELY: Readonly<Record<string, readonly string[]>> = {
   amount_max: ["10.00", "0e5"],
   name: ["Shop", "💶"],
   url: ["https://shop.example.com/webhooks"],
+  return_url: ["https://shop.example.com/orders/42"],
   metadata: ["a=b", "cart"],
   order_id: ["42"],
   payment_id: ["42"],

@@ -66,6 +66,8 @@ const cost = (trips: number, calls: number, rowsWritten: number, rowsRead: numbe
 const TABLE: Row[] = [
   ["create", cost(1, 0, 5, 12), pending, (api) => api.create(ORDER), 201],
   ["create with metadata", cost(1, 0, 8, 19), pending, (api) => api.create({ ...ORDER, metadata: THREE_PAIRS }), 201],
+  ["create with an end", cost(1, 0, 6, 12), pending, (api) => api.create({ ...ORDER, expires_in: 60 }), 201],
+  ["create with a reference", cost(1, 0, 6, 12), pending, (api) => api.create({ ...ORDER, reference: "r" }), 201],
   [
     "replayed create",
     cost(2, 0, 0, 3),
@@ -163,6 +165,14 @@ describe("docs/operations.md", () => {
     const [pairWrites, base, pairReads] = [1, 13, 2];
     expect(documented("create")).toEqual([[trips], [calls], [written, pairWrites], [read, base, pairReads]]);
     expect([written + 3 * pairWrites, base + 3 * pairReads]).toEqual([writtenWith, readWith]);
+  });
+
+  it.each(["an end", "a reference"])("states that a creation with %s writes a row more, and reads none", (what) => {
+    const [, , written, read] = measured("create");
+    expect(measured(`create with ${what}`)).toEqual([1, 0, written + 1, read]);
+    expect(operations).toContain(
+      "An index has each of a `reference` and an `expires_in`: a creation with one writes a row more.",
+    );
   });
 
   it("states what an action costs", () => {

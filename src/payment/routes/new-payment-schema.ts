@@ -1,0 +1,181 @@
+/** What a payment is made of: the body of a creation. */
+import { z } from "@hono/zod-openapi";
+import { PositiveInteger } from "../../http/fields";
+import { DEFAULT_CURRENCY } from "../../money/currency";
+import { MAX_AMOUNT } from "../../money/money";
+import { CAPTURE_METHODS } from "../../provider/seam";
+import type { NewPayment } from "../create";
+import { PAYMENT_DEFAULTS } from "../payment";
+import { AmountUnion, currencyCode, isAmount, Metadata, readAmount, shortText, textOf } from "./payment-schemas";
+
+const MAX_REFERENCE_LENGTH = 255;
+
+export const Reference = textOf(
+  MAX_REFERENCE_LENGTH,
+  `Your own name of what is paid for, such as an order's number: 1 to ${MAX_REFERENCE_LENGTH} characters of Unicode text without NUL`,
+);
+
+/** From a minute to 30 days, in seconds. */
+const EXPIRES_IN = { minimum: 60, maximum: 2_592_000 };
+const EXPIRES_IN_MESSAGE = `Must be an integer from ${EXPIRES_IN.minimum} to ${EXPIRES_IN.maximum}`;
+
+const ExpiresIn = z
+  .number({ error: EXPIRES_IN_MESSAGE })
+  .refine((value) => Number.isInteger(value) && value >= EXPIRES_IN.minimum && value <= EXPIRES_IN.maximum, {
+    error: EXPIRES_IN_MESSAGE,
+  })
+  .openapi({
+    type: "integer",
+    ...EXPIRES_IN,
+    description:
+      "After how many seconds the payment expires if nobody completes it: from a minute (60) to 30 days (2592000). Without it, never",
+  });
+
+const MAX_URL_LENGTH = 2_048;
+
+/** What is wrong with where a browser is to return to, or null. */
+function returnUrlFault(text: string): string | null {
+  if ([...text].length > MAX_URL_LENGTH) return `Must be at most ${MAX_URL_LENGTH} characters long`;
+  // The parser would drop white space, and take `https:shop.example.com` for a URL.
+  if (!/^https?:\/\/[^\s\p{Cc}]+$/iu.test(text) || !URL.canParse(text)) {
+    return "Must be an absolute http or https URL, such as https://shop.example.com/orders/42";
+  }
+  const { href, username, password } = new URL(text);
+  if (username !== "" || password !== "") return "Must have no user name and no password";
+  return href.length > MAX_URL_LENGTH ? `Must be at most ${MAX_URL_LENGTH} characters long when percent-encoded` : null;
+}
+
+/** In its one normal spelling. */
+const ReturnUrl = z
+  .string({ error: "Must be a string" })
+  .transform((text, context) => {
+    const fault = returnUrlFault(text);
+    if (fault === null) return new URL(text).href;
+    context.addIssue({ code: "custom", message: fault });
+    return z.NEVER;
+  })
+  .openapi({
+    type: "string",
+    maxLength: MAX_URL_LENGTH,
+    description: `Where the payer's browser returns to: an absolute http or https URL of at most ${MAX_URL_LENGTH} characters, without a user name and a password; \`internal\` refuses it`,
+  });
+
+/** What each provider takes beside the money. */
+const PROVIDERS = {
+  internal: { manualCapture: false, payment_method: false, return_url: false },
+} as const;
+
+type ProviderName = keyof typeof PROVIDERS;
+const PROVIDER_NAMES = Object.keys(PROVIDERS) as [ProviderName, ...ProviderName[]];
+const DEFAULT_PROVIDER = "internal" satisfies ProviderName;
+
+type NewPaymentBody = z.output<typeof NewPaymentFields>;
+
+const NewPaymentFields = z.strictObject(
+  {
+    order_id: PositiveInteger.optional().openapi({
+      description: "The order that is paid for. Required without `reference`",
+    }),
+    reference: Reference.optional(),
+    amount: AmountUnion.openapi({
+      description:
+        "In major units, with no more decimal places than the currency has: two for USD, none for JPY, " +
+        `three for KWD. A JSON number, or a decimal string; at most ${MAX_AMOUNT}.`,
+    }),
+    currency: currencyCode(z.string({ error: "Must be a string" })).default(DEFAULT_CURRENCY),
+    description: shortText("What is paid for, in words: 1 to 500 characters of Unicode text without NUL").optional(),
+    expires_in: ExpiresIn.optional(),
+    provider: z
+      .enum(PROVIDER_NAMES, { error: `Must be one of ${PROVIDER_NAMES.join(", ")}` })
+      .default(DEFAULT_PROVIDER)
+      .openapi({ description: "What moves the money; `internal` settles at once" }),
+    capture_method: z
+      .enum(CAPTURE_METHODS, { error: `Must be one of ${CAPTURE_METHODS.join(", ")}` })
+      .default(PAYMENT_DEFAULTS.capture_method)
+      .openapi({
+        description:
+          "When the money is taken: with the confirmation (`automatic`), or when it is captured (`manual`, which `internal` refuses)",
+      }),
+    payment_method: textOf(
+      MAX_REFERENCE_LENGTH,
+      "The provider's token for the payer's means of payment, of at most 255 characters; `internal` refuses it",
+    ).optional(),
+    return_url: ReturnUrl.optional(),
+    metadata: Metadata.optional(),
+  },
+  { error: "Must be a JSON object" },
+);
+
+/** What is asked of a provider that does not do it: the fields at fault, each with what is said of it. */
+function refusedByProvider({ provider, ...body }: NewPaymentBody): [field: string, message: string][] {
+  const takes = PROVIDERS[provider];
+  const faults: [string, string][] = [];
+  if (body.capture_method === "manual" && !takes.manualCapture) {
+    faults.push(["capture_method", `Must be automatic: the provider ${provider} captures at once`]);
+  }
+  for (const field of ["payment_method", "return_url"] as const) {
+    if (typeof body[field] === "string" && !takes[field]) faults.push([field, `The provider ${provider} takes none`]);
+  }
+  return faults;
+}
+
+const fieldsOf = (value: unknown): Partial<NewPaymentBody> =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
+
+const isObject = ({ value }: { value: unknown }) =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+export const NewPaymentSchema = NewPaymentFields.superRefine(
+  (body, context) => {
+    const read = readAmount(body);
+    if (!read.ok) context.addIssue({ code: "custom", path: ["amount"], message: read.detail });
+  },
+  { when: ({ value }) => isAmount(fieldsOf(value).amount) },
+)
+  .superRefine(
+    ({ order_id, reference }, context) => {
+      if (order_id !== undefined || reference !== undefined) return;
+      context.addIssue({ code: "custom", path: ["order_id"], message: "Field required" });
+      // It goes first, as when the field was always required: `detail` is the first violation.
+      context.issues.unshift(...context.issues.splice(-1));
+    },
+    { when: isObject },
+  )
+  .superRefine(
+    (body, context) => {
+      for (const [field, message] of refusedByProvider(body)) {
+        context.addIssue({ code: "custom", path: [field], message });
+      }
+    },
+    { when: ({ value }) => PROVIDER_NAMES.some((name) => name === fieldsOf(value).provider) },
+  )
+  .transform((body): NewPayment => {
+    const read = readAmount(body);
+    if (!read.ok) return z.NEVER;
+    const {
+      order_id = null,
+      reference,
+      currency,
+      description,
+      expires_in,
+      capture_method,
+      return_url,
+      metadata = {},
+    } = body;
+    // What was not given, or is what it would be anyway, is no part of the request's fingerprint.
+    return {
+      order_id,
+      amount_minor: read.minor,
+      currency,
+      ...(reference !== undefined && { reference }),
+      ...(description !== undefined && { description }),
+      ...(expires_in !== undefined && { expires_in }),
+      ...(capture_method !== PAYMENT_DEFAULTS.capture_method && { capture_method }),
+      ...(return_url !== undefined && { return_url }),
+      metadata,
+    };
+  })
+  .openapi("NewPayment", {
+    description: "What a payment is made of",
+    example: { order_id: 42, amount: 99.99, currency: "USD" },
+  });
