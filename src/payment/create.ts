@@ -1,6 +1,8 @@
 /** Creating a payment: its row, its idempotency key, its first event and their deliveries in one D1 batch. */
+import type { SealedPlace } from "../auth/seal";
 import type { Origin } from "../context";
 import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
+import type { ProviderName } from "../provider/providers";
 import type { CaptureMethod } from "../provider/seam";
 import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
@@ -20,6 +22,8 @@ export interface NewPayment extends PaymentDetails {
   readonly metadata: Readonly<Record<string, string>>;
   /** After how many seconds the payment expires. */
   readonly expires_in?: number;
+  /** Left out for the one that settles at once. */
+  readonly provider?: ProviderName;
 }
 
 /** What a payment may have; what is a default is left out. */
@@ -28,6 +32,14 @@ interface PaymentDetails {
   readonly description?: string;
   readonly capture_method?: CaptureMethod;
   readonly return_url?: string;
+}
+
+/**
+ * Where the token of a payment's means of payment is sealed for: for this payment alone, which its first event's
+ * `commit_id` names before it has an id.
+ */
+export function paymentMethodPlace(merchantId: number, commitId: string): SealedPlace {
+  return { account: "payment_method", merchantId, field: `payments/${commitId}/payment_method` };
 }
 
 /** A success that changed something, and the deliveries of its event, as far as the answer was not lost. */
@@ -57,17 +69,20 @@ function detailBytes(details: PaymentDetails, expires_in: number | undefined): n
 /**
  * Creates a payment, its key and its first event, or finds what the key has led to already. One round
  * trip, two for a retry.
+ *
+ * @param sealedMethod the token of the payer's means of payment, sealed for `paymentMethodPlace`
  */
 export async function createPayment(
   db: Database,
   origin: Origin,
   idempotency: Idempotency,
   payment: NewPayment,
+  sealedMethod: string | null = null,
 ): Promise<CreateResult> {
-  const inserted = await insertPayment(db, origin, idempotency, payment);
+  const inserted = await insertPayment(db, origin, idempotency, payment, sealedMethod);
   if (inserted) return { tag: "created", ...inserted };
   // A key that has ended just now is free again.
-  return (await findCreated(db, origin, idempotency)) ?? createPayment(db, origin, idempotency, payment);
+  return (await findCreated(db, origin, idempotency)) ?? createPayment(db, origin, idempotency, payment, sealedMethod);
 }
 
 /** Inserts a payment and all that belongs to it; null when its key is taken. One round trip. */
@@ -75,7 +90,8 @@ async function insertPayment(
   db: Database,
   origin: Origin,
   { key, fingerprint }: Idempotency,
-  { order_id, amount_minor, currency, metadata, expires_in, ...details }: NewPayment,
+  { order_id, amount_minor, currency, metadata, expires_in, provider = "internal", ...details }: NewPayment,
+  sealedMethod: string | null,
 ): Promise<Committed | null> {
   const { merchantId, now } = origin;
   const status: Status = INITIAL_STATUS;
@@ -84,12 +100,13 @@ async function insertPayment(
     amount_minor,
     currency,
     status,
-    provider: "internal",
+    provider,
     ...details,
   };
   const hasPairs = Object.keys(metadata).length > 0;
   const more: (readonly [column: string, value: Sql])[] = [
     ...Object.entries(details).map(([column, value]) => [column, sql`${value}`] as const),
+    ...(sealedMethod === null ? [] : [["payment_method", sql`${sealedMethod}`] as const]),
     ...(expires_in === undefined
       ? []
       : ["expires_at", "expiry_due_at"].map((column) => [column, sql`time + ${1_000 * expires_in}`] as const)),
@@ -118,7 +135,12 @@ async function insertPayment(
     type: eventType(made.status),
     data: expires_in === undefined ? JSON.stringify(made) : withExpiry(made),
     idempotencyKey: key,
-    storedBytes: CREATION_BYTES + 2 * key.length + metadataBytes(metadata) + detailBytes(details, expires_in),
+    storedBytes:
+      CREATION_BYTES +
+      2 * key.length +
+      metadataBytes(metadata) +
+      detailBytes(details, expires_in) +
+      (sealedMethod?.length ?? 0),
   });
   const insertMetadata = sql`
     INSERT INTO payment_metadata (merchant_id, name, prefix, created_at, payment_id)

@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { PositiveInteger } from "../../http/fields";
 import { DEFAULT_CURRENCY } from "../../money/currency";
 import { MAX_AMOUNT } from "../../money/money";
+import { PROVIDER_NAMES, PROVIDERS, type ProviderName } from "../../provider/providers";
 import { CAPTURE_METHODS } from "../../provider/seam";
 import type { NewPayment } from "../create";
 import { PAYMENT_DEFAULTS } from "../payment";
@@ -31,6 +32,7 @@ const ExpiresIn = z
       "After how many seconds the payment expires if nobody completes it: from a minute (60) to 30 days (2592000). Without it, never",
   });
 
+const MAX_PAYMENT_METHOD_LENGTH = 255;
 const MAX_URL_LENGTH = 2_048;
 
 /** What is wrong with where a browser is to return to, or null. */
@@ -45,8 +47,14 @@ function returnUrlFault(text: string): string | null {
   return href.length > MAX_URL_LENGTH ? `Must be at most ${MAX_URL_LENGTH} characters long when percent-encoded` : null;
 }
 
+/** It is kept sealed, and shown nowhere. */
+export const PaymentMethod = textOf(
+  MAX_PAYMENT_METHOD_LENGTH,
+  `The provider's token for the payer's means of payment, of at most ${MAX_PAYMENT_METHOD_LENGTH} characters; \`internal\` refuses it`,
+);
+
 /** In its one normal spelling. */
-const ReturnUrl = z
+export const ReturnUrl = z
   .string({ error: "Must be a string" })
   .transform((text, context) => {
     const fault = returnUrlFault(text);
@@ -60,13 +68,6 @@ const ReturnUrl = z
     description: `Where the payer's browser returns to: an absolute http or https URL of at most ${MAX_URL_LENGTH} characters, without a user name and a password; \`internal\` refuses it`,
   });
 
-/** What each provider takes beside the money. */
-const PROVIDERS = {
-  internal: { manualCapture: false, payment_method: false, return_url: false },
-} as const;
-
-type ProviderName = keyof typeof PROVIDERS;
-const PROVIDER_NAMES = Object.keys(PROVIDERS) as [ProviderName, ...ProviderName[]];
 const DEFAULT_PROVIDER = "internal" satisfies ProviderName;
 
 type NewPaymentBody = z.output<typeof NewPaymentFields>;
@@ -88,7 +89,7 @@ const NewPaymentFields = z.strictObject(
     provider: z
       .enum(PROVIDER_NAMES, { error: `Must be one of ${PROVIDER_NAMES.join(", ")}` })
       .default(DEFAULT_PROVIDER)
-      .openapi({ description: "What moves the money; `internal` settles at once" }),
+      .openapi({ description: "What moves the money; `internal` settles at once, `sandbox` moves none" }),
     capture_method: z
       .enum(CAPTURE_METHODS, { error: `Must be one of ${CAPTURE_METHODS.join(", ")}` })
       .default(PAYMENT_DEFAULTS.capture_method)
@@ -96,10 +97,7 @@ const NewPaymentFields = z.strictObject(
         description:
           "When the money is taken: with the confirmation (`automatic`), or when it is captured (`manual`, which `internal` refuses)",
       }),
-    payment_method: textOf(
-      MAX_REFERENCE_LENGTH,
-      "The provider's token for the payer's means of payment, of at most 255 characters; `internal` refuses it",
-    ).optional(),
+    payment_method: PaymentMethod.optional(),
     return_url: ReturnUrl.optional(),
     metadata: Metadata.optional(),
   },
@@ -108,13 +106,14 @@ const NewPaymentFields = z.strictObject(
 
 /** What is asked of a provider that does not do it: the fields at fault, each with what is said of it. */
 function refusedByProvider({ provider, ...body }: NewPaymentBody): [field: string, message: string][] {
-  const takes = PROVIDERS[provider];
+  const adapter = PROVIDERS[provider];
   const faults: [string, string][] = [];
-  if (body.capture_method === "manual" && !takes.manualCapture) {
+  if (body.capture_method === "manual" && !adapter?.capabilities.manualCapture) {
     faults.push(["capture_method", `Must be automatic: the provider ${provider} captures at once`]);
   }
+  if (adapter !== null) return faults;
   for (const field of ["payment_method", "return_url"] as const) {
-    if (typeof body[field] === "string" && !takes[field]) faults.push([field, `The provider ${provider} takes none`]);
+    if (typeof body[field] === "string") faults.push([field, `The provider ${provider} takes none`]);
   }
   return faults;
 }
@@ -124,6 +123,11 @@ const fieldsOf = (value: unknown): Partial<NewPaymentBody> =>
 
 const isObject = ({ value }: { value: unknown }) =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A payment as it is asked for, with the token in clear: it is to be sealed before it is stored. */
+export interface RequestedPayment extends NewPayment {
+  readonly payment_method?: string;
+}
 
 export const NewPaymentSchema = NewPaymentFields.superRefine(
   (body, context) => {
@@ -149,19 +153,11 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
     },
     { when: ({ value }) => PROVIDER_NAMES.some((name) => name === fieldsOf(value).provider) },
   )
-  .transform((body): NewPayment => {
+  .transform((body): RequestedPayment => {
     const read = readAmount(body);
     if (!read.ok) return z.NEVER;
-    const {
-      order_id = null,
-      reference,
-      currency,
-      description,
-      expires_in,
-      capture_method,
-      return_url,
-      metadata = {},
-    } = body;
+    const { order_id = null, reference, currency, description, expires_in, capture_method, return_url } = body;
+    const { provider, payment_method, metadata = {} } = body;
     // What was not given, or is what it would be anyway, is no part of the request's fingerprint.
     return {
       order_id,
@@ -172,6 +168,8 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
       ...(expires_in !== undefined && { expires_in }),
       ...(capture_method !== PAYMENT_DEFAULTS.capture_method && { capture_method }),
       ...(return_url !== undefined && { return_url }),
+      ...(provider !== DEFAULT_PROVIDER && { provider }),
+      ...(payment_method !== undefined && { payment_method }),
       metadata,
     };
   })

@@ -1,5 +1,7 @@
 /** The creation of payments. */
 import { z } from "@hono/zod-openapi";
+import { seal } from "../../auth/seal";
+import { secretsKeys } from "../../auth/secret-keys";
 import { json } from "../../http/answer";
 import {
   INVALID_IDEMPOTENCY_KEY,
@@ -10,8 +12,9 @@ import {
 import { problem } from "../../http/problem";
 import { created, replayed } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
+import { allowsSandbox } from "../../provider/providers";
 import { createRoute, hasRoom, newApp, originOf, registerRoute, requiresScope } from "../../route";
-import { createPayment, findCreated } from "../create";
+import { createPayment, findCreated, paymentMethodPlace } from "../create";
 import { toPaymentResponse } from "../response";
 import { ETAG } from "./conditions";
 import { NewPaymentSchema } from "./new-payment-schema";
@@ -71,6 +74,8 @@ const create = createRoute({
   },
 });
 
+const NO_SANDBOX_MESSAGE = "Must not be sandbox: this service moves real money, and its operator has not allowed it";
+
 registerRoute(payments, create, async (c, { body }) => {
   const { metadata, ...plain } = body;
   // Without pairs, and without all that is optional, the fingerprint is that of the time before there was any of it.
@@ -78,10 +83,18 @@ registerRoute(payments, create, async (c, { body }) => {
   const idempotency = await requireIdempotency(c, "create", null, fields);
   if (idempotency instanceof Response) return idempotency;
 
+  if (body.provider === "sandbox" && !allowsSandbox(c.env)) {
+    return problem(c, "validation_failed", { errors: [{ detail: NO_SANDBOX_MESSAGE, pointer: "#/provider" }] });
+  }
+
+  const origin = originOf(c);
+  const { payment_method, ...payment } = body;
+  const place = paymentMethodPlace(origin.merchantId, origin.commitId);
+  const sealed = payment_method === undefined ? null : await seal(payment_method, place, secretsKeys(c.env));
   // Not by `needsRoom`: a retry is to find what its key has created, also when nothing new is taken.
   const result = hasRoom(c)
-    ? await createPayment(c.get("db"), originOf(c), idempotency, body)
-    : await findCreated(c.get("db"), originOf(c), idempotency);
+    ? await createPayment(c.get("db"), origin, idempotency, payment, sealed)
+    : await findCreated(c.get("db"), origin, idempotency);
   if (result === null) return problem(c, "storage_full");
   if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
   const headers = { Location: `/api/v1/payments/${result.payment.id}`, ETag: etagOf(result.payment) };

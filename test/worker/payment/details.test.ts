@@ -1,5 +1,8 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import { open } from "../../../src/auth/seal";
+import { secretsKeys } from "../../../src/auth/secret-keys";
+import { paymentMethodPlace } from "../../../src/payment/create";
 import { type Body, client, ORDER } from "../client";
 import { assertInvariants } from "../invariants";
 import { newMerchant, PAYMENTS } from "../payment-list";
@@ -81,6 +84,59 @@ describe("a creation takes", () => {
   });
 });
 
+describe("a payment at the sandbox", () => {
+  const AT_SANDBOX = { ...ORDER, provider: "sandbox" };
+
+  it.each<[string, object, Partial<Body>]>([
+    ["a token, which nobody is shown", { payment_method: "test_ok" }, {}],
+    ["a manual capture", { capture_method: "manual" }, { capture_method: "manual" }],
+    [
+      "a URL to return to, in its normal spelling",
+      { return_url: "HTTPS://Shop.Example.com/é?order=42#paid" },
+      { return_url: "https://shop.example.com/%C3%A9?order=42#paid" },
+    ],
+    ["a URL of this machine", { return_url: "http://localhost:3000" }, { return_url: "http://localhost:3000/" }],
+  ])("takes %s", async (_, more, shown) => {
+    const own = await newMerchant();
+    const { status, body: payment } = await own.api.create({ ...AT_SANDBOX, ...more });
+    expect([status, payment]).toEqual([201, { ...payment, provider: "sandbox", ...shown }]);
+    expect(await readEverywhere(payment, own.api)).toEqual([payment, payment, payment]);
+    expect(JSON.stringify(await readEverywhere(payment, own.api))).not.toContain("test_ok");
+    await assertInvariants(env.DB);
+  });
+
+  it("keeps its token sealed, for this payment alone", async () => {
+    const token = "test_declined";
+    const { body } = await api.create({ ...AT_SANDBOX, payment_method: token });
+    const row = await env.DB.prepare(
+      `SELECT payment_method, commit_id, data FROM payments JOIN events ON payment_id = payments.id WHERE payments.id = ?`,
+    )
+      .bind(body.id)
+      .first<{ payment_method: string; commit_id: string; data: string }>();
+    const { payment_method = "", commit_id = "", data = "" } = row ?? {};
+    expect(payment_method + data).not.toContain(token);
+    const opened = (commitId: string, merchantId = 1) =>
+      open(payment_method, paymentMethodPlace(merchantId, commitId), secretsKeys(env));
+    expect(await opened(commit_id)).toEqual({ tag: "opened", text: token });
+    expect(await opened(crypto.randomUUID())).toEqual({ tag: "not_authentic" });
+    expect(await opened(commit_id, 2)).toEqual({ tag: "not_authentic" });
+  });
+
+  it("is another request with another token", async () => {
+    const key = crypto.randomUUID();
+    const { body } = await api.create({ ...AT_SANDBOX, payment_method: "test_ok" }, key);
+    expect(await api.create({ ...AT_SANDBOX, payment_method: "test_ok" }, key)).toMatchObject({ status: 200, body });
+    expect((await api.create({ ...AT_SANDBOX, payment_method: "test_500" }, key)).status).toBe(409);
+    expect((await api.create(ORDER, key)).status).toBe(409);
+  });
+
+  it("is refused where the operator has not allowed it", async () => {
+    const { status, body } = await client({ ...env, SANDBOX: "no" }).create(AT_SANDBOX);
+    const detail = "Must not be sandbox: this service moves real money, and its operator has not allowed it";
+    expect([status, body.errors]).toEqual([422, [{ detail, pointer: "#/provider" }]]);
+  });
+});
+
 describe("a creation refuses", () => {
   const INTEGER = "Must be an integer from 60 to 2592000";
   const LENGTH = (most: number) => `Must be 1 to ${most} characters long`;
@@ -102,8 +158,8 @@ describe("a creation refuses", () => {
     ...[59, 2_592_001, 60.5, -60, 0, "60", null, true, [60]].map(
       (expires_in) => [{ ...ORDER, expires_in }, ["expires_in", INTEGER]] as [object, readonly [string, string]],
     ),
-    [{ ...ORDER, provider: "stripe" }, ["provider", "Must be one of internal"]],
-    [{ ...ORDER, provider: null }, ["provider", "Must be one of internal"]],
+    [{ ...ORDER, provider: "stripe" }, ["provider", "Must be one of internal, sandbox"]],
+    [{ ...ORDER, provider: null }, ["provider", "Must be one of internal, sandbox"]],
     [{ ...ORDER, capture_method: "later" }, ["capture_method", "Must be one of automatic, manual"]],
     [
       { ...ORDER, capture_method: "manual" },
@@ -138,7 +194,7 @@ describe("a creation refuses", () => {
       ["amount", "Field required"],
       ["description", LENGTH(500)],
       ["expires_in", INTEGER],
-      ["provider", "Must be one of internal"],
+      ["provider", "Must be one of internal, sandbox"],
     ],
   ])("%j", async (body, ...violations) => {
     const { status, body: answer } = await api.create(body);
@@ -154,6 +210,7 @@ describe("the fingerprint", () => {
     ["reference", { reference: "r" }],
     ["description", { description: "d" }],
     ["end", { expires_in: 60 }],
+    ["provider", { provider: "sandbox" }],
   ];
   it.each(other)("is another with another %s: 409", async (_, more) => {
     const key = crypto.randomUUID();
