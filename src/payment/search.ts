@@ -12,6 +12,7 @@ import { PAYMENT_COLUMNS, type Payment } from "./payment";
 export interface Filters {
   readonly status?: readonly Status[] | undefined;
   readonly order_id?: number | undefined;
+  readonly reference?: string | undefined;
   readonly currency?: string | undefined;
   /** In milliseconds, both included. */
   readonly created_from?: number | undefined;
@@ -45,9 +46,14 @@ export const MAX_PAYMENTS_SCANNED_PER_RESULT = 10;
 
 /** The times and ids that the question's index gives, nearest to the position first; no other rows are read. */
 function indexScan(merchantId: number, filters: Filters, { position, backward }: Window): Sql {
-  const { order_id, created_from: from = 0, created_to: to = Number.MAX_SAFE_INTEGER } = filters;
+  const { order_id, reference, created_from: from = 0, created_to: to = Number.MAX_SAFE_INTEGER } = filters;
   const pair = indexedPair(filters);
-  const index = raw(`payments_by_${order_id === undefined ? "time" : "order"}`);
+  const [index, isOf] =
+    order_id !== undefined
+      ? [raw("payments_by_order"), [sql`scanned.order_id = ${order_id}`]]
+      : reference !== undefined
+        ? [raw("payments_by_reference"), [sql`scanned.reference = ${reference}`]]
+        : [raw("payments_by_time"), []];
   const [table, id] = pair
     ? [sql`payment_metadata AS scanned`, sql`scanned.payment_id`]
     : [sql`payments AS scanned INDEXED BY ${index}`, sql`scanned.id`];
@@ -55,7 +61,7 @@ function indexScan(merchantId: number, filters: Filters, { position, backward }:
     const conditions = [
       sql`scanned.merchant_id = ${merchantId}`,
       ...(pair ? [sql`scanned.name = ${pair[0]} AND scanned.prefix = ${prefixOf(sql`${pair[1]}`)}`] : []),
-      ...(order_id === undefined ? [] : [sql`scanned.order_id = ${order_id}`]),
+      ...isOf,
       range,
     ];
     return sql`SELECT scanned.created_at AS at, ${id} AS id FROM ${table} WHERE ${join(conditions, " AND ")}`;
@@ -78,19 +84,20 @@ function indexScan(merchantId: number, filters: Filters, { position, backward }:
 
 type Pair = readonly [name: string, value: string];
 
-/** The pair whose index is scanned. An order has few payments, so that it goes before a pair, of which there may be many. */
-function indexedPair({ order_id, metadata }: Filters): Pair | undefined {
-  return order_id === undefined ? metadata?.[0] : undefined;
+/** The pair whose index is scanned. An order or a reference has few payments, and goes before a pair, of which there may be many. */
+function indexedPair({ order_id, reference, metadata }: Filters): Pair | undefined {
+  return order_id === undefined && reference === undefined ? metadata?.[0] : undefined;
 }
 
 /** What the index does not answer: conditions on each payment that it gives. */
 function residualFilters(filters: Filters): Sql[] {
-  const { status, currency, amount_min, amount_max, metadata = [] } = filters;
+  const { status, order_id, reference, currency, amount_min, amount_max, metadata = [] } = filters;
   const indexed = indexedPair(filters);
   const pairs = metadata.filter((pair) => pair !== indexed || !isIndexed(pair[1]));
   const statuses = (status ?? []).map((one) => sql`${one}`);
   return [
     ...(status ? [sql`payments.status IN (${join(statuses, ", ")})`] : []),
+    ...(order_id === undefined || reference === undefined ? [] : [sql`payments.reference = ${reference}`]),
     ...(currency === undefined ? [] : [sql`payments.currency = ${currency}`]),
     ...(amount_min === undefined ? [] : [sql`payments.amount_minor >= ${amount_min}`]),
     ...(amount_max === undefined ? [] : [sql`payments.amount_minor <= ${amount_max}`]),
@@ -98,8 +105,10 @@ function residualFilters(filters: Filters): Sql[] {
   ];
 }
 
-/** A stored payment without its metadata, in bytes, as D1 answers with it. */
-const PAYMENT_BYTES = 300;
+/** A stored payment without its texts, in bytes, as D1 answers with it. */
+const PAYMENT_BYTES = 600;
+/** The columns of a payment whose length is a caller's or a provider's. */
+const TEXTS = ["metadata", "reference", "description", "return_url", "failure", "next_action"];
 
 /** A payment that was found, with the bytes of those up to it. */
 interface Measured extends Payment {
@@ -108,9 +117,9 @@ interface Measured extends Payment {
 
 /** What was found up to so many bytes, and the first that is more. */
 const upTo = (found: Sql, maxBytes: number): Sql => {
-  const own = sql`(${PAYMENT_BYTES} + octet_length(metadata))`;
+  const own = raw([String(PAYMENT_BYTES), ...TEXTS.map((text) => `ifnull(octet_length(${text}), 0)`)].join(" + "));
   return sql`SELECT * FROM (SELECT *, sum(${own}) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM (${found}))
-    WHERE bytes - ${own} <= ${maxBytes}`;
+    WHERE bytes - (${own}) <= ${maxBytes}`;
 };
 
 /** Every payment is newer than this. */

@@ -11,7 +11,7 @@ import { STATUSES } from "../lifecycle";
 import { toPaymentResponse } from "../response";
 import { MAX_PAYMENTS_SCANNED_PER_RESULT, searchPayments } from "../search";
 import { exportAll, exportPage, NEXT_CURSOR, VARY, wantsCsv } from "./export";
-import { currencyCode, PaymentSchema } from "./payment-schemas";
+import { currencyCode, PaymentSchema, REFERENCE_DOCUMENT, referenceFault } from "./payment-schemas";
 
 export const paymentList = newApp();
 
@@ -50,6 +50,17 @@ const ListQuery = z
     ...pageParameters("payments"),
     status: choiceOf("status", STATUSES).optional(),
     order_id: integerParameter("order_id", "query", "The order that is paid for").optional(),
+    reference: single("Must be a string")
+      .superRefine((text, context) => {
+        const fault = referenceFault(text);
+        if (fault !== null) context.addIssue({ code: "custom", message: fault });
+      })
+      .optional()
+      .openapi({
+        param: { name: "reference", in: "query" },
+        ...REFERENCE_DOCUMENT,
+        description: "Your own name of what is paid for",
+      }),
     currency: currencyCode(single("Must be a string"))
       .optional()
       .openapi({ param: { name: "currency", in: "query" } }),
@@ -117,8 +128,8 @@ const list = createRoute({
   summary: "Find payments",
   description:
     "The merchant's payments, newest first; all filters must match. Follow `next_cursor` for older ones: none is " +
-    "skipped or repeated, however many are created meanwhile. `created_from`, `created_to` and `order_id`, or without " +
-    "it the first `metadata` pair, are looked up in an index. Every other filter is applied to the payments that these " +
+    "skipped or repeated, however many are created meanwhile. `created_from`, `created_to` and `order_id` or `reference`, or without " +
+    "either the first `metadata` pair, are looked up in an index. Every other filter is applied to the payments that these " +
     `leave, ${MAX_PAYMENTS_SCANNED_PER_RESULT} for each one that \`limit\` allows: a page may then hold fewer than \`limit\`, even none, ` +
     "while `has_more` is true. With `Accept: text/csv` they come as a CSV file: with `limit` one page, without it all that " +
     "match among the next 50,000 payments. `Next-Cursor` and `Link` are there when there may be more: repeat the request " +
@@ -154,7 +165,7 @@ registerRoute(
   },
   {
     // What no index answers is looked at row by row.
-    isCostly: ({ query: { limit, cursor, order_id, created_from, created_to, ...residual } }, c) =>
+    isCostly: ({ query: { limit, cursor, order_id, reference, created_from, created_to, ...residual } }, c) =>
       wantsCsv(c) || Object.values(residual).some((filter) => filter !== undefined),
   },
 );

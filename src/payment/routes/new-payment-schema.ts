@@ -7,14 +7,16 @@ import { PROVIDER_NAMES, PROVIDERS, type ProviderName } from "../../provider/pro
 import { CAPTURE_METHODS } from "../../provider/seam";
 import type { NewPayment } from "../create";
 import { PAYMENT_DEFAULTS } from "../payment";
-import { AmountUnion, currencyCode, isAmount, Metadata, readAmount, shortText, textOf } from "./payment-schemas";
-
-const MAX_REFERENCE_LENGTH = 255;
-
-export const Reference = textOf(
-  MAX_REFERENCE_LENGTH,
-  `Your own name of what is paid for, such as an order's number: 1 to ${MAX_REFERENCE_LENGTH} characters of Unicode text without NUL`,
-);
+import {
+  AmountUnion,
+  currencyCode,
+  isAmount,
+  Metadata,
+  Reference,
+  readAmount,
+  shortText,
+  textOf,
+} from "./payment-schemas";
 
 /** From a minute to 30 days, in seconds. */
 const EXPIRES_IN = { minimum: 60, maximum: 2_592_000 };

@@ -203,6 +203,19 @@ export function shortText(description: string) {
   return textOf(MAX_TEXT_LENGTH, description);
 }
 
+const MAX_REFERENCE_LENGTH = 255;
+
+/** What is wrong with the name of what is paid for, or null. */
+export const referenceFault = (text: unknown): string | null => textFault(text, MAX_REFERENCE_LENGTH, 1);
+
+/** The texts that are such names, in the document. */
+export const REFERENCE_DOCUMENT = {
+  type: "string" as const,
+  minLength: 1,
+  maxLength: MAX_REFERENCE_LENGTH,
+  pattern: TEXT_PATTERN,
+};
+
 /** A text of 1 to so many characters: Unicode without NUL. */
 export function textOf(maxLength: number, description: string) {
   return z
@@ -215,6 +228,12 @@ export function textOf(maxLength: number, description: string) {
     })
     .openapi({ type: "string", minLength: 1, maxLength, pattern: TEXT_PATTERN, description });
 }
+
+/** A name of the caller's own of what is paid for. */
+export const Reference = textOf(
+  MAX_REFERENCE_LENGTH,
+  `Your own name of what is paid for, such as an order's number: 1 to ${MAX_REFERENCE_LENGTH} characters of Unicode text without NUL`,
+);
 
 export const PaymentPath = z.object({
   payment_id: integerParameter("payment_id", "path", "The payment's id").openapi({ example: 1 }),

@@ -202,6 +202,42 @@ describe("the filter", () => {
     expect((await list(api, { order_id: 3 })).data).toEqual([]);
   });
 
+  it("reference finds what has it, letter by letter", async () => {
+    const { api } = await newMerchant();
+    const references = [
+      "ORD-1",
+      "ORD-2",
+      "ORD-1",
+      "ord-1",
+      "ORD-1 ",
+      "ORD-10",
+      "'; --",
+      "日本 🧀",
+      "%",
+      "x".repeat(255),
+    ];
+    const made = await seed(
+      api,
+      references.map((reference, n) => ({ reference, order_id: n % 3 === 0 ? 7 : n + 1 })),
+    );
+    const idAt = (...places: number[]) => places.map((n) => made[n]?.id);
+    expect(idsOf(await walk(api, { reference: "ORD-1", limit: 1 }))).toEqual(idAt(2, 0));
+    for (const n of [1, 3, 4, 5, 6, 7, 8, 9]) {
+      expect(idsOf([await list(api, { reference: references[n] })]), references[n]).toEqual(idAt(n));
+    }
+    expect((await list(api, { reference: "ORD" })).data).toEqual([]);
+    // With an order, whose index is read, and with every other filter.
+    expect(idsOf([await list(api, { reference: "ORD-1", order_id: 7 })])).toEqual(idAt(0));
+    expect(idsOf([await list(api, { reference: "ORD-1", status: "pending", currency: "USD" })])).toEqual(idAt(2, 0));
+    expect((await list(api, { reference: "ORD-1", status: "failed" })).data).toEqual([]);
+    const { created_at } = made[2] ?? {};
+    expect(idsOf(await walk(api, { reference: "ORD-1", created_to: created_at, limit: 1 }))).toEqual(idAt(2, 0));
+    const back = await walkBack(api, { reference: "ORD-1", limit: 1 }, (await list(api)).previous_cursor ?? "");
+    expect(back).toEqual([]);
+    const other = await newMerchant();
+    expect((await list(other.api, { reference: "ORD-1" })).data).toEqual([]);
+  });
+
   it("currency takes lower case for upper case", async () => {
     const { api } = await newMerchant();
     const made = await seed(api, [{ currency: "EUR" }, { currency: "USD" }]);
@@ -310,9 +346,9 @@ describe("among very many payments", () => {
       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${COUNT}),
       timed (i, time) AS (
         SELECT i, ${START} + iif(i BETWEEN ${FROZEN} AND ${FROZEN_END}, ${FROZEN}, i) / 3 FROM n)
-      INSERT INTO payments (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at,
+      INSERT INTO payments (merchant_id, order_id, reference, amount_minor, currency, status, provider, version, created_at,
         updated_at, metadata)
-      SELECT 1, i % 50000 + 1, i % 1000 + 1, iif(i % 1000 = 0, 'JPY', 'USD'), iif(i % 5000 = 0, 'failed', 'pending'),
+      SELECT 1, i % 50000 + 1, iif(i % 2, NULL, 'ORD-' || (i % 50000)), i % 1000 + 1, iif(i % 1000 = 0, 'JPY', 'USD'), iif(i % 5000 = 0, 'failed', 'pending'),
         'internal', 1, time, time, json_object('batch', 'b' || (i % 20), 'row', 'r' || i, 'shop', 's') FROM timed`);
     await run(`
       INSERT INTO payment_metadata
@@ -346,6 +382,9 @@ describe("among very many payments", () => {
     {},
     { order_id: 77 },
     { order_id: 49_999, created_to: at(COUNT - 1) },
+    { reference: "ORD-76" },
+    { reference: "ORD-76", created_from: at(10), created_to: at(COUNT - 1) },
+    { reference: "ORD-77" },
     { metadata: "batch=b7" },
     { metadata: "row=r777" },
     { metadata: "shop=s", created_from: at(10), created_to: at(COUNT - 10) },
@@ -373,6 +412,9 @@ describe("among very many payments", () => {
     { metadata: "batch=b0", status: "failed" },
     { order_id: 77, status: "failed" },
     { order_id: 77, metadata: "batch=b16" },
+    { order_id: 77, reference: "ORD-76" },
+    { reference: "ORD-76", status: "failed" },
+    { reference: "ORD-76", metadata: "batch=b16" },
     { metadata: ["shop=s", "row=r5000"] },
     { metadata: ["batch=b7", "shop=s"], status: "failed" },
     { metadata: ["shop=s", "shop=s", "shop=s", "no=pair"], created_from: at(10), created_to: at(COUNT - 10) },
@@ -505,6 +547,8 @@ describe("a wrong question", () => {
   it.each<Case>([
     ...each("limit", LIMIT, ["", "0", "101", "-1", "1.5", "1e1", " 1", "01x", "ten", "NaN"]),
     ...each("order_id", INTEGER, ["", "0", "-1", "1.5", "1e3", "9007199254740992", "x"]),
+    ...each("reference", "Must be 1 to 255 characters long", ["", "x".repeat(256)]),
+    ...each("reference", "Must be Unicode text without NUL", ["a\0"]),
     ...each("status", STATUS, ["", "paid", "Pending", "pending,", ",", "pending,paid", ["pending", "paid"]]),
     ...each("currency", CURRENCY, ["", "US", "USDX", "XXX", "$$$"]),
     ...each("created_from", TIME, WRONG_TIMES),
@@ -535,7 +579,7 @@ describe("a wrong question", () => {
         null,
       ].map(cursor),
     ]),
-    ...["limit", "cursor", "order_id", "currency", "created_from", "created_to"].flatMap((parameter) =>
+    ...["limit", "cursor", "order_id", "reference", "currency", "created_from", "created_to"].flatMap((parameter) =>
       each(parameter, ONCE, [["1", "1"]]),
     ),
     ...["page", "Limit", "constructor"].flatMap((parameter) => each(parameter, "Unknown parameter", ["2"])),
