@@ -9,15 +9,10 @@ import { refuseBeyond } from "./auth/rate-limits";
 import type { App, Origin } from "./context";
 import { answer } from "./http/answer";
 import { problem } from "./http/problem";
-import {
-  CHANGE_PROBLEMS,
-  PARAMETER_PROBLEMS,
-  type ProblemKind,
-  PUBLIC_PROBLEMS,
-  SCOPED_PROBLEMS,
-} from "./http/problem-kinds";
+import type { ProblemKind } from "./http/problem-kinds";
 import { readJson } from "./http/read-json";
 import { type ProblemExamples, problemResponses, REQUEST_ID } from "./http/responses";
+import { CHANGE_PROBLEMS, PARAMETER_PROBLEMS, PUBLIC_PROBLEMS, SCOPED_PROBLEMS } from "./http/route-problems";
 import { isScope, type Scope } from "./scopes";
 import { capacityOf } from "./storage/capacity";
 
@@ -279,7 +274,7 @@ function shorten(name: PropertyKey): string {
 }
 
 /** A JSON Pointer as a URI fragment (RFC 6901, section 6). */
-function pointer(path: Path): string {
+export function pointer(path: Path): string {
   const tokens = path.map((token) => shorten(token).replaceAll("~", "~0").replaceAll("/", "~1"));
   return `#${tokens.map((token) => `/${encodeURIComponent(token)}`).join("")}`;
 }

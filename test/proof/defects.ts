@@ -1514,6 +1514,26 @@ export const DEFECTS: readonly Defect[] = [
     replace: "false",
   },
   {
+    breaks: "card numbers are refused unless the operator says no",
+    file: "src/payment/routes/card-numbers.ts",
+    find: `if (c.env.REFUSE_CARD_NUMBERS === "no") return null;`,
+    replace: `if (c.env.REFUSE_CARD_NUMBERS !== "yes") return null;`,
+    noticedBy: "payment/card-numbers.test.ts",
+  },
+  {
+    breaks: "the refusal of a card number does not repeat it",
+    file: "src/payment/routes/card-numbers.ts",
+    find: `pointer: pointer(["metadata"]) }`,
+    replace: `pointer: pointer(["metadata", name]) }`,
+    noticedBy: "payment/card-numbers.test.ts",
+  },
+  {
+    breaks: "a card number with spaces in it is one",
+    file: "src/payment/card-number.ts",
+    find: "(?:[\\s\\p{Pd}]{1,3}\\p{Nd}+)*",
+    replace: "",
+  },
+  {
     breaks: "what is sealed opens under its own row alone",
     file: "src/auth/seal.ts",
     find: "const parts = [account, String(merchantId), field, keyId];",

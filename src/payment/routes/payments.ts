@@ -16,6 +16,7 @@ import { allowsSandbox } from "../../provider/providers";
 import { createRoute, hasRoom, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { createPayment, findCreated, paymentMethodPlace } from "../create";
 import { toPaymentResponse } from "../response";
+import { CARD_NUMBER, refuseCardNumbers } from "./card-numbers";
 import { ETAG } from "./conditions";
 import { NewPaymentSchema } from "./new-payment-schema";
 import { etagOf, PaymentSchema } from "./payment-schemas";
@@ -62,9 +63,10 @@ const create = createRoute({
       headers: ETAG,
     }),
   },
-  problems: ["idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused"],
+  problems: ["idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused", "card_number_refused"],
   problemExamples: {
     ...INVALID_IDEMPOTENCY_KEY,
+    ...CARD_NUMBER,
     validation_failed: {
       errors: [
         { detail: "Field required", pointer: "#/order_id" },
@@ -77,6 +79,8 @@ const create = createRoute({
 const NO_SANDBOX_MESSAGE = "Must not be sandbox: this service moves real money, and its operator has not allowed it";
 
 registerRoute(payments, create, async (c, { body }) => {
+  const refused = refuseCardNumbers(c, body);
+  if (refused) return refused;
   const { metadata, ...plain } = body;
   // Without pairs, and without all that is optional, the fingerprint is that of the time before there was any of it.
   const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;

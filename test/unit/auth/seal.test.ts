@@ -17,9 +17,9 @@ describe("a sealed text", () => {
       fc.asyncProperty(unicode, async (text) => {
         expect(await open(await seal(text, PLACE, NEW), PLACE, NEW)).toEqual({ tag: "opened", text });
       }),
-      { numRuns: 100, examples: [[""], [TOKEN], ["\ufeffmarked"]] },
+      { numRuns: 30, examples: [[""], [TOKEN], ["\ufeffmarked"]] },
     );
-  });
+  }, 60_000);
 
   it("names its version and the key, and has an IV of its own of 12 bytes", async () => {
     const sealed = await Promise.all(Array.from({ length: 200 }, () => seal(TOKEN, PLACE, NEW)));

@@ -1,0 +1,62 @@
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import { client, ORDER } from "../client";
+
+const CARD = "4111 1111 1111 1111";
+const api = client();
+
+const refusal = (...errors: { detail: string; pointer: string }[]) => ({
+  ...{ type: "/problems/card-number-refused", title: "Card number refused", status: 422 },
+  errors,
+});
+const VALUE = "Must not hold a card number";
+const NAME = "The name: Must not hold a card number";
+
+describe("a creation with a card number", () => {
+  it.each<[string, object, { detail: string; pointer: string }[]]>([
+    ["in a value", { metadata: { note: `Paid with ${CARD}` } }, [{ detail: VALUE, pointer: "#/metadata/note" }]],
+    [
+      "in two values, of which one is named with a slash",
+      { metadata: { "a/b": CARD, c: "4242424242424242", d: "c-7" } },
+      [
+        { detail: VALUE, pointer: "#/metadata/a~1b" },
+        { detail: VALUE, pointer: "#/metadata/c" },
+      ],
+    ],
+    ["in a name", { metadata: { [CARD]: "yes" } }, [{ detail: NAME, pointer: "#/metadata" }]],
+    ["in the description", { description: CARD }, [{ detail: VALUE, pointer: "#/description" }]],
+  ])(
+    "is refused when it is %s, names the field, repeats no digit of it, and changes nothing",
+    async (_, more, errors) => {
+      const key = crypto.randomUUID();
+      const { status, body } = await api.create({ ...ORDER, ...more }, key);
+      expect([status, body]).toMatchObject([422, refusal(...errors)]);
+      expect(JSON.stringify(body).replace(body.instance, "")).not.toMatch(/4111|4242/);
+      // Its key is free.
+      expect((await api.create(ORDER, key)).status).toBe(201);
+    },
+  );
+
+  it("is refused before its key is asked for, as an invalid one is", async () => {
+    const { status, body } = await api.request("POST", "/api/v1/payments", {
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ ...ORDER, metadata: { card: CARD } }),
+    });
+    expect([status, body.type]).toEqual([422, "/problems/card-number-refused"]);
+  });
+
+  it("is not refused for what an order is called", async () => {
+    const order = { order_id: 4111111111111111, amount: "1.00", reference: "4111111111111111" };
+    expect((await api.create(order, crypto.randomUUID())).status).toBe(201);
+  });
+
+  it("is not refused where the operator allows it", async () => {
+    const ask = async (REFUSE_CARD_NUMBERS: string) => {
+      const other = client({ ...env, REFUSE_CARD_NUMBERS });
+      return (await other.create({ ...ORDER, metadata: { card: CARD } }, crypto.randomUUID())).status;
+    };
+    expect(await ask("no")).toBe(201);
+    // Only that word allows it.
+    expect([await ask("yes"), await ask(""), await ask("false")]).toEqual([422, 422, 422]);
+  });
+});
