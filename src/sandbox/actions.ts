@@ -71,7 +71,8 @@ export function refund(
   makeId: MakeId,
 ): Change | Refusal {
   if (before.captured === 0) return wrongState(before, "refunded");
-  if (asked.amount > refundable(before)) return tooLarge(refundable(before));
+  // What is left may be nothing, and so is all of it.
+  if (asked.amount <= 0 || asked.amount > refundable(before)) return tooLarge(refundable(before));
   const kind = behaviourOf(before).refunds;
   const status = kind === "pending" ? "pending" : kind === "fails" ? "failed" : "succeeded";
   const id = makeId("sref");

@@ -33,6 +33,10 @@ const KEY_ROUTES = "src/account/routes/api-keys.ts";
 const PAYMENT_ROUTES = "src/payment/routes/payments.ts";
 const ACTION_ROUTES = "src/operation/routes/actions.ts";
 const APP = "src/app.ts";
+const SANDBOX_ADAPTER = "src/provider/sandbox.ts";
+const EXCHANGE = "src/provider/exchange.ts";
+const SANDBOX_ACTIONS = "src/sandbox/actions.ts";
+const SANDBOX_PAGE = "src/sandbox/routes/page.ts";
 const EXPORT = "src/payment/routes/export.ts";
 const SEARCH = "src/payment/search.ts";
 const HISTORY = "src/payment/history.ts";
@@ -1604,6 +1608,105 @@ export const DEFECTS: readonly Defect[] = [
     file: REDUCE_REFUNDS,
     find: "DISPUTE_RANKS[dispute.state] > DISPUTE_RANKS[known.state]",
     replace: "dispute.state !== known.state",
+  },
+  {
+    breaks: "a provider's status that the adapter does not know is no success",
+    file: SANDBOX_ADAPTER,
+    find: '?? "processing",',
+    replace: '?? "captured",',
+  },
+  {
+    breaks: "an answer that is the provider's error says nothing of the money",
+    file: SANDBOX_ADAPTER,
+    find: "answer.status >= 400 && answer.status < 500",
+    replace: "answer.status >= 400",
+  },
+  {
+    breaks: "a provider's key in use is no refusal",
+    file: SANDBOX_ADAPTER,
+    find: 'errorOf(answer).code === "key_in_use"',
+    replace: 'errorOf(answer).code === "another"',
+  },
+  {
+    breaks: "an answer about another payment is none",
+    file: SANDBOX_ADAPTER,
+    find: " || read.data.id !== reference",
+    replace: "",
+  },
+  {
+    breaks: "a refusal of what an earlier call has done is no refusal",
+    file: SANDBOX_ADAPTER,
+    find: "snapshot && isDone(snapshot, operation)",
+    replace: "snapshot && !operation",
+  },
+  {
+    breaks: "a refund at the provider is never matched by its amount",
+    file: SANDBOX_ADAPTER,
+    find: "refunds.some((refund) => refund.nonce === nonce)",
+    replace: "refunds.length > 0",
+  },
+  {
+    breaks: "a notification's signature covers its body",
+    file: SANDBOX_ADAPTER,
+    find: `hmac(secret, \`\${time}.\${body}\`)`,
+    replace: `hmac(secret, \`\${time}.\`)`,
+  },
+  {
+    breaks: "a notification that was recorded is no good later",
+    file: SANDBOX_ADAPTER,
+    find: "Math.abs(now - Number(time) * 1_000) <= MAX_NOTIFICATION_AGE_MS",
+    replace: "now > 0",
+  },
+  {
+    breaks: "a provider that does not answer is not waited for",
+    file: EXCHANGE,
+    find: "await scheduler.wait(PATIENCE_MS,",
+    replace: "await scheduler.wait(10 * PATIENCE_MS,",
+  },
+  {
+    breaks: "each sandbox account's notifications are signed with a secret of its own",
+    noticedBy: "sandbox/object.test.ts",
+    file: "src/auth/secret-keys.ts",
+    find: `sandbox notifications \${accountId}`,
+    replace: "sandbox notifications",
+  },
+  {
+    breaks: "the sandbox gives no more back than it has captured",
+    file: SANDBOX_ACTIONS,
+    find: " || asked.amount > refundable(before)",
+    replace: "",
+  },
+  {
+    breaks: "a second press on the hosted page changes nothing",
+    file: SANDBOX_ACTIONS,
+    find: 'if (before.status !== "requires_action") return null;',
+    replace: 'if (before.status === "unconfirmed") return null;',
+  },
+  {
+    breaks: "a key leads to one answer of the sandbox",
+    file: "src/sandbox/sandbox.ts",
+    find: "if (replayed) return replayed;",
+    replace: "",
+  },
+  {
+    breaks: "a browser is sent to no other place than a web page",
+    file: "src/sandbox/calls.ts",
+    find: "/^https?:$/.test(new URL(text).protocol)",
+    replace: "true",
+  },
+  {
+    breaks: "the hosted page is there only where the operator allows the sandbox",
+    noticedBy: "sandbox/page.test.ts",
+    file: SANDBOX_PAGE,
+    find: 'c.env.SANDBOX !== "yes" || ',
+    replace: "",
+  },
+  {
+    breaks: "nothing of a shop's gets out of its place in the hosted page",
+    noticedBy: "sandbox/page.test.ts",
+    file: SANDBOX_PAGE,
+    find: "ENTITIES[character] ?? character",
+    replace: "character",
   },
 ];
 
