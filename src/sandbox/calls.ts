@@ -6,7 +6,8 @@ const nonce = z
   .catchall(z.string())
   .optional();
 const amount = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
-const reason = z.string().max(500).optional();
+/** More than anybody means to say; in UTF-16 code units. */
+const text = z.string().max(8_192);
 
 export const BODIES = {
   create: z.strictObject({
@@ -16,14 +17,14 @@ export const BODIES = {
     metadata: z.record(z.string(), z.string()).optional(),
   }),
   confirm: z.strictObject({
-    payment_method: z.string().max(255),
-    return_url: z.string().max(2048).optional(),
-    description: z.string().max(1000).optional(),
+    payment_method: text,
+    return_url: text.optional(),
+    description: text.optional(),
     metadata: nonce,
   }),
   capture: z.strictObject({ amount: amount.optional(), metadata: nonce }),
-  cancel: z.strictObject({ reason, metadata: nonce }),
-  refund: z.strictObject({ payment: z.string(), amount: amount.optional(), reason, metadata: nonce }),
+  cancel: z.strictObject({ reason: text.optional(), metadata: nonce }),
+  refund: z.strictObject({ payment: z.string(), amount: amount.optional(), reason: text.optional(), metadata: nonce }),
 };
 
 export type Action = keyof typeof BODIES;
