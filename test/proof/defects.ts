@@ -42,6 +42,10 @@ const SEARCH = "src/payment/search.ts";
 const HISTORY = "src/payment/history.ts";
 const DELIVERIES = "src/webhook/deliveries.ts";
 const SEND = "src/webhook/send.ts";
+const WAITING = "src/operation/waiting.ts";
+const WATCH = "src/operation/watch.ts";
+const WAIT_ROUTE = "src/operation/routes/payment.ts";
+const STREAM = "src/operation/routes/stream.ts";
 const ENDPOINT_EVENTS = "src/outbox/endpoint-events.ts";
 
 export const DEFECTS: readonly Defect[] = [
@@ -1707,6 +1711,125 @@ export const DEFECTS: readonly Defect[] = [
     file: SANDBOX_PAGE,
     find: "ENTITIES[character] ?? character",
     replace: "character",
+  },
+  {
+    breaks: "who is told to look again reads D1",
+    noticedBy: "payment/wait.test.ts",
+    file: WAIT_ROUTE,
+    find: `const found = await findPayment(c.get("db"), before.merchant_id, before.id);`,
+    replace: "const found: Payment = { ...now, status: statuses[0] ?? now.status };",
+  },
+  {
+    breaks: "who waits is told when the object has changed the payment",
+    noticedBy: "payment/wait.test.ts",
+    file: OBJECT,
+    find: "this.#watchers.notify(result.payment.version);",
+    replace: "",
+  },
+  {
+    breaks: "five requests wait for a payment",
+    noticedBy: "payment/wait.test.ts",
+    file: OBJECT,
+    find: "const MAX_WAITING_PER_PAYMENT = 5;",
+    replace: "const MAX_WAITING_PER_PAYMENT = 6;",
+  },
+  {
+    breaks: "no place is given out beyond the last",
+    noticedBy: "payment/wait.test.ts",
+    file: WAITING,
+    find: "if (this.#waiters.size >= this.#size) return null;",
+    replace: "",
+  },
+  {
+    breaks: "a hundred requests of a merchant wait, wherever they have come in",
+    noticedBy: "payment/wait.test.ts",
+    file: WATCH,
+    find: `if (watch.#merchantPlace === null) return refuse(c, "A hundred requests of the merchant are waiting already");`,
+    replace: "",
+  },
+  {
+    breaks: "a wait that is over gives its places back",
+    noticedBy: "payment/wait.test.ts",
+    file: WAITING,
+    find: "    this.#list.leave(this);\n",
+    replace: "",
+  },
+  {
+    breaks: "a stream whose client goes away gives its places back",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: "    watch.close();\n",
+    replace: "",
+  },
+  {
+    breaks: "a request that waits looks again when its object breaks",
+    noticedBy: "payment/wait.test.ts",
+    file: WATCH,
+    find: "      if (isFirst) return;\n",
+    replace: "",
+  },
+  {
+    breaks: "a key that ends while its request waits is answered nothing",
+    noticedBy: "payment/wait.test.ts",
+    file: WAIT_ROUTE,
+    find: "if (ended) return ended;",
+    replace: "",
+  },
+  {
+    breaks: "a stream tells a key that has ended nothing more",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: "if (await authorizeAgain(c, [SCOPE], true)) ",
+    replace: "if (await authorizeAgain(c, [SCOPE], false)) ",
+  },
+  {
+    breaks: "a stream in which nothing happens ends with its key",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: ", freshForMs(c.env, keyId, now)",
+    replace: "",
+  },
+  {
+    breaks: "a stream goes on after Last-Event-ID, and not with it",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: "events.filter(({ sequence }) => sequence > after)",
+    replace: "events.filter(({ sequence }) => sequence >= after)",
+  },
+  {
+    breaks: "a stream tells an event once",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: "filter(({ sequence }) => sequence > version)",
+    replace: "filter(({ sequence }) => sequence >= version)",
+  },
+  {
+    breaks: "a stream tells every event",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: "filter(({ sequence }) => sequence > version)",
+    replace: "filter(({ sequence }) => sequence > version + 1)",
+  },
+  {
+    breaks: "Last-Event-ID is of the payment that is followed",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: "last.paymentId === id",
+    replace: "last.paymentId > 0",
+  },
+  {
+    breaks: "Last-Event-ID names an event that has happened",
+    noticedBy: "payment/stream.test.ts",
+    file: STREAM,
+    find: "if (after > lastOf(events)) return invalidLastEventId(c);",
+    replace: "",
+  },
+  {
+    breaks: "a request that waits ends when it has cost as much as an invocation may",
+    noticedBy: "payment/cost.test.ts",
+    file: STREAM,
+    find: " || db.cost.trips >= MAX_TRIPS_WHILE_WAITING",
+    replace: "",
   },
 ];
 

@@ -1,5 +1,6 @@
 import { readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -128,6 +129,39 @@ it.each([
   const { status } = await exchange(running.url, `GET /health HTTP/1.1\r\n${header}Connection: close\r\n\r\n`);
   expect(status).toBe(400);
 });
+
+// Whose connection is reset, as the runtime notices while it has nothing to send.
+it.each(["?wait_for=confirmed&timeout=60", "/stream"])(
+  "five clients that go away while they wait (%s) give their places back at the next look",
+  async (rest) => {
+    const headers = { Authorization: `Bearer ${service.key}`, "Content-Type": "application/json" };
+    const payments = `${running.url}/api/v1/payments`;
+    const init = { method: "POST", headers: { ...headers, "Idempotency-Key": `gone ${rest}`.replaceAll(" ", "-") } };
+    const created = await fetch(payments, { ...init, body: '{"order_id":1,"amount":1}' });
+    const { id } = (await created.json()) as { id: number };
+    const { hostname, port } = new URL(running.url);
+    const head = `GET /api/v1/payments/${id}${rest} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${service.key}\r\n\r\n`;
+    // Three too many: once they are refused, five wait.
+    const sockets = Array.from({ length: 8 }, () => connect({ host: hostname, port: Number(port) }));
+    let refused = 0;
+    for (const socket of sockets) {
+      socket
+        .on("error", () => {})
+        .on("data", (data) => {
+          if (data.includes("HTTP/1.1 429 ")) refused++;
+        });
+      socket.write(head);
+    }
+    await expect.poll(() => refused, { timeout: 20_000 }).toBe(3);
+    const statusOfAnother = async () => {
+      const { status } = await fetch(`${payments}/${id}?wait_for=confirmed&timeout=1`, { headers });
+      return status;
+    };
+    expect(await statusOfAnother()).toBe(429);
+    for (const socket of sockets) socket.resetAndDestroy();
+    await expect.poll(statusOfAnother, { timeout: 20_000 }).toBe(200);
+  },
+);
 
 it("every history over HTTP is linearizable", async () => {
   const figures = { httpHistories: 0, httpCalls: 0 };

@@ -36,10 +36,12 @@ describe("a payment that is waited for", () => {
     const { id } = await paymentIn("pending");
     // The key is looked up, and the payment read: from then on it waits.
     const { meter, asker } = counted(await usedKey(), 2, () => void api.run(id, "confirm"));
+    const started = performance.now();
     const answer = await waitFor(id, "confirmed", 30, asker);
     expect([answer.status, answer.body.status, answer.headers.get("ETag")]).toEqual([200, "confirmed", '"2"']);
-    // Told once: one look, in which it is so.
+    // Told once: one look, in which it is so, and before the one of every five seconds.
     expect(meter.trips).toBe(3);
+    expect(performance.now() - started).toBeLessThan(4_500);
   });
 
   it("is answered as it is after the time", async () => {
@@ -151,7 +153,7 @@ describe("refused, with the name of the parameter, is", () => {
 describe("at once", () => {
   it("five requests wait for a payment, and a sixth is refused", async () => {
     const { id } = await paymentIn("pending");
-    const asked = Array.from({ length: 6 }, () => waitFor(id, "confirmed", 60));
+    const asked = Array.from({ length: 6 }, () => waitFor(id, "confirmed", 10));
     const refused = await Promise.race(asked);
     expect([refused.status, refused.body.type, refused.body.detail, refused.headers.get("Retry-After")]).toEqual([
       429,
