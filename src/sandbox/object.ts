@@ -87,7 +87,7 @@ export class SandboxObject extends DurableObject<Env> {
     this.#store.open();
     this.#store.writeSetting(OFFSET, String(this.#offset() + milliseconds));
     for (const waiter of this.#waiting) if (waiter.until <= this.#now()) waiter.wake();
-    await this.#sandbox.runDue();
+    while (await this.#sandbox.runDue());
   }
 
   override async alarm(): Promise<void> {

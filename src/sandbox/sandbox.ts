@@ -19,6 +19,8 @@ import { paymentView } from "./views";
 export const KEY_WINDOW_MS = 24 * 3_600_000;
 /** How long an answer waits for its notification to be delivered first. */
 const MAX_WAIT_FOR_NOTIFICATION_MS = 2_000;
+/** Steps of one run, of five notifications at most each: an invocation may make 1,000 calls. */
+const MAX_STEPS_PER_RUN = 150;
 /** How long a notification is nobody else's to send, once one has begun to. */
 const SENDING_MS = 30_000;
 /** One is left, of the six connections of an invocation. */
@@ -73,17 +75,20 @@ export class Sandbox {
     }
   }
 
-  /** Does all that has become due, and sends what is to be sent. */
-  async runDue(): Promise<void> {
-    for (;;) {
+  /** Does what has become due, and sends what is to be sent; whether something is left for another run. */
+  async runDue(): Promise<boolean> {
+    let isLeft = true;
+    for (let steps = 0; isLeft && steps < MAX_STEPS_PER_RUN; steps++) {
       const tasks = this.#store.findDue(this.#around.now(), MAX_NOTIFICATIONS_AT_ONCE);
       const [first] = tasks;
+      isLeft = first !== undefined;
       if (first === undefined) break;
       // One at a time, since each may make due what comes before the next; notifications are the world's to wait for.
       if (first.data.kind !== "notify") this.#run(first);
       else await Promise.all(tasks.map((task) => this.#notify(task)));
     }
     this.#around.scheduled();
+    return isLeft;
   }
 
   /** The payment of a hosted page; null when there is none. */

@@ -122,7 +122,7 @@ export function anAccount(): Account {
       now += milliseconds;
       for (const waiter of waiting.filter(({ until }) => until <= now)) waiter.wake();
       waiting = waiting.filter(({ until }) => until > now);
-      await sandbox.runDue();
+      while (await sandbox.runDue());
     },
   };
   return account;

@@ -276,6 +276,16 @@ describe("notifications", () => {
     expect(account.store.nextDue()).toBe(null);
   });
 
+  it("of one run are at most 750, and the next one goes on", async () => {
+    const account = anAccount();
+    for (let n = 0; n < 800; n++) await account.confirmed("test_ok");
+    expect(await account.sandbox.runDue()).toBe(true);
+    // What an invocation may call is 1,000, of which some are left.
+    expect(account.sent.length).toBe(750);
+    expect(await account.sandbox.runDue()).toBe(false);
+    expect(account.sent.length).toBe(800);
+  });
+
   it("are not sent twice by two who look at once", async () => {
     const account = anAccount();
     await account.confirmed("test_ok");
