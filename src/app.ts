@@ -13,6 +13,7 @@ import { MAX_BODY_BYTES } from "./http/read-json";
 import { describeResponses } from "./http/responses";
 import { actions } from "./operation/routes/actions";
 import { payment } from "./operation/routes/payment";
+import { refunds } from "./operation/routes/refunds";
 import { paymentStream } from "./operation/routes/stream";
 import { events } from "./payment/routes/feed";
 import { paymentEvents } from "./payment/routes/history";
@@ -111,6 +112,7 @@ for (const routes of [
   payment,
   actions,
   paymentStream,
+  refunds,
   paymentEvents,
   events,
   merchants,
@@ -164,6 +166,7 @@ function describeApi(isOpen: boolean): string {
       tags: [
         { name: "Service", description: "What answers here, and where to go on" },
         { name: "Payments", description: "Create a payment, ask actions of it, read it and find it" },
+        { name: "Refunds", description: "Give back all of a payment, or a part of it" },
         { name: "Events", description: "Follow what happens to payments" },
         { name: "Webhooks", description: "Receive events at a URL of your own" },
         { name: "Merchants", description: "The accounts that own payments" },

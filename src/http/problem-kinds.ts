@@ -37,7 +37,8 @@ export const KINDS = {
     status: 400,
     title: "Idempotency key missing",
     detail: "The Idempotency-Key header is required",
-    remedy: "Send an Idempotency-Key header with a value of your own, one per payment you mean to create.",
+    remedy:
+      "Send an Idempotency-Key header with a value of your own, one for each payment or refund that you mean to create.",
   },
   idempotency_key_invalid: {
     status: 400,
@@ -89,6 +90,12 @@ export const KINDS = {
     title: "Event not found",
     detail: "Event not found",
     remedy: "Check the event's id.",
+  },
+  refund_not_found: {
+    status: 404,
+    title: "Refund not found",
+    detail: "Refund not found",
+    remedy: "Check the refund's id.",
   },
   merchant_not_found: {
     status: 404,

@@ -121,12 +121,10 @@ export async function runAction(
       throw new Outage(result.cause);
     case "bug":
       throw new Error("A bug in the payment's object", { cause: result.cause });
-    case "refused":
-    case "not_found":
-    case "outdated":
-    case "busy":
-      // As in applyAction: what the broken object has sent may still arrive.
-      if (attempts > 1) throw new Outage("An earlier attempt may still arrive");
+  }
+  // As in applyAction: what the broken object has sent may still arrive.
+  if (attempts > 1 && (isRefusal(result) || result.tag === "busy")) {
+    throw new Outage("An earlier attempt may still arrive");
   }
   return result;
 }

@@ -15,6 +15,7 @@ import {
   statusesRepeating,
 } from "../payment/lifecycle";
 import { PAYMENT_COLUMNS, type Payment } from "../payment/payment";
+import type { Refund, RefundDetails } from "../payment/refund";
 import type { Failure } from "../provider/failures";
 import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
@@ -22,15 +23,17 @@ import type { Idempotency } from "../storage/idempotency";
 import { Outage } from "../storage/outage";
 import { join, raw, type Sql, sql } from "../storage/sql";
 import { type Classification, classify, type Found, isRefusal, type KeyBefore } from "./classify";
+import { type FoundRefund, readRefund, refundOfKey } from "./refunds";
+
+/** What was done, now or by an earlier request with the key. */
+export interface ActionSuccess extends Committed {
+  readonly tag: "changed" | "unchanged" | "replayed";
+  /** The refund that it has come to, where its details were given, and a key; null otherwise. */
+  readonly refund: Refund | null;
+}
 
 /** The result of an action; a change with the deliveries of its event, as far as the answer was not lost. */
-export type ActionResult = Exclude<Classification, { tag: "changed" }> | ({ readonly tag: "changed" } & Committed);
-
-/** What a refund says of itself. */
-export interface RefundDetails {
-  readonly reason: string | null;
-  readonly metadata: Readonly<Record<string, string>>;
-}
+export type ActionResult = ActionSuccess | Exclude<Classification, { tag: ActionSuccess["tag"] }>;
 
 /** An action on a payment, and under which conditions. */
 export interface ActionRequest {
@@ -42,6 +45,7 @@ export interface ActionRequest {
   readonly amount?: number | string | null;
   /** Why the payment fails, where that is asked for. */
   readonly failure?: Failure | null;
+  /** What the refund says of itself; where it is given, and a key, the result has the refund. */
   readonly refund?: RefundDetails | null;
 }
 
@@ -159,7 +163,8 @@ function statementsOf(origin: Origin, id: number, request: ActionRequest) {
     LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id
       AND own.position IN (SELECT value FROM json_each(event_positions)) AND own.commit_id = ${commitId}
     WHERE payments.id = ${id} AND payments.merchant_id = ${merchantId}`;
-  return { keyBefore: idempotency && keyBefore, change, event, insertKey: idempotency && insertKey, after };
+  const made = request.refund && key !== null ? refundOfKey(merchantId, id, key) : null;
+  return { keyBefore: idempotency && keyBefore, change, event, insertKey: idempotency && insertKey, after, made };
 }
 
 /** Whether an action leads out of a status in which a payment expires. */
@@ -191,11 +196,11 @@ export async function applyAction(
   id: number,
   request: ActionRequest,
 ): Promise<ActionResult> {
-  const { keyBefore, change, event, insertKey, after } = statementsOf(origin, id, request);
-  const batch = [keyBefore, change, event, insertKey, insertDeliveries(id, origin), after];
-  type Rows = [IdempotencyKeyRow, never, never, never, DeliveryId, PaymentAfter];
+  const { keyBefore, change, event, insertKey, after, made } = statementsOf(origin, id, request);
+  const batch = [keyBefore, change, event, insertKey, insertDeliveries(id, origin), after, made];
+  type Rows = [IdempotencyKeyRow, never, never, never, DeliveryId, PaymentAfter, FoundRefund];
   const { rows, attempts } = await db.batch<Rows>(batch);
-  const [[key], , , , deliveries, [payment]] = rows;
+  const [[key], , , , deliveries, [payment], [refund]] = rows;
 
   const isSame = key?.fingerprint === request.idempotency?.fingerprint;
   const before: KeyBefore = key === undefined ? "free" : isSame ? "same request" : "other request";
@@ -204,7 +209,8 @@ export async function applyAction(
   const result = classify({ ...request, amount, now: origin.now }, before, found);
   // An attempt whose answer was lost may still arrive, and then succeed: a refusal would be a guess.
   if (attempts > 1 && isRefusal(result)) throw new Outage("An earlier attempt may still arrive");
-  return result.tag === "changed" ? { ...result, deliveries } : result;
+  if (isRefusal(result) || result.tag === "key_reused") return result;
+  return { ...result, deliveries, refund: refund ? readRefund(refund) : null };
 }
 
 function readAmount(amount: number | string | null, { currency }: Payment): ReadAmount | null {

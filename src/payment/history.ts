@@ -8,6 +8,7 @@ import { joinLine } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
 import { PAYMENT_DEFAULTS, type Payment } from "./payment";
+import { type Refund, refundOf } from "./refund";
 import type { events } from "./tables";
 
 type EventRow = InferSelectModel<typeof events>;
@@ -55,6 +56,8 @@ export interface PaymentEvent extends EventColumns {
   readonly sequence: number;
   readonly payment: Payment;
   readonly before: Payment | null;
+  /** The refund that it tells of, as it was then; null where it tells of none. */
+  readonly refund: Refund | null;
 }
 
 /** An event of a webhook endpoint, with the endpoint as it was just after it. */
@@ -105,7 +108,7 @@ export async function findEvents(db: Database, merchantId: number, paymentId: nu
 function replay(merchantId: number, events: readonly FoundPaymentEvent[]): PaymentEvent[] {
   let before: Payment | null = null;
   return events.map(({ data, payment_id, metadata, ...event }) => {
-    const changed = JSON.parse(data);
+    const { refund: stored, ...changed } = JSON.parse(data);
     const payment: Payment = {
       ...(before ?? {
         ...PAYMENT_DEFAULTS,
@@ -118,7 +121,11 @@ function replay(merchantId: number, events: readonly FoundPaymentEvent[]): Payme
       version: event.sequence,
       updated_at: event.created_at,
     };
-    const replayed = { ...event, payment, before };
+    const { sequence: number, created_at } = event;
+    const amount_minor = payment.refunded_minor - (before?.refunded_minor ?? 0);
+    const { currency } = payment;
+    const refund = stored ? refundOf({ payment_id, number, amount_minor, currency, created_at }, stored) : null;
+    const replayed = { ...event, payment, before, refund };
     before = payment;
     return replayed;
   });

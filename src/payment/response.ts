@@ -9,6 +9,7 @@ import type { CaptureMethod, NextAction } from "../provider/seam";
 import type { FeedEvent, PaymentEvent, WebhookEndpointEvent } from "./history";
 import type { Status } from "./lifecycle";
 import type { Payment } from "./payment";
+import { type RefundResponse, toRefundResponse } from "./refund";
 
 export interface PaymentResponse {
   id: number;
@@ -71,6 +72,7 @@ export interface PaymentEventResponse {
   sequence: number;
   data: PaymentResponse;
   previous: Record<string, unknown>;
+  refund: RefundResponse | null;
   request_id: string;
   key_id: string | null;
   idempotency_key: string | null;
@@ -89,7 +91,7 @@ export interface WebhookEndpointEventResponse {
 export type EventResponse = PaymentEventResponse | WebhookEndpointEventResponse;
 
 /** An event of a payment, with the payment as it was then, and what it changed as that was before. */
-export function toPaymentEventResponse({ payment, before, ...event }: PaymentEvent): PaymentEventResponse {
+export function toPaymentEventResponse({ payment, before, refund, ...event }: PaymentEvent): PaymentEventResponse {
   const data = toPaymentResponse(payment);
   const changed = Object.entries(before ? toPaymentResponse(before) : {}).filter(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(Reflect.get(data, name)),
@@ -101,6 +103,7 @@ export function toPaymentEventResponse({ payment, before, ...event }: PaymentEve
     sequence: event.sequence,
     data,
     previous: Object.fromEntries(changed),
+    refund: refund && toRefundResponse(refund),
     request_id: event.request_id,
     key_id: event.key_id,
     idempotency_key: event.idempotency_key,

@@ -17,6 +17,8 @@ export interface Defect {
 const CREATE = "src/payment/create.ts";
 const RUN_ACTION = "src/operation/run-action.ts";
 const CLASSIFY = "src/operation/classify.ts";
+const REFUNDS = "src/operation/refunds.ts";
+const REFUND_ROUTES = "src/operation/routes/refunds.ts";
 const REDUCE = "src/operation/reduce.ts";
 const REDUCE_REFUNDS = "src/operation/reduce-refunds.ts";
 const FEED = "src/payment/feed.ts";
@@ -62,6 +64,69 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   },
   {
+    breaks: "refunds never come to more than was captured",
+    noticedBy: "operation/refunds.test.ts",
+    file: RUN_ACTION,
+    find: `guards: [sql\`\${refunded} <= captured_minor\`],`,
+    replace: "guards: [],",
+  },
+  {
+    breaks: "a payment is refunded when all that was captured is",
+    noticedBy: "operation/refunds.test.ts",
+    file: RUN_ACTION,
+    find: `iif(\${refunded} = captured_minor, \${status}, status)`,
+    replace: `iif(\${refunded} <= captured_minor, \${status}, status)`,
+  },
+  {
+    breaks: "an amount is read in the minor units of the payment's currency",
+    noticedBy: "operation/refunds.test.ts",
+    file: RUN_ACTION,
+    find: "const read = toMinor(amount, exponent);",
+    replace: "const read = toMinor(amount, 2);",
+  },
+  {
+    breaks: "a refund's amount is what its own event has given back",
+    noticedBy: "operation/refunds.test.ts",
+    file: REFUNDS,
+    find: "lag(event.data ->> '$.refunded_minor', 1, 0) OVER (ORDER BY event.sequence)",
+    replace: "0",
+  },
+  {
+    breaks: "the refund in an event is what that event has given back",
+    noticedBy: "operation/refunds.test.ts",
+    file: HISTORY,
+    find: "payment.refunded_minor - (before?.refunded_minor ?? 0)",
+    replace: "payment.refunded_minor",
+  },
+  {
+    breaks: "a key replays the refund that it has made, and not a later one",
+    noticedBy: "operation/refunds.test.ts",
+    file: REFUNDS,
+    find: `WHERE idempotency_key = \${key} ORDER BY`,
+    replace: "ORDER BY",
+  },
+  {
+    breaks: "the key of a refund does not depend on the spelling of its amount",
+    noticedBy: "operation/refunds.test.ts",
+    file: REFUND_ROUTES,
+    find: "amount === undefined ? null : normalised(amount),",
+    replace: "amount ?? null,",
+  },
+  {
+    breaks: "the key of a refund stands for its amount",
+    noticedBy: "operation/refunds.test.ts",
+    file: REFUND_ROUTES,
+    find: "amount: amount === undefined ? null : normalised(amount),",
+    replace: "",
+  },
+  {
+    breaks: "a refund belongs to a merchant",
+    noticedBy: "operation/refunds.test.ts",
+    file: REFUNDS,
+    find: `payments.id = \${paymentId} AND payments.merchant_id = \${merchantId} AND payments.provider`,
+    replace: `payments.id = \${paymentId} AND payments.provider`,
+  },
+  {
     breaks: "one action at a time per payment",
     noticedBy: "payment/concurrency.test.ts",
     file: OBJECT,
@@ -77,8 +142,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "an event for every change",
     file: RUN_ACTION,
-    find: "[keyBefore, change, event, insertKey, insertDeliveries(id, origin), after]",
-    replace: "[keyBefore, change, null, insertKey, insertDeliveries(id, origin), after]",
+    find: "[keyBefore, change, event, insertKey, insertDeliveries(id, origin), after, made]",
+    replace: "[keyBefore, change, null, insertKey, insertDeliveries(id, origin), after, made]",
   },
   {
     breaks: "only a success uses up its key",
@@ -155,8 +220,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "an action is one batch",
     file: RUN_ACTION,
     find: "const { rows, attempts } = await db.batch<Rows>(batch);",
-    replace: `const first = await db.batch<IdempotencyKeyRow>(batch.slice(0, -3));
-  const second = await db.batch<IdempotencyKeyRow>(batch.slice(-3));
+    replace: `const first = await db.batch<IdempotencyKeyRow>(batch.slice(0, 3));
+  const second = await db.batch<IdempotencyKeyRow>(batch.slice(3));
   const attempts = Math.max(first.attempts, second.attempts);
   const rows = [...first.rows, ...second.rows] as unknown as BatchRows<Rows>;`,
   },
@@ -242,8 +307,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a refusal after a lost answer of an object is no guess",
     noticedBy: "payment/outage.test.ts",
     file: OBJECT,
-    find: "if (attempts > 1) throw",
-    replace: "if (attempts > 9) throw",
+    find: "if (attempts > 1 && (isRefusal(result) || result",
+    replace: "if (attempts > 1 && (result",
   },
   {
     breaks: "a refusal of a call that came twice is no guess",
@@ -1496,9 +1561,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a busy line after a lost answer is no refusal",
     noticedBy: "payment/outage.test.ts",
     file: OBJECT,
-    find: `    case "busy":
-      //`,
-    replace: "      //",
+    find: `if (attempts > 1 && (isRefusal(result) || result.tag === "busy")) {`,
+    replace: "if (attempts > 1 && isRefusal(result)) {",
   },
   {
     breaks: "a 412 after a lost answer is no guess",

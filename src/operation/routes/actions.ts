@@ -33,7 +33,7 @@ import { etagOf, INVALID_ID, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema } from 
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import { runAction } from "../object";
-import type { ActionRequest } from "../run-action";
+import type { ActionRequest, ActionSuccess } from "../run-action";
 import { ACTION_BODIES } from "./action-schemas";
 
 export const actions = newApp();
@@ -135,8 +135,8 @@ for (const action of ACTIONS) {
   });
 }
 
-/** A payment, as the answer to an action. */
-function shown(c: Context<App>, payment: Payment, headers: Record<string, string> = {}): Response {
+/** The payment, as the answer to an action. */
+function shown(c: Context<App>, { payment }: ActionSuccess, headers: Record<string, string>): Response {
   const status = isUndecided(payment.status) ? 202 : 200;
   return json(c, status, toPaymentResponse(payment), { ETag: etagOf(payment), ...headers });
 }
@@ -150,7 +150,7 @@ export async function answerAction(
   c: Context<App>,
   id: number,
   request: ActionRequest,
-  show: (c: Context<App>, payment: Payment, headers?: Record<string, string>) => Response,
+  show: (c: Context<App>, success: ActionSuccess, headers: Record<string, string>) => Response,
 ): Promise<Response> {
   const result = await runAction(c.env.PAYMENT, c.get("db"), id, originOf(c), request);
   switch (result.tag) {
@@ -172,12 +172,12 @@ export async function answerAction(
         headers: { ETag: etagOf(result) },
       });
     case "replayed":
-      return show(c, result.payment, REPLAY);
+      return show(c, result, REPLAY);
     case "changed":
       enqueueDeliveries(c, result.deliveries);
-      return show(c, result.payment);
+      return show(c, result, {});
     case "unchanged":
-      return show(c, result.payment);
+      return show(c, result, {});
   }
 }
 

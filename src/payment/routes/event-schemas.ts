@@ -10,14 +10,22 @@ import {
 } from "../../outbox/event-types";
 import type { EventResponse, PaymentEventResponse, WebhookEndpointEventResponse } from "../response";
 import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";
+import { RefundSchema } from "./refund-schemas";
 
 export const EVENT_EXAMPLE = {
   id: "evt_1_2",
   type: "payment.confirmed",
   timestamp: "2026-01-16T16:58:02.107Z",
   sequence: 2,
-  data: { ...PAYMENT_EXAMPLE, status: "confirmed" as const, updated_at: "2026-01-16T16:58:02.107Z" },
-  previous: { status: "pending", updated_at: PAYMENT_EXAMPLE.updated_at },
+  data: {
+    ...PAYMENT_EXAMPLE,
+    status: "confirmed" as const,
+    amount_captured: PAYMENT_EXAMPLE.amount,
+    amount_refundable: PAYMENT_EXAMPLE.amount,
+    updated_at: "2026-01-16T16:58:02.107Z",
+  },
+  previous: { status: "pending", amount_captured: 0, amount_refundable: 0, updated_at: PAYMENT_EXAMPLE.updated_at },
+  refund: null,
   request_id: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
   key_id: "4fT9bQ2sXk7L",
   idempotency_key: "confirm-order-42",
@@ -32,6 +40,8 @@ export const PaymentEventSchema = z
     // With a description of its own it would be another type in the document.
     data: PaymentSchema,
     previous: z.record(z.string(), z.unknown()).openapi({ description: "What it changed, as that was before" }),
+    // The refund that the event tells of, as it was then. With a description of its own it would be another type.
+    refund: z.union([RefundSchema, z.null()]),
     request_id: z.string().openapi({ description: "The request that did it" }),
     key_id: z.string().nullable().openapi({ description: "The API key that did it; null where none was asked for" }),
     idempotency_key: z.string().nullable().openapi({
@@ -40,7 +50,8 @@ export const PaymentEventSchema = z
     }),
   })
   .openapi("PaymentEvent", {
-    description: "That something happened to a payment; `data` is the payment as it was then",
+    description:
+      "That something happened to a payment; `data` is the payment as it was then, `refund` the refund where it is about one",
     example: EVENT_EXAMPLE,
   }) satisfies z.ZodType<PaymentEventResponse>;
 

@@ -35,7 +35,7 @@ export const PAYMENT_EXAMPLE = {
   metadata: { cart: "c-7" },
 };
 
-const FailureSchema = z
+export const FailureSchema = z
   .object({
     code: z.enum(FAILURE_CODES).openapi({ description: "The same for every provider" }),
     decline_code: z.string().nullable().openapi({ description: "The provider's own word for it" }),

@@ -8,6 +8,7 @@ import {
   WEBHOOK_ENDPOINT_EVENT_TYPE_NAMES,
 } from "../../outbox/event-types";
 import { ACTIONS, eventType, INITIAL_STATUS, outcome, STEPS, type Status, statusAfter } from "../../payment/lifecycle";
+import type { RefundStatus } from "../../payment/refund";
 import type { PaymentEventResponse } from "../../payment/response";
 import {
   EVENT_EXAMPLE,
@@ -15,6 +16,9 @@ import {
   WEBHOOK_ENDPOINT_EVENT_EXAMPLE,
   WebhookEndpointEventSchema,
 } from "../../payment/routes/event-schemas";
+import { PAYMENT_EXAMPLE } from "../../payment/routes/payment-schemas";
+import { REFUND_EXAMPLE } from "../../payment/routes/refund-schemas";
+import { FAILURES } from "../../provider/failures";
 
 /** The type of what a test of an endpoint sends; it is no event of the feed. */
 export const TEST_TYPE = "webhook_endpoint.test";
@@ -33,13 +37,54 @@ const Headers = z.object({
   }),
 });
 
+/** The events that tell of a refund, with the status that it has then. */
+const REFUND_EVENTS: Partial<Record<PaymentEventType, RefundStatus>> = {
+  "refund.created": "pending",
+  "refund.succeeded": "succeeded",
+  "refund.failed": "failed",
+  "payment.refunded": "succeeded",
+};
+
+/** The event of a refund as an example: of a part, or of all of the payment. */
+function refundExample(type: PaymentEventType, status: RefundStatus): PaymentEventResponse {
+  const { data, ...event } = EVENT_EXAMPLE;
+  const { created_at } = REFUND_EXAMPLE;
+  const isWhole = type === "payment.refunded";
+  const amount = isWhole ? data.amount : REFUND_EXAMPLE.amount;
+  const refunded = status === "succeeded" ? amount : 0;
+  const failure = { code: "provider_error", decline_code: null, message: FAILURES.provider_error } as const;
+  return {
+    ...event,
+    id: "evt_1_3",
+    type,
+    timestamp: created_at,
+    sequence: 3,
+    data: {
+      ...data,
+      status: isWhole ? "refunded" : data.status,
+      amount_refunded: refunded,
+      amount_refundable: isWhole ? 0 : refunded > 0 ? 59.99 : data.amount,
+      updated_at: created_at,
+    },
+    previous: {
+      ...(isWhole && { status: data.status }),
+      ...(refunded > 0 && { amount_refunded: 0, amount_refundable: data.amount }),
+      updated_at: data.updated_at,
+    },
+    refund: { ...REFUND_EXAMPLE, amount, status, failure: status === "failed" ? failure : null },
+    idempotency_key: "refund-42-1",
+  };
+}
+
 /** An event of a payment, of each type, as an example. */
 function exampleOf(type: PaymentEventType): PaymentEventResponse {
   const { data, ...event } = EVENT_EXAMPLE;
   const status: Status = INITIAL_STATUS;
-  const created = { ...data, status, updated_at: data.created_at };
+  const created = { ...PAYMENT_EXAMPLE, status };
   const first = { id: "evt_1_1", type, timestamp: data.created_at, sequence: 1, data: created, previous: {} };
   if (type === "payment.created") return { ...event, ...first, idempotency_key: "order-42" };
+  const refundStatus = REFUND_EVENTS[type];
+  if (refundStatus) return refundExample(type, refundStatus);
   const [before, to] = STEPS.find(([from, status]) => from !== status && eventType(status) === type) ?? [];
   // What is no status leaves the payment's as it was.
   if (before === undefined || to === undefined) return { ...event, data, type, previous: {} };

@@ -58,6 +58,7 @@ const NOBODYS = {
   merchant_id: "9007199254740991",
   endpoint_id: "9007199254740991",
   event_id: "evt_9007199254740991_1",
+  refund_id: "re_9007199254740991_1",
 };
 
 /** The body that the document shows for a route. */
@@ -105,12 +106,13 @@ async function newEndpoint(owner: Client, merchant: number): Promise<number> {
 /** What a merchant of this file has, for a route to be asked about. */
 async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record<string, string>>> {
   const owner = client(undefined, { key: await newKey(SCOPE_NAMES, merchant) });
-  const status = path.endsWith("/refund") ? "confirmed" : "pending";
+  const status = /\/refunds?$/.test(path) ? "confirmed" : path.endsWith("/capture") ? "authorized" : "pending";
   const endpoint = path.includes("{endpoint_id}") && (await newEndpoint(owner, merchant));
   return {
     ...(endpoint && { endpoint_id: String(endpoint) }),
     // After the endpoint, so that it has a delivery there.
     ...(path.includes("{event_id}") && { event_id: `evt_${(await paymentIn("pending", owner)).id}_1` }),
+    ...(path.includes("{refund_id}") && { refund_id: `re_${(await paymentIn("refunded", owner)).id}_3` }),
     ...(path.includes("{payment_id}") && { payment_id: String((await paymentIn(status, owner)).id) }),
     ...(path.includes("{key_id}") && { key_id: publicId(await newKey(["keys:manage"], merchant)) ?? "" }),
     ...(path.includes("{merchant_id}") && { merchant_id: String(merchant) }),
@@ -205,8 +207,13 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   listPayments: ["payments:read"],
   getPayment: ["payments:read"],
   confirmPayment: ["payments:write"],
+  capturePayment: ["payments:write"],
+  cancelPayment: ["payments:write"],
   failPayment: ["payments:write"],
   refundPayment: ["refunds:write"],
+  createRefund: ["refunds:write"],
+  listRefunds: ["payments:read"],
+  getRefund: ["payments:read"],
   listPaymentEvents: ["events:read"],
   streamPaymentEvents: ["events:read"],
   listEvents: ["events:read"],

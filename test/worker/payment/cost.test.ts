@@ -54,6 +54,12 @@ type Row = [
 const THREE_PAIRS = { cart: "c-7", channel: "web", clerk: "7" };
 const pending = () => paymentIn("pending");
 const confirmed = () => paymentIn("confirmed");
+const refunded = () => paymentIn("refunded");
+const part = (api: ReturnType<typeof client>, id: number, amount: number) =>
+  api.request("POST", `/api/v1/payments/${id}/refunds`, {
+    body: { amount },
+    headers: { "Idempotency-Key": crypto.randomUUID() },
+  });
 const cost = (trips: number, calls: number, rowsWritten: number, rowsRead: number): Measured => ({
   trips,
   calls,
@@ -93,6 +99,16 @@ const TABLE: Row[] = [
   ["confirm", cost(1, 1, 3, 20), pending, (api, { id }) => api.run(id, "confirm", crypto.randomUUID()), 200],
   ["fail", cost(1, 1, 3, 20), pending, (api, { id }) => api.run(id, "fail", crypto.randomUUID()), 200],
   ["refund", cost(1, 1, 3, 23), confirmed, (api, { id }) => api.run(id, "refund", crypto.randomUUID()), 200],
+  ["refund of a part", cost(1, 1, 3, 36), confirmed, (api, { id }) => part(api, id, 40), 201],
+  ["refund of more than is left", cost(1, 1, 0, 22), confirmed, (api, { id }) => part(api, id, 100), 409],
+  [
+    "the refunds of a payment, with one",
+    cost(1, 0, 0, 14),
+    refunded,
+    (api, { id }) => api.request("GET", `/api/v1/payments/${id}/refunds`),
+    200,
+  ],
+  ["a refund", cost(1, 0, 0, 12), refunded, (api, { id }) => api.request("GET", `/api/v1/refunds/re_${id}_3`), 200],
   ["confirm without a key", cost(1, 1, 2, 18), pending, (api, { id }) => api.run(id, "confirm"), 200],
   ["refused action", cost(1, 1, 0, 11), pending, (api, { id }) => api.run(id, "refund", crypto.randomUUID()), 409],
   ["invalid create", cost(0, 0, 0, 0), pending, (api) => api.create({}), 422],
@@ -155,7 +171,10 @@ describe("docs/operations.md", () => {
     return [cost?.trips ?? 0, cost?.calls ?? 0, cost?.rowsWritten ?? 0, cost?.rowsRead ?? 0] as const;
   };
 
-  it.each(["replayed create", "get", "refused action"])("states what %s costs", (operation) => {
+  it.each([
+    ...["replayed create", "get", "refused action", "refund of a part", "refund of more than is left"],
+    ...["the refunds of a payment, with one", "a refund"],
+  ])("states what %s costs", (operation) => {
     expect(documented(operation)).toEqual(measured(operation).map((count) => [count]));
   });
 

@@ -48,6 +48,29 @@ describe("an event", () => {
     expect(receiver.ids).toEqual(ids);
   });
 
+  it("of a refund shows the refund beside the payment: a part of it, and what completes it", async () => {
+    const shop = await aShop();
+    const { receiver, secret } = await anEndpoint(shop, ["refund.succeeded", "payment.refunded"]);
+    const { id } = (await shop.api.create(ORDER)).body;
+    await shop.api.run(id, "confirm");
+    const body = { amount: 40, reason: "One of two books came back", metadata: { return: "r–12 🛒" } };
+    const headers = { "Idempotency-Key": "refund-42-1" };
+    const refund = await shop.api.request("POST", `/api/v1/payments/${id}/refunds`, { body, headers });
+    await shop.api.run(id, "refund");
+    await until(() => receiver.ids).toEqual([`evt_${id}_3`, `evt_${id}_4`]);
+    for (const { id, body: text, signedBy } of receiver.received) {
+      expect([text, signedBy]).toEqual([await eventText(shop, id), [secret]]);
+    }
+    const [part, rest] = receiver.received.map(({ body }) => JSON.parse(body));
+    expect([part.type, part.data.status, part.refund]).toEqual(["refund.succeeded", "confirmed", refund.body]);
+    expect([rest.type, rest.data.status, rest.refund.amount, rest.refund.reason]).toEqual([
+      "payment.refunded",
+      "refunded",
+      59.99,
+      null,
+    ]);
+  });
+
   it("comes to every endpoint of its merchant that wants its type, signed for each, and to no other", async () => {
     const [shop, other] = [await aShop(), await aShop()];
     const [all, some, theirs] = [

@@ -225,14 +225,14 @@ describe("after a change of its types, an endpoint", () => {
     const [all, some] = [await newEndpoint(undefined), await newEndpoint(EVENT_TYPE_NAMES)];
     await patch(all.id, { all_types: true });
     const { id: payment, events } = await newPayment();
-    await env.DB.prepare("UPDATE events SET type = 'refund.created' WHERE payment_id = ?").bind(payment).run();
+    await env.DB.prepare("UPDATE events SET type = 'payout.paid' WHERE payment_id = ?").bind(payment).run();
     await env.DB.prepare("DELETE FROM webhook_deliveries WHERE endpoint_id IN (?, ?)").bind(all.id, some.id).run();
     const range = { from: timeOf(Date.now() - DAY_MS), to: timeOf(Date.now() + DAY_MS) };
     expect((await replay(all.id, range)).body.delivery_count).toBe(1);
     expect((await replay(some.id, range)).body.delivery_count).toBe(0);
     await sendDue(all.id);
     expect(all.receiver.received.map(({ id, body }) => [id, JSON.parse(body).type])).toEqual([
-      [events[0], "refund.created"],
+      [events[0], "payout.paid"],
     ]);
     await env.DB.prepare("UPDATE events SET type = 'payment.created' WHERE payment_id = ?").bind(payment).run();
   });
