@@ -61,9 +61,9 @@ export class PaymentObject extends DurableObject<Env> {
       if (Date.now() - arrivedAt > MAX_WAIT_MS) return this.#busy(origin);
       const db = new Database(this.env.DB);
       const result = await this.#run(db, origin, request);
-      if (result.tag === "changed") this.#watchers.notify(result.payment.version);
+      if ("payment" in result) this.#watchers.notify(result.payment.version);
       // An answer that was lost may be that of a commit.
-      if (result.tag === "outage") this.#watchers.notify(null);
+      if (result.tag === "outage" || result.tag === "bug") this.#watchers.notify(null);
       return { result: this.#sure(origin, result), cost: db.cost };
     });
     this.#last = reply;

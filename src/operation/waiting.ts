@@ -4,7 +4,9 @@ import { RpcTarget } from "cloudflare:workers";
 interface Waiter {
   /** From then on the place is free, also when its caller was lost; in milliseconds. */
   readonly endsAt: number;
-  /** Whether something may have changed since its caller has last looked. */
+  /** The version that its caller has seen. */
+  after: number;
+  /** Whether something may have changed since then. */
   isTold: boolean;
   wake(): void;
 }
@@ -33,7 +35,7 @@ export class WaitingList {
     for (const [place, { endsAt }] of this.#waiters) if (endsAt <= now) this.leave(place);
     if (this.#waiters.size >= this.#size) return null;
     const place = new WaitingPlace(this);
-    this.#waiters.set(place, { endsAt: now + holdsMs, isTold: false, wake() {} });
+    this.#waiters.set(place, { endsAt: now + holdsMs, after: 0, isTold: false, wake() {} });
     return place;
   }
 
@@ -43,12 +45,12 @@ export class WaitingList {
     this.#waiters.delete(place);
   }
 
-  /** Has all look again who have not seen this version; null is for what may have changed or not. */
+  /** Has all look again who have not seen this version, however often it is told; null is for what may have changed or not. */
   notify(version: number | null): void {
     if (version !== null) this.#newest = Math.max(this.#newest, version);
     for (const waiter of this.#waiters.values()) {
       if (version === null) waiter.isTold = true;
-      waiter.wake();
+      if (version === null || version > waiter.after) waiter.wake();
     }
   }
 
@@ -56,6 +58,7 @@ export class WaitingList {
   async wait(place: WaitingPlace, after: number, milliseconds: number): Promise<void> {
     const waiter = this.#waiters.get(place);
     if (waiter && !waiter.isTold && this.#newest <= after) {
+      waiter.after = after;
       const end = new AbortController();
       const told = new Promise<void>((resolve) => {
         waiter.wake = resolve;

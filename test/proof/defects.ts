@@ -1791,6 +1791,13 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   },
   {
+    breaks: "who waits is told of an action whose answer was lost",
+    noticedBy: "payment/wait.test.ts",
+    file: OBJECT,
+    find: `if (result.tag === "outage" || result.tag === "bug") this.#watchers.notify(null);`,
+    replace: "",
+  },
+  {
     breaks: "five requests wait for a payment",
     noticedBy: "payment/wait.test.ts",
     file: OBJECT,

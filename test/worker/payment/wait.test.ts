@@ -3,9 +3,10 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { publicId } from "../../../src/auth/api-key";
+import { PaymentObject } from "../../../src/operation/object";
 import { SCOPE_NAMES } from "../../../src/scopes";
 import { client, newKey, newMerchant, paymentIn } from "../client";
-import { instrumentD1, meterD1 } from "../d1";
+import { type Around, instrumentD1, meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
 import { countWaits, objectOf, placesLeft, usedKey } from "./watching";
 
@@ -121,6 +122,40 @@ describe("a payment that is waited for", () => {
     const { asker } = counted(await usedKey(), 2, () => void api.run(id, "confirm"));
     const changed = await waitFor(id, "confirmed", 30, asker, { "If-None-Match": '"1"' });
     expect([changed.status, changed.body.status]).toEqual([200, "confirmed"]);
+  });
+});
+
+describe("the object tells", () => {
+  /** An object whose D1 behaves like this, with somebody who waits in it: what an action is answered, and when it was told. */
+  async function told(id: number, around: Around, action: "confirm" | "refund") {
+    return runInDurableObject(objectOf(id), async (_, state) => {
+      const object = new PaymentObject(state, { ...env, DB: instrumentD1(env.DB, around) });
+      // Longer than a test may last.
+      const waiting = object
+        .enter(60_000)
+        ?.changed(1, 60_000)
+        .then(() => "told");
+      const names = { requestId: "r", commitId: crypto.randomUUID(), keyId: null };
+      const origin = { merchantId: 1, ...names, now: Date.now() };
+      const { result } = await object.run(origin, { action, idempotency: null, expected: null });
+      return [result.tag, await Promise.race([waiting, scheduler.wait(0).then(() => "not told")])];
+    });
+  }
+
+  it("of a change, and not of a refusal", async () => {
+    const { id } = await paymentIn("pending");
+    expect(await told(id, (roundTrip) => roundTrip(), "refund")).toEqual(["refused", "not told"]);
+    expect(await told(id, (roundTrip) => roundTrip(), "confirm")).toEqual(["changed", "told"]);
+  });
+
+  it("of an answer that was lost, which may be that of a change", async () => {
+    const { id } = await paymentIn("pending");
+    const loses: Around = async (roundTrip) => {
+      await roundTrip();
+      throw new Error("D1_ERROR: Network connection lost.");
+    };
+    expect(await told(id, loses, "confirm")).toEqual(["outage", "told"]);
+    expect((await api.get(id)).body.status).toBe("confirmed");
   });
 });
 
