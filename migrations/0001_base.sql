@@ -93,6 +93,9 @@ CREATE TABLE payments (
 CREATE INDEX payments_by_time ON payments (merchant_id, created_at);
 CREATE INDEX payments_by_order ON payments (merchant_id, order_id, created_at);
 CREATE INDEX payments_by_reference ON payments (merchant_id, reference, created_at) WHERE reference IS NOT NULL;
+-- Those that demand to be the only one: a creation beside them reads a row, any other none.
+CREATE INDEX payments_single_by_order ON payments (merchant_id, order_id) WHERE single = 1 AND order_id IS NOT NULL;
+CREATE INDEX payments_single_by_reference ON payments (merchant_id, reference) WHERE single = 1 AND reference IS NOT NULL;
 CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL;
 
 -- An index of the pairs of `payments.metadata`, in the order in which they are looked for. The values themselves are in

@@ -30,11 +30,30 @@ const GET = `SELECT ${COLUMNS} FROM payments WHERE id = ? AND merchant_id = ?`;
 const TIME = "min(?, CAST(unixepoch('subsec') * 1000 AS INTEGER) + ?)";
 const MAX_CLOCK_LEAD_MS = 60_000;
 
+/** Other payments of the same order or reference, of which one is to be the only one. */
+const others = (index: string, merchantId: string, key: string, isSingle: string, statuses: string) =>
+  `SELECT other.id, other.status FROM payments AS other INDEXED BY ${index} ` +
+  `WHERE other.merchant_id = ${merchantId} AND other.${key} ${isSingle}AND other.status IN (${statuses})`;
+const ON_ITS_WAY = "'requires_action', 'processing', 'authorized', 'confirmed'";
+const IS_SINGLE = "AND other.single = 1 ";
+const MAY_CONFIRM = `NOT (${[0, 1]
+  .flatMap((single) =>
+    ["order", "reference"].map((of) => {
+      const column = of === "order" ? "order_id" : "reference";
+      const index = `payments_${single === 1 ? "" : "single_"}by_${of}`;
+      const isSingle = single === 1 ? "" : IS_SINGLE;
+      const rows = others(index, "payments.merchant_id", `${column} = payments.${column}`, isSingle, ON_ITS_WAY);
+      return `EXISTS (${rows} AND other.id <> payments.id AND payments.single = ${single})`;
+    }),
+  )
+  .join(" OR ")})`;
+const SINGLE_OF_ORDER = others("payments_single_by_order", "?", "order_id = ?", IS_SINGLE, `'pending', ${ON_ITS_WAY}`);
+
 const INSERT_PAYMENT =
   "INSERT INTO payments " +
   "(merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata, " +
-  "event_positions) " +
-  "SELECT ?, ?, ?, ?, ?, ?, 1, time, time, ?, json_array(position) " +
+  "event_positions, single) " +
+  `SELECT ?, ?, ?, ?, ?, ?, 1, time, time, ?, json_array(position), iif(EXISTS (${SINGLE_OF_ORDER}), NULL, 0) ` +
   `FROM (SELECT max(${TIME}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position ` +
   "FROM (SELECT 1) LEFT JOIN " +
   "(SELECT position, created_at FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1) AS newest) " +
@@ -115,7 +134,7 @@ const ACTIONS: Readonly<Record<string, Step>> = {
     from: "pending",
     change: change(
       "status = ?, captured_minor = amount_minor, expiry_due_at = NULL",
-      ` AND (expires_at IS NULL OR expires_at > ${TIME})`,
+      ` AND (expires_at IS NULL OR expires_at > ${TIME}) AND ${MAY_CONFIRM}`,
     ),
     event: insertEvent("?, json_object('status', status, 'captured_minor', captured_minor)"),
     repeating: ["requires_action", "processing", "authorized", "confirmed"],
@@ -190,7 +209,9 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
   try {
     const time = [now, MAX_CLOCK_LEAD_MS];
     const [inserted] = await db.batch<Record<string, unknown>>([
-      db.prepare(INSERT_PAYMENT).bind(1, order_id, amount_minor, currency, "pending", "internal", "{}", ...time, 1),
+      db
+        .prepare(INSERT_PAYMENT)
+        .bind(1, order_id, amount_minor, currency, "pending", "internal", "{}", 1, order_id, ...time, 1),
       db.prepare(INSERT_KEY).bind(1, key, mark, ...time),
       db
         .prepare(INSERT_FIRST_EVENT)

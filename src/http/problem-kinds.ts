@@ -151,6 +151,14 @@ export const KINDS = {
     detail: "The amount is more than is left of the payment",
     remedy: "Ask for at most what detail says is left. Nothing was changed.",
   },
+  payment_exists: {
+    status: 409,
+    title: "Payment exists",
+    detail: "Another payment of this order or reference is live or paid, and one of the two is to be the only one",
+    remedy:
+      "Go on with the payment that payment_id names; or cancel it if it is not paid, then repeat the request with the same Idempotency-Key. " +
+      "Nothing was changed.",
+  },
   idempotency_key_reused: {
     status: 409,
     title: "Idempotency key reused",

@@ -41,6 +41,7 @@ export const ProblemSchema = z
       description: "The request id, as in the X-Request-Id header; name it when you report a problem",
       example: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
     }),
+    payment_id: z.int().optional().openapi({ description: "The other payment that stands in the way, where one does" }),
     errors: z
       .array(ViolationSchema)
       .optional()
@@ -81,7 +82,7 @@ function decodePointer(pointer: string): string {
 export function problem(
   c: Context<App>,
   kind: ProblemKind,
-  more: { detail?: string; errors?: readonly Violation[]; headers?: Record<string, string> } = {},
+  more: { detail?: string; payment_id?: number; errors?: readonly Violation[]; headers?: Record<string, string> } = {},
 ): Response {
   const { status, title, detail } = KINDS[kind];
   const { errors = [] } = more;
@@ -92,6 +93,7 @@ export function problem(
     detail: more.detail ?? detailOf(errors) ?? detail,
     // A URI reference, whatever the caller calls its request.
     instance: encodeURIComponent(c.get("requestId")),
+    ...(more.payment_id !== undefined && { payment_id: more.payment_id }),
     ...(errors.length > 0 && { errors: errors.slice(0, MAX_VIOLATIONS) }),
     ...(errors.length > MAX_VIOLATIONS && { error_count: errors.length }),
   };

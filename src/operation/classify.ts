@@ -3,6 +3,7 @@
 import type { ReadAmount } from "../money/money";
 import { type Action, outcome, type Status } from "../payment/lifecycle";
 import type { Payment } from "../payment/payment";
+import type { OtherPayment } from "../payment/single";
 
 /** What a batch has found after it. */
 export interface Found {
@@ -30,6 +31,8 @@ export interface Asked {
 export type Refusal =
   | { readonly tag: "not_found" }
   | { readonly tag: "refused"; readonly status: Status }
+  /** Another payment of the order or reference is paid or on its way, and one of the two is to be the only one. */
+  | { readonly tag: "in_the_way"; readonly other: OtherPayment }
   /** What was asked for is no amount of the payment's currency. */
   | { readonly tag: "invalid_amount"; readonly detail: string }
   /** More than is left of the payment. */
@@ -79,5 +82,5 @@ function isOverdue({ status, expires_at }: Payment, now: number): boolean {
 export function isRefusal<Result extends { readonly tag: string }>(
   result: Result,
 ): result is Extract<Result, { tag: Refusal["tag"] }> {
-  return ["not_found", "refused", "invalid_amount", "exceeds", "outdated"].includes(result.tag);
+  return ["not_found", "refused", "invalid_amount", "exceeds", "outdated", "in_the_way"].includes(result.tag);
 }

@@ -16,6 +16,7 @@ import {
 } from "../payment/lifecycle";
 import { PAYMENT_COLUMNS, type Payment } from "../payment/payment";
 import type { Refund, RefundDetails } from "../payment/refund";
+import { findOther, MAY_CONFIRM, type OtherPayment } from "../payment/single";
 import type { Failure } from "../provider/failures";
 import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
@@ -78,7 +79,7 @@ function stepOf({ action, amount = null, failure = null, refund = null }: Action
       return {
         ...plain,
         sets: [raw("captured_minor = amount_minor")],
-        guards: [sql`(expires_at IS NULL OR expires_at > ${commitTime(now)})`],
+        guards: [sql`(expires_at IS NULL OR expires_at > ${commitTime(now)})`, MAY_CONFIRM],
         data: raw("json_object('status', status, 'captured_minor', captured_minor)"),
       };
     case "capture":
@@ -209,6 +210,12 @@ export async function applyAction(
   const result = classify({ ...request, amount, now: origin.now }, before, found);
   // An attempt whose answer was lost may still arrive, and then succeed: a refusal would be a guess.
   if (attempts > 1 && isRefusal(result)) throw new Outage("An earlier attempt may still arrive");
+  if (found && result.tag === "refused" && result.status === "pending" && request.action === "confirm") {
+    // Nothing but another payment keeps a pending one from its confirmation.
+    const other = await findOther(db, found.payment);
+    if (other === null) throw new Outage("What was in the way has gone since");
+    return { tag: "in_the_way", other };
+  }
   if (isRefusal(result) || result.tag === "key_reused") return result;
   return { ...result, deliveries, refund: refund ? readRefund(refund) : null };
 }

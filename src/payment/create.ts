@@ -7,11 +7,13 @@ import type { CaptureMethod } from "../provider/seam";
 import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
+import { Outage } from "../storage/outage";
 import { join, raw, type Sql, sql } from "../storage/sql";
 import { findEvents, insertEvent, newestEvent } from "./history";
 import { eventType, INITIAL_STATUS, type Status } from "./lifecycle";
 import { jsonBytes, metadataBytes, prefixOf } from "./metadata";
 import { PAYMENT_COLUMNS, type Payment } from "./payment";
+import { isInTheWay, type OtherPayment, otherOfNew, type Purpose, singleOfNew } from "./single";
 
 /** What a new payment is made of. The money is an integer of minor units with its currency. */
 export interface NewPayment extends PaymentDetails {
@@ -22,6 +24,8 @@ export interface NewPayment extends PaymentDetails {
   readonly metadata: Readonly<Record<string, string>>;
   /** After how many seconds the payment expires. */
   readonly expires_in?: number;
+  /** 1 for a payment that demands to be the only live or paid one of its order or reference. */
+  readonly single?: 1;
   /** Left out for the one that settles at once. */
   readonly provider?: ProviderName;
 }
@@ -51,7 +55,9 @@ export interface Committed {
 export type CreateResult =
   | ({ tag: "created" } & Committed)
   | { tag: "replayed"; payment: Payment }
-  | { tag: "key_reused" };
+  | { tag: "key_reused" }
+  /** Another live or paid payment of the order or reference, where one of the two demands to be the only one. */
+  | { tag: "in_the_way"; other: OtherPayment };
 
 /** What a creation stores beside its key and texts, in bytes: the rows of the payment, its key and event, and two indexes. */
 const CREATION_BYTES = 450;
@@ -68,7 +74,7 @@ function detailBytes(details: PaymentDetails, expires_in: number | undefined): n
 
 /**
  * Creates a payment, its key and its first event, or finds what the key has led to already. One round
- * trip, two for a retry.
+ * trip, two for a retry, or for what is refused.
  *
  * @param sealedMethod the token of the payer's means of payment, sealed for `paymentMethodPlace`
  */
@@ -79,21 +85,39 @@ export async function createPayment(
   payment: NewPayment,
   sealedMethod: string | null = null,
 ): Promise<CreateResult> {
+  const tripsBefore = db.cost.trips;
   const inserted = await insertPayment(db, origin, idempotency, payment, sealedMethod);
-  if (inserted) return { tag: "created", ...inserted };
-  // A key that has ended just now is free again.
-  return (await findCreated(db, origin, idempotency)) ?? createPayment(db, origin, idempotency, payment, sealedMethod);
+  if (typeof inserted === "object") return { tag: "created", ...inserted };
+  const isRetried = db.cost.trips > tripsBefore + 1;
+  const found = await findRefused(
+    db,
+    origin,
+    idempotency,
+    inserted === "in the way" ? purposeOf(origin, payment) : null,
+  );
+  // An attempt whose answer was lost may still arrive, when what is in its way has gone: a refusal would be a guess.
+  if (found?.tag === "in_the_way" && isRetried) throw new Outage("An earlier attempt may still arrive");
+  // A key that has ended just now is free again, and so is an order whose payment has.
+  return found ?? createPayment(db, origin, idempotency, payment, sealedMethod);
 }
 
-/** Inserts a payment and all that belongs to it; null when its key is taken. One round trip. */
+const purposeOf = ({ merchantId }: Origin, { order_id, reference, single }: NewPayment): Purpose => ({
+  merchant_id: merchantId,
+  order_id,
+  reference: reference ?? null,
+  single: single ?? 0,
+});
+
+/** Inserts a payment and all that belongs to it, or says what keeps it from that. One round trip. */
 async function insertPayment(
   db: Database,
   origin: Origin,
   { key, fingerprint }: Idempotency,
-  { order_id, amount_minor, currency, metadata, expires_in, provider = "internal", ...details }: NewPayment,
+  payment: NewPayment,
   sealedMethod: string | null,
-): Promise<Committed | null> {
+): Promise<Committed | "key taken" | "in the way"> {
   const { merchantId, now } = origin;
+  const { order_id, amount_minor, currency, metadata, expires_in, single, provider = "internal", ...details } = payment;
   const status: Status = INITIAL_STATUS;
   const made = {
     ...(order_id !== null && { order_id }),
@@ -102,9 +126,11 @@ async function insertPayment(
     status,
     provider,
     ...details,
+    ...(single === 1 && { single }),
   };
   const hasPairs = Object.keys(metadata).length > 0;
   const more: (readonly [column: string, value: Sql])[] = [
+    ["single", singleOfNew(purposeOf(origin, payment))],
     ...Object.entries(details).map(([column, value]) => [column, sql`${value}`] as const),
     ...(sealedMethod === null ? [] : [["payment_method", sql`${sealedMethod}`] as const]),
     ...(expires_in === undefined
@@ -154,7 +180,8 @@ async function insertPayment(
     if (!inserted) throw new Error("The insert of a payment returned no row");
     return { payment: inserted, deliveries };
   } catch (error) {
-    if (isIdempotencyKeyTaken(error)) return null;
+    if (isIdempotencyKeyTaken(error)) return "key taken";
+    if (isInTheWay(error)) return "in the way";
     throw error;
   }
 }
@@ -163,13 +190,23 @@ async function insertPayment(
 const withExpiry = (made: object): Sql => sql`json_set(${JSON.stringify(made)}, '$.expires_at', expires_at)`;
 
 /** What the key of a creation has led to; null when it is free. One round trip; two for a payment that has gone on meanwhile. */
-export async function findCreated(
+export function findCreated(db: Database, origin: Origin, idempotency: Idempotency): Promise<CreateResult | null> {
+  return findRefused(db, origin, idempotency, null);
+}
+
+/** What the key of a creation has led to, or else what is in its way; null when nothing is. Round trips as of `findCreated`. */
+async function findRefused(
   db: Database,
   { merchantId, commitId }: Origin,
   { key, fingerprint }: Idempotency,
+  purpose: Purpose | null,
 ): Promise<CreateResult | null> {
-  const [found] = await db.all<FoundByIdempotencyKey>(findByIdempotencyKey(merchantId, key));
-  if (!found) return null;
+  const { rows } = await db.batch<[FoundByIdempotencyKey, OtherPayment]>([
+    findByIdempotencyKey(merchantId, key),
+    purpose && otherOfNew(purpose),
+  ]);
+  const [[found], [other]] = rows;
+  if (!found) return other ? { tag: "in_the_way", other } : null;
   const { fingerprint: recorded, commit_id: creator, ...payment } = found;
   if (recorded !== fingerprint) return { tag: "key_reused" };
   if (creator !== commitId) return { tag: "replayed", payment };

@@ -71,6 +71,9 @@ export const EXPIRING = STATUSES.filter(
 export const isFinal = (status: Status): boolean =>
   Object.keys(LIFECYCLE[status]).length === 0 && PROVIDER_MOVES[status].length === 0;
 
+/** The statuses of a payment that may still be paid, or is: `single` allows one in them. */
+export const LIVE_OR_PAID = STATUSES.filter((status) => Object.keys(LIFECYCLE[status]).length > 0);
+
 /** The statuses that an action moves a payment out of. */
 export const statusesBefore = (action: Action): Status[] =>
   STATUSES.filter((status) => outcome(status, action) === "changed");

@@ -29,7 +29,14 @@ import {
 import type { Payment } from "../../payment/payment";
 import { toPaymentResponse } from "../../payment/response";
 import { ETAG, readCondition, tagsHeader } from "../../payment/routes/conditions";
-import { etagOf, INVALID_ID, PAYMENT_EXAMPLE, PaymentPath, PaymentSchema } from "../../payment/routes/payment-schemas";
+import {
+  etagOf,
+  INVALID_ID,
+  otherPayment,
+  PAYMENT_EXAMPLE,
+  PaymentPath,
+  PaymentSchema,
+} from "../../payment/routes/payment-schemas";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import { runAction } from "../object";
@@ -106,6 +113,7 @@ function actionRoute(action: Action) {
       "payment_not_found",
       "action_not_allowed",
       ...(action === "capture" ? (["amount_exceeds_remaining"] as const) : []),
+      ...(action === "confirm" ? (["payment_exists"] as const) : []),
       "idempotency_key_reused",
       "precondition_failed",
       "payment_busy",
@@ -162,6 +170,8 @@ export async function answerAction(
       return problem(c, "payment_busy", { headers: { "Retry-After": "1" } });
     case "refused":
       return problem(c, "action_not_allowed", { detail: refusal(result.status, request.action) });
+    case "in_the_way":
+      return problem(c, "payment_exists", otherPayment(result.other));
     case "invalid_amount":
       return problem(c, "validation_failed", { errors: [{ detail: result.detail, pointer: "#/amount" }] });
     case "exceeds":

@@ -101,6 +101,10 @@ const NewPaymentFields = z.strictObject(
       }),
     payment_method: PaymentMethod.optional(),
     return_url: ReturnUrl.optional(),
+    single: z.boolean({ error: "Must be true or false" }).default(false).openapi({
+      description:
+        "Whether this is to be the only live or paid payment of its order or reference: it is refused while there is another, and others are while it is live or paid",
+    }),
     metadata: Metadata.optional(),
   },
   { error: "Must be a JSON object" },
@@ -159,7 +163,7 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
     const read = readAmount(body);
     if (!read.ok) return z.NEVER;
     const { order_id = null, reference, currency, description, expires_in, capture_method, return_url } = body;
-    const { provider, payment_method, metadata = {} } = body;
+    const { provider, payment_method, single, metadata = {} } = body;
     // What was not given, or is what it would be anyway, is no part of the request's fingerprint.
     return {
       order_id,
@@ -172,6 +176,7 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
       ...(return_url !== undefined && { return_url }),
       ...(provider !== DEFAULT_PROVIDER && { provider }),
       ...(payment_method !== undefined && { payment_method }),
+      ...(single && { single: 1 as const }),
       metadata,
     };
   })

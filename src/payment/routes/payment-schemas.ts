@@ -10,6 +10,7 @@ import { STATUSES } from "../lifecycle";
 import { jsonBytes, MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
 import type { Payment } from "../payment";
 import type { PaymentResponse } from "../response";
+import type { OtherPayment } from "../single";
 
 export const PAYMENT_EXAMPLE = {
   id: 1,
@@ -96,6 +97,12 @@ export const PaymentSchema = z
 /** The version as a strong entity tag: it changes whenever the payment does. */
 export function etagOf({ version }: Pick<Payment, "version">): string {
   return `"${version}"`;
+}
+
+/** What the problem says that a payment is in another's way. */
+export function otherPayment({ id, status }: OtherPayment): { detail: string; payment_id: number } {
+  const detail = `Payment ${id} of this order or reference is ${status}, and one of the two is to be the only one`;
+  return { detail, payment_id: id };
 }
 
 /** An amount in minor units. A wrong currency must not hide a wrong amount: it is then held to what holds for every currency. */

@@ -19,7 +19,7 @@ import { toPaymentResponse } from "../response";
 import { CARD_NUMBER, refuseCardNumbers } from "./card-numbers";
 import { ETAG } from "./conditions";
 import { NewPaymentSchema } from "./new-payment-schema";
-import { etagOf, PaymentSchema } from "./payment-schemas";
+import { etagOf, otherPayment, PaymentSchema } from "./payment-schemas";
 
 export const payments = newApp();
 
@@ -63,7 +63,13 @@ const create = createRoute({
       headers: ETAG,
     }),
   },
-  problems: ["idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused", "card_number_refused"],
+  problems: [
+    "idempotency_key_missing",
+    "idempotency_key_invalid",
+    "idempotency_key_reused",
+    "payment_exists",
+    "card_number_refused",
+  ],
   problemExamples: {
     ...INVALID_IDEMPOTENCY_KEY,
     ...CARD_NUMBER,
@@ -101,6 +107,7 @@ registerRoute(payments, create, async (c, { body }) => {
     : await findCreated(c.get("db"), origin, idempotency);
   if (result === null) return problem(c, "storage_full");
   if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
+  if (result.tag === "in_the_way") return problem(c, "payment_exists", otherPayment(result.other));
   const headers = { Location: `/api/v1/payments/${result.payment.id}`, ETag: etagOf(result.payment) };
   if (result.tag === "created") {
     enqueueDeliveries(c, result.deliveries);
