@@ -82,5 +82,5 @@ function isOverdue({ status, expires_at }: Payment, now: number): boolean {
 export function isRefusal<Result extends { readonly tag: string }>(
   result: Result,
 ): result is Extract<Result, { tag: Refusal["tag"] }> {
-  return ["not_found", "refused", "invalid_amount", "exceeds", "outdated", "in_the_way"].includes(result.tag);
+  return ["not_found", "refused", "in_the_way", "invalid_amount", "exceeds", "outdated"].includes(result.tag);
 }

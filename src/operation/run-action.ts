@@ -16,7 +16,7 @@ import {
 } from "../payment/lifecycle";
 import { PAYMENT_COLUMNS, type Payment } from "../payment/payment";
 import type { Refund, RefundDetails } from "../payment/refund";
-import { findOther, MAY_CONFIRM, type OtherPayment } from "../payment/single";
+import { findOther, MAY_CONFIRM } from "../payment/single";
 import type { Failure } from "../provider/failures";
 import { commitTime } from "../storage/clock";
 import type { Database } from "../storage/database";

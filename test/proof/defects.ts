@@ -743,6 +743,27 @@ export const DEFECTS: readonly Defect[] = [
     replace: `\${commitTime(now)} AS time`,
   },
   {
+    breaks: "a payment that demands to be the only one has no live or paid one beside it",
+    noticedBy: "payment/single.test.ts",
+    file: "src/payment/single.ts",
+    find: `iif(\${oneExists(inTheWay(purpose, LIVE_OR_PAID))}, NULL,`,
+    replace: "iif(false, NULL,",
+  },
+  {
+    breaks: "a plain payment is not put beside one that demands to be the only one",
+    noticedBy: "payment/single.test.ts",
+    file: "src/payment/single.ts",
+    find: `single === 1 ? ["payments_by", ""] : ["payments_single_by", "AND other.single = 1"]`,
+    replace: `single === 1 ? ["payments_by", ""] : ["payments_single_by", "AND other.single = 1 AND other.id = 0"]`,
+  },
+  {
+    breaks: "of payments of one order, of which one demands it, one is confirmed",
+    noticedBy: "payment/single.test.ts",
+    file: RUN_ACTION,
+    find: `\${commitTime(now)})\`, MAY_CONFIRM],`,
+    replace: `\${commitTime(now)})\`],`,
+  },
+  {
     breaks: "the fingerprint tells metadata apart",
     file: PAYMENT_ROUTES,
     find: "Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain",
