@@ -657,7 +657,221 @@ describe("what a person has to look at", () => {
   });
 });
 
+describe("what a person has to look at, told apart", () => {
+  it("is each refund of another amount, and each kind by itself", () => {
+    const view = confirmed({}, asked(2, "refund", { amountMinor: 40 }), asked(3, "refund", { amountMinor: 40 }));
+    const refunds = [refund("re_1", 50, "succeeded", "n2"), refund("re_2", 30, "pending", "n3")];
+    const disputes = [dispute("lost")];
+    const { view: after, changes } = settle(view, says("captured", { refunds, disputes }));
+    expect(after.items).toEqual([
+      { kind: "amount_mismatch", reference: "re_1" },
+      { kind: "amount_mismatch", reference: "re_2" },
+      { kind: "over_refunded", reference: "pay_1" },
+    ]);
+    expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual([
+      "The provider has a refund of 50 EUR, and not of 40",
+      "The provider has a refund of 30 EUR, and not of 40",
+      "0 EUR refunded, 80 in open refunds and 100 in lost disputes are more than the 100 captured",
+    ]);
+  });
+
+  it("is money that the provider has captured and given up again", () => {
+    const { view } = settle(ended("expired"), says("cancelled", { capturedMinor: 100 }));
+    expect(view.items).toEqual([{ kind: "late_success", reference: "pay_1" }]);
+  });
+
+  it("is a capture of nothing where a part may be captured", () => {
+    const { changes } = settle(authorized(), says("captured", { capturedMinor: 0 }));
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 0 EUR, and not up to 100"]);
+  });
+
+  it("is not what a payment that has ended, or is not paid, cannot have", () => {
+    const more = { refunds: [refund("re_1", 100, "succeeded")], disputes: [dispute("lost")] };
+    for (const view of [authorized(), ended("cancelled", AUTHORIZED)]) {
+      expect(reduce(view, says("authorized", more))).toBeNull();
+    }
+  });
+});
+
+describe("whose capture it is", () => {
+  const capture = (nonce: string | null, amountMinor: number, state: "pending" | "succeeded" | "failed") => {
+    return { nonce, amountMinor, state, failure: null };
+  };
+
+  it("is said by its nonce, also when another one was asked for before", () => {
+    const view = authorized(asked(2, "capture", { state: "failed" }), asked(3, "capture", { amountMinor: 60 }));
+    const captures = [capture("n2", 100, "failed"), capture("n3", 60, "succeeded")];
+    const { view: after } = settle(view, says("captured", { capturedMinor: 60, captures }));
+    expect(inWords(after)).toBe("confirmed, 60-0, authorize succeeded, capture failed, capture succeeded");
+  });
+
+  it("is somebody's at the provider, of any part; what was asked for here is not done by it", () => {
+    const view = authorized(asked(2, "capture", { amountMinor: 60 }));
+    const captures = [capture("theirs", 70, "succeeded")];
+    const { view: after } = settle(view, says("captured", { capturedMinor: 70, captures }));
+    expect(inWords(after)).toBe("confirmed, 70-0, authorize succeeded, capture open");
+  });
+
+  it("is ours where the provider does not say", () => {
+    const view = authorized(asked(2, "capture", { amountMinor: 60 }));
+    const captures = [capture(null, 40, "failed"), capture(null, 60, "succeeded")];
+    const { view: after } = settle(view, says("captured", { capturedMinor: 60, captures }));
+    expect(inWords(after)).toBe("confirmed, 60-0, authorize succeeded, capture succeeded");
+  });
+
+  it("is held to the amount that was asked for under its nonce, of those that were", () => {
+    const view = authorized(asked(2, "capture", { amountMinor: 60 }), asked(3, "capture", { amountMinor: 70 }));
+    const captures = [capture("n3", 60, "succeeded")];
+    const { changes } = settle(view, says("captured", { capturedMinor: 60, captures }));
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 60 EUR, and not 70"]);
+  });
+
+  it("is never that of an operation of another kind", () => {
+    const view = authorized(asked(2, "cancel", { amountMinor: 30, state: "unknown" }));
+    expect(inWords(settle(view, says("captured", { capturedMinor: 70 })).view)).toBe(
+      "confirmed, 70-0, authorize succeeded, cancel failed",
+    );
+  });
+});
+
+describe("why an operation failed", () => {
+  const authorizing = asked(1, "authorize", { state: "unknown" });
+  const waiting = pending({ status: "requires_action", operations: [authorizing] });
+  const cancelling = pending({
+    status: "requires_action",
+    operations: [authorizing, asked(2, "cancel", { state: "unknown" })],
+  });
+  const captureFailure: Failure = { code: "capture_failed", decline_code: "funds_gone", message: "The money is gone" };
+  const captures = [{ nonce: "n2", amountMinor: 100, state: "failed", failure: captureFailure }] as const;
+
+  it.each<[string, PaymentView, Snapshot, number, Failure["code"], string]>([
+    [
+      "cancelled here",
+      cancelling,
+      says("cancelled"),
+      0,
+      "failed_by_request",
+      "The payment was cancelled before it was completed",
+    ],
+    ["cancelled there", waiting, says("cancelled"), 0, "expired", "The payment was cancelled at the provider"],
+    ["not completed", waiting, says("expired"), 0, "expired", "The payment was not completed in time"],
+    [
+      "declined, nobody says why",
+      waiting,
+      says("failed"),
+      0,
+      "provider_error",
+      "The provider says that the payment failed, and not why",
+    ],
+    [
+      "a cancellation too late",
+      cancelling,
+      says("captured"),
+      1,
+      "processing_error",
+      "The payment was captured before it could be cancelled",
+    ],
+    [
+      "a cancellation of what has failed",
+      cancelling,
+      says("failed"),
+      1,
+      "expired",
+      "The payment had ended before it could be cancelled",
+    ],
+    [
+      "a cancellation of what has expired",
+      cancelling,
+      says("expired"),
+      1,
+      "expired",
+      "The payment had ended before it could be cancelled",
+    ],
+    [
+      "a capture",
+      authorized(asked(2, "capture")),
+      says("authorized", { captures }),
+      1,
+      "capture_failed",
+      "The money is gone",
+    ],
+    ...(["cancelled", "expired", "failed"] as const).map(
+      (status): [string, PaymentView, Snapshot, number, Failure["code"], string] => [
+        `a capture of what has ${status}`,
+        authorized(asked(2, "capture", { state: "pending" })),
+        says(status, { captures: [{ nonce: "n2", amountMinor: 100, state: "pending", failure: null }] }),
+        1,
+        "expired",
+        "The authorisation had ended before it was captured",
+      ],
+    ),
+    [
+      "a capture, nobody says why",
+      authorized(asked(2, "capture")),
+      says("authorized", { captures: [{ nonce: "n2", amountMinor: 100, state: "failed", failure: null }] }),
+      1,
+      "capture_failed",
+      "The provider could not capture the amount, and does not say why",
+    ],
+    [
+      "a refund, nobody says why",
+      confirmed({}, asked(2, "refund")),
+      says("captured", { refunds: [refund("re_1", 100, "failed", "n2")] }),
+      1,
+      "refund_failed",
+      "The provider could not make the refund, and does not say why",
+    ],
+  ])("%s", (_, view, snapshot, index, code, message) => {
+    const { view: after } = settle(view, snapshot);
+    expect(after.operations[index]?.failure).toMatchObject({ code, message });
+    expect(after.operations[index]?.state).toMatch(/^(failed|declined)$/);
+  });
+
+  it("is nothing of the payment's, but where the payment failed", () => {
+    for (const status of ["captured", "authorized", "expired", "processing"] as const) {
+      expect(settle(pending(), says(status, { failure: DECLINED })).view.failure).toBeNull();
+    }
+  });
+});
+
+describe("disputes, told apart", () => {
+  const other = dispute("won", { reference: "dp_2", amountMinor: 30 });
+
+  it("are known by their references, and one that changes leaves the others", () => {
+    const view = confirmed({ disputes: [dispute("open"), other] });
+    const { view: after } = settle(view, says("captured", { disputes: [other, dispute("lost")] }));
+    expect(after.disputes).toEqual([other, dispute("lost")]);
+  });
+
+  it.each([{ amountMinor: 90 }, { reason: "duplicate" }, { reason: null }, { dueAt: null }])(
+    "take %o silently",
+    (more) => {
+      const { view, changes } = settle(
+        confirmed({ disputes: [dispute("open")] }),
+        says("captured", { disputes: [dispute("open", more)] }),
+      );
+      expect(view.disputes).toEqual([dispute("open", more)]);
+      expect(told(changes)).toBe("-");
+    },
+  );
+});
+
 describe("what a change carries", () => {
+  it("names only what changes", () => {
+    const partly = confirmed({}, asked(2, "refund", { amountMinor: 40 }));
+    const snapshot = (state: ProviderRefund["state"]) =>
+      says("captured", { refunds: [refund("re_1", 40, state, "n2")] });
+    expect(reduce(partly, snapshot("pending"))?.payment).toEqual({});
+    expect(reduce(partly, snapshot("failed"))?.payment).toEqual({});
+    expect(reduce(partly, snapshot("succeeded"))?.payment).toEqual({ refundedMinor: 40 });
+    expect(reduce(pending(), says("captured"))?.payment).toEqual({
+      status: "confirmed",
+      nextAction: null,
+      capturedMinor: 100,
+    });
+    expect(reduce(pending(), says("processing"))?.payment).toEqual({ status: "processing", nextAction: null });
+  });
+
   it("has the provider's failure, of the payment and of the operation", () => {
     const { view } = settle(pending(), says("failed", { failure: DECLINED }));
     expect(view.failure).toEqual(DECLINED);
