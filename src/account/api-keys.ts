@@ -162,8 +162,8 @@ export async function revokeApiKey(
       sql`${descendants}
   INSERT INTO account_events (commit_id, actor_merchant_id, type, data, key_id, request_id, created_at, merchant_id, subject)
   SELECT ${commitId} || ' endpoint ' || id, ${merchantId}, 'webhook_endpoint.disabled',
-    json_object('reason', 'key_revoked', 'revoked_key', url_set_by), ${keyId}, ${requestId}, ${now}, merchant_id,
-    CAST(id AS TEXT)
+    json_object('reason', 'key_revoked', 'revoked_key', url_set_by), ${keyId}, ${requestId},
+    ${recordedAt(raw("webhook_endpoints.merchant_id"), now)}, merchant_id, CAST(id AS TEXT)
   FROM webhook_endpoints WHERE ${servesThem} AND ${isApplied}`,
       sql`${descendants} ${insertDisabledEvents(sql`${servesThem} AND ${isApplied}`, "key_revoked", origin)}`,
       sql`${descendants}

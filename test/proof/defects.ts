@@ -929,6 +929,13 @@ export const DEFECTS: readonly Defect[] = [
     replace: `url_set_by IN (SELECT \${id} UNION ALL SELECT id FROM descendants WHERE 0)`,
   },
   {
+    breaks: "whoever follows the trail misses no endpoint that a revocation disables",
+    noticedBy: "account/account-events.test.ts",
+    file: KEYS,
+    find: `\${recordedAt(raw("webhook_endpoints.merchant_id"), now)}, merchant_id, CAST`,
+    replace: `\${now}, merchant_id, CAST`,
+  },
+  {
     breaks: "a URL that a stolen key set ends with it",
     noticedBy: "webhook/containment.test.ts",
     file: "src/webhook/endpoints.ts",

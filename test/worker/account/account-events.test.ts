@@ -259,6 +259,24 @@ describe("pages", () => {
     expect(data.map(({ type }) => type)).toEqual(["api_key.renamed"]);
   });
 
+  it("follow the order of the commits for all that a revocation changes with it", async () => {
+    const shop = await newShop();
+    const minted = await shop.api.request<{ key: string }>("POST", "/api/v1/api-keys", {
+      body: { name: "Thief", scopes: ["webhooks:manage", "events:read"] },
+    });
+    const thief = client(undefined, { key: minted.body.key });
+    const endpoint = { body: { url: "https://shop.example.com/hooks" } };
+    expect((await thief.request("POST", "/api/v1/webhook-endpoints", endpoint)).status).toBe(201);
+    const newest = await list(shop.api);
+    // Eight seconds ahead: less than clocks may differ.
+    await record(shop.id, [{ at: Date.now() + 8000, type: "merchant.renamed" }]);
+    const { previous_cursor } = await list(shop.api, { cursor: newest.previous_cursor ?? "" });
+    const revoked = await shop.api.request("POST", `/api/v1/api-keys/${publicId(minted.body.key)}/revoke`);
+    expect(revoked.status).toBe(200);
+    const { data } = await list(shop.api, { cursor: previous_cursor ?? "" });
+    expect(data.map(({ type }) => type).sort()).toEqual(["api_key.revoked", "webhook_endpoint.disabled"]);
+  });
+
   it("have the time of now after a clock has jumped far ahead once", async () => {
     const shop = await newShop();
     await record(shop.id, [{ at: Date.now() + 86_400_000, type: "merchant.renamed" }]);
