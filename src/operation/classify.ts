@@ -3,7 +3,6 @@
 import type { ReadAmount } from "../money/money";
 import { type Action, outcome, type Status } from "../payment/lifecycle";
 import type { Payment } from "../payment/payment";
-import type { OtherPayment } from "../payment/single";
 
 /** What a batch has found after it. */
 export interface Found {
@@ -32,7 +31,7 @@ export type Refusal =
   | { readonly tag: "not_found" }
   | { readonly tag: "refused"; readonly status: Status }
   /** Another payment of the order or reference is paid or on its way, and one of the two is to be the only one. */
-  | { readonly tag: "in_the_way"; readonly other: OtherPayment }
+  | { readonly tag: "in_the_way"; readonly other: Pick<Payment, "id" | "status"> }
   /** What was asked for is no amount of the payment's currency. */
   | { readonly tag: "invalid_amount"; readonly detail: string }
   /** More than is left of the payment. */
