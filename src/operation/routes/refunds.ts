@@ -8,6 +8,7 @@ import { problem } from "../../http/problem";
 import { created, ok, page, replayed } from "../../http/responses";
 import { refusal } from "../../payment/lifecycle";
 import { refundId, toRefundResponse } from "../../payment/refund";
+import { CARD_NUMBER, refuseCardNumbers } from "../../payment/routes/card-numbers";
 import { readCondition, tagsHeader } from "../../payment/routes/conditions";
 import { Amount, INVALID_ID, Metadata, PaymentPath, shortText } from "../../payment/routes/payment-schemas";
 import { REFUND_EXAMPLE, REFUND_ID_MESSAGE, RefundPath, RefundSchema } from "../../payment/routes/refund-schemas";
@@ -78,11 +79,13 @@ const create = createRoute({
     "action_not_allowed",
     "amount_exceeds_remaining",
     "idempotency_key_reused",
+    "card_number_refused",
     "precondition_failed",
     "payment_busy",
   ],
   problemExamples: {
     ...INVALID_IDEMPOTENCY_KEY,
+    ...CARD_NUMBER,
     validation_failed: {
       errors: [{ detail: "Must have at most 2 decimal places in this currency", pointer: "#/amount" }],
     },
@@ -92,6 +95,8 @@ const create = createRoute({
 });
 
 registerRoute(refunds, create, async (c, { params, body }) => {
+  const refused = refuseCardNumbers(c, body);
+  if (refused) return refused;
   const { amount, reason, metadata = {} } = body;
   const asked = {
     amount: amount === undefined ? null : normalised(amount),

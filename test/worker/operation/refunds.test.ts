@@ -191,6 +191,20 @@ describe("a refund that is not possible", () => {
     },
   );
 
+  it.each([
+    [{ reason: "paid with 4242 4242 4242 4242" }, "#/reason"],
+    [{ metadata: { note: "4242424242424242" } }, "#/metadata/note"],
+  ])("with a card number in %j is a 422 that names the field, and not the number", async (body, pointer) => {
+    const { id } = await confirmed();
+    const answer = await refund(id, body);
+    expect([answer.status, answer.body.type, answer.body.errors]).toEqual([
+      422,
+      "/problems/card-number-refused",
+      [{ detail: "Must not hold a card number", pointer }],
+    ]);
+    expect((await list(id)).data).toEqual([]);
+  });
+
   it("without a key is a 400, once the body is valid", async () => {
     const { id } = await confirmed();
     const ask = (body: object) => api.request("POST", `${PAYMENTS}/${id}/refunds`, { body });
