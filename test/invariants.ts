@@ -23,6 +23,7 @@ const LEGAL = [
  * a compound SELECT five terms, which are all used.
  * - every payment has events 1..version, the first its creation, each later one a step of the lifecycle
  * - replaying a payment's events, where it says they are, gives its row, but for its metadata, which no event has
+ * - refunded ≤ captured ≤ amount, and a payment is refunded exactly when all that it has captured is given back
  * - a merchant's events have the positions 1, 2, 3… without a gap, and are in the order of their times; each is of a
  *   payment, or of a webhook endpoint, of the merchant, and one of an endpoint is counted as stored
  * - as often as the trail says that the service has disabled an endpoint, the feed does
@@ -67,6 +68,10 @@ checked AS (
       OR created_at IS NOT (SELECT event.created_at FROM events AS event
         WHERE event.merchant_id = payments.merchant_id AND event.position = event_positions ->> '$[0]')
       THEN 'replaying the events does not give the payment'
+    WHEN NOT (0 <= refunded_minor AND refunded_minor <= captured_minor AND captured_minor <= amount_minor)
+      THEN 'a payment has given back more than it has captured, or captured more than it is of'
+    WHEN (status = 'refunded') IS NOT (refunded_minor > 0 AND refunded_minor = captured_minor)
+      THEN 'a payment is refunded, and not all of it, or is not, and all of it'
     WHEN EXISTS (SELECT 1 FROM json_each(metadata) AS pair WHERE NOT EXISTS (
       SELECT 1 FROM payment_metadata AS found WHERE found.merchant_id = payments.merchant_id AND found.name = pair.key
       AND found.prefix = substr(pair.value, 1, 64) AND found.created_at = payments.created_at AND found.payment_id = payments.id))

@@ -41,5 +41,7 @@ it("every history of concurrent clients is linearizable, under every class of fa
   const strikes = [...struck.keys()];
   expect(strikes).toEqual(expect.arrayContaining(FAULTS.map((fault) => `${fault} / payment write`)));
   // A kind of outcome that never came was never checked.
-  expect([...outcome.keys()].sort()).toEqual(["key_reused", "not_found", "ok", "outdated", "refused", "unknown"]);
+  expect([...outcome.keys()].sort()).toEqual([
+    ...["exceeds", "invalid", "key_reused", "not_found", "ok", "outdated", "refund", "refunds", "refused", "unknown"],
+  ]);
 }, 3_600_000);

@@ -8,7 +8,16 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { build, createApiKey, PROJECT, type Running, start } from "../../bench/workerd";
 import { VIOLATIONS } from "../invariants";
 import { exchange } from "../system/wire";
-import { ask, type Call, finalOperations, type Intention, Memory, type Operation, type Service } from "./history";
+import {
+  ask,
+  type Call,
+  finalOperations,
+  type Intention,
+  isChange,
+  Memory,
+  type Operation,
+  type Service,
+} from "./history";
 import { findViolation } from "./linearizable";
 import { PORTS } from "./ports";
 import { REPLAY, report, SCALE } from "./scale";
@@ -55,7 +64,8 @@ async function history(seed: number): Promise<Call[]> {
   const localised = (intention: Intention): Intention => {
     if (intention.kind === "create") return { ...intention, key: own(intention.key) };
     const paymentId = ids[intention.paymentId - 1] ?? Number.MAX_SAFE_INTEGER;
-    if (intention.kind === "get") return { kind: "get", paymentId };
+    if (intention.kind === "get" || intention.kind === "refunds") return { ...intention, paymentId };
+    if (intention.kind === "refund") return { ...intention, paymentId, key: own(intention.key) };
     return { ...intention, paymentId, key: intention.key === null ? null : own(intention.key) };
   };
   await Promise.all(
@@ -65,7 +75,7 @@ async function history(seed: number): Promise<Call[]> {
     }),
   );
   for (const { client, operation, outcome } of [...calls]) {
-    if (outcome.tag === "unknown" && operation.kind !== "get" && operation.key !== null) await call(client, operation);
+    if (outcome.tag === "unknown" && isChange(operation) && operation.key !== null) await call(client, operation);
   }
   for (const operation of finalOperations(
     calls,

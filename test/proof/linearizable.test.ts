@@ -21,6 +21,8 @@ const ok = (payment: Status, status: 200 | 201 = 200, more: Partial<Shown> & { r
   version: { pending: 1, confirmed: 2, failed: 2, cancelled: 2, refunded: 3 }[payment],
   orderId: 1,
   cart: null,
+  captured: payment === "confirmed" || payment === "refunded" ? 1_234 : 0,
+  refunded: payment === "refunded" ? 1_234 : 0,
   ...more,
 });
 const replay = (payment: Status): Outcome => ok(payment, 200, { replayed: true });

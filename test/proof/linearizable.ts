@@ -72,11 +72,16 @@ function apply(state: State, { operation, outcome, repetition }: Attempt, holder
   if (repetition && next.payments !== state.payments) return null;
   if (outcome.tag === "unknown") return next === state ? null : next;
   if (answer.tag !== outcome.tag) return null;
-  if (answer.tag !== "ok" || outcome.tag !== "ok") return next;
-  return COMPARED.every((name) => answer[name] === outcome[name]) ? next : null;
+  return COMPARED.every((name) => textOf(answer, name) === textOf(outcome, name)) ? next : null;
 }
 
-const COMPARED = ["status", "replayed", "paymentId", "payment", "version", "orderId", "cart"] as const;
+/** What two answers of one kind may differ in. */
+const COMPARED = [
+  ...["status", "replayed", "paymentId", "payment", "version", "orderId", "cart", "captured", "refunded"],
+  ...["number", "amount", "refunds"],
+];
+
+const textOf = (answer: object, name: string) => JSON.stringify(Reflect.get(answer, name));
 
 function fingerprint({ payments, keys }: State): string {
   const order = (a: readonly [unknown, unknown], b: readonly [unknown, unknown]) =>

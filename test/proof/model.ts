@@ -21,7 +21,7 @@ class Coverage {
   readonly #times = new Map<string, number>();
 
   count(operation: Operation, outcome: string): void {
-    const name = `${operation.kind === "act" ? operation.action : operation.kind}: ${outcome}`;
+    const name = `${operation.kind === "act" ? operation.action : NAMES[operation.kind]}: ${outcome}`;
     this.#times.set(name, (this.#times.get(name) ?? 0) + 1);
   }
   /** What has never happened of what can happen. */
@@ -29,6 +29,8 @@ class Coverage {
     return possible.filter((name) => !this.#times.has(name));
   }
 }
+
+const NAMES = { create: "create", refund: "refund of a part", refunds: "refunds", get: "get" };
 
 const ANSWERS = ["changed", "refused", "replayed", "key_reused", "outdated", "not_found"];
 /** Every way in which the model answers. */
@@ -39,7 +41,8 @@ const POSSIBLE = [
   ),
   "confirm: unchanged",
   ...["changed", "replayed", "key_reused"].map((answer) => `create: ${answer}`),
-  ...["unchanged", "not_found"].map((answer) => `get: ${answer}`),
+  ...[...ANSWERS, "exceeds", "invalid"].map((answer) => `refund of a part: ${answer}`),
+  ...["get", "refunds"].flatMap((name) => ["unchanged", "not_found"].map((answer) => `${name}: ${answer}`)),
 ];
 /** The same as an answer shows it: whether a success changed something is for the checker to say. */
 const TELLABLE = [...new Set(POSSIBLE.map((name) => name.replace(/: (un)?changed$/, ": ok")))];
@@ -51,25 +54,27 @@ async function tell(operation: Operation, before: State, real: Real): Promise<{ 
   const { answer, next: after } = step(before, operation, holders);
   expect(await real.ask(operation)).toEqual(answer);
   const rows = real.d1.rows<{ status: Status; order_id: number; version: number }>(
-    "SELECT status, order_id, version FROM payments ORDER BY id",
+    "SELECT status, order_id, version, captured_minor, refunded_minor FROM payments ORDER BY id",
   );
   expect(rows).toEqual(
-    [...after.payments.values()].map(({ payment, orderId, version }) => ({
+    [...after.payments.values()].map(({ payment, orderId, version, captured, refunded }) => ({
       status: payment,
       order_id: orderId,
       version,
+      captured_minor: captured,
+      refunded_minor: refunded,
     })),
   );
   const keys = real.d1.rows<{ key: string }>("SELECT key FROM idempotency_keys ORDER BY key");
   expect(keys.map(({ key }) => key)).toEqual([...after.keys.keys()].sort());
-  if (answer.tag !== "ok") return { outcome: answer.tag, after };
-  if (answer.replayed) return { outcome: "replayed", after };
+  if (answer.tag !== "ok" && answer.tag !== "refund" && answer.tag !== "refunds") return { outcome: answer.tag, after };
+  if (answer.tag !== "refunds" && answer.replayed) return { outcome: "replayed", after };
   return { outcome: after.payments === before.payments ? "unchanged" : "changed", after };
 }
 
 // Few payments and few keys, so that they meet; most of them exist, for every program begins with these.
-const BEGINNING: readonly Operation[] = ["c1", "c2", "c3"].map((key) => {
-  return { kind: "create", key, orderId: 1, cart: null };
+const BEGINNING: readonly Operation[] = ["c1", "c2", "c3"].map((key, n) => {
+  return { kind: "create", key, orderId: 1 + Math.floor(n / 2), cart: null };
 });
 const chance = <T>(...choices: [weight: number, ...values: T[]][]) =>
   fc.oneof(...choices.map(([weight, ...values]) => ({ weight, arbitrary: fc.constantFrom(...values) })));
@@ -91,11 +96,23 @@ const act: fc.Arbitrary<Operation> = fc
     expected: chance<number | null>([8, null], [3, 1, 2, 3]),
   })
   .map((asked) => (asked.key === "own" ? { ...asked, key: `${asked.action}-${asked.paymentId}` } : asked));
-const get: fc.Arbitrary<Operation> = fc.record({ kind: fc.constant("get" as const), paymentId });
+const refund: fc.Arbitrary<Operation> = fc.record({
+  kind: fc.constant("refund" as const),
+  paymentId,
+  // Of 12.34 dollars or of 1,200 yen: parts, too much of one, and what is finer than the other.
+  amount: chance<string | null>([4, "6", "6.00"], [2, "6.17", "400", "800"], [2, "0.005"], [1, "0.5", "12.34", null]),
+  key: chance([4, "r1", "r2", "r3", "r4", "r5", "r6"], [1, "a1", "c1"]),
+  expected: chance<number | null>([8, null], [2, 1, 2, 3]),
+});
+const read: fc.Arbitrary<Operation> = fc.record({
+  kind: fc.constantFrom("get" as const, "refunds" as const),
+  paymentId,
+});
 const operation = fc.oneof(
   { weight: 2, arbitrary: create },
   { weight: 10, arbitrary: act },
-  { weight: 1, arbitrary: get },
+  { weight: 5, arbitrary: refund },
+  { weight: 1, arbitrary: read },
 );
 
 /** So many operations; a counterexample shrinks to fewer, for each shrinks to none. */
@@ -133,7 +150,9 @@ const concurrent = fc.asyncProperty(
     const { violation, calls } = await simulate(seed, d1, 0, [[...BEGINNING, ...first], ...others]);
     expect(violation).toBeNull();
     for (const { operation, outcome } of calls) {
-      covered.concurrent.count(operation, outcome.tag === "ok" && outcome.replayed ? "replayed" : outcome.tag);
+      const isSuccess = outcome.tag === "ok" || outcome.tag === "refund" || outcome.tag === "refunds";
+      const isReplay = isSuccess && "replayed" in outcome && outcome.replayed;
+      covered.concurrent.count(operation, isReplay ? "replayed" : isSuccess ? "ok" : outcome.tag);
     }
   },
 );

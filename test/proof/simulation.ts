@@ -1,7 +1,7 @@
 import { ACTIONS } from "../../src/payment/lifecycle";
 import { VIOLATIONS } from "../invariants";
 import type { SimulatedD1 } from "./d1";
-import { ask, type Call, finalOperations, type Intention, Memory, moneyOf, type Operation } from "./history";
+import { ask, type Call, finalOperations, type Intention, isChange, Memory, moneyOf, type Operation } from "./history";
 import { findViolation } from "./linearizable";
 import { Platform, type Strike } from "./platform";
 import { derived, World } from "./world";
@@ -62,7 +62,7 @@ export async function simulate(
       // What is still on its way arrives before or after the retries: both must do.
       platform.faultRate = 0;
       for (const { client, operation, outcome } of [...calls]) {
-        if (outcome.tag !== "unknown" || operation.kind === "get" || operation.key === null) continue;
+        if (outcome.tag !== "unknown" || !isChange(operation) || operation.key === null) continue;
         const answer = await call(client, operation);
         if (answer.tag === "unknown") throw new Error(`Still unknown without faults: ${JSON.stringify(operation)}`);
       }
@@ -159,10 +159,25 @@ export function judgeRows(
 /** Metadata, one of them with all that JSON escapes. */
 const CARTS = [null, null, "a", 'b "\\\n\u{1f600}'];
 
-/** A random program: few payments, few keys, many collisions. */
+/** What is asked back, of 12.34 dollars and of 1,200 yen: parts, too much of one, and what is finer than the other. */
+const REFUNDED = ["6", "6.00", "6.17", "0.5", "0.005", "400", "800", "12.34", "1200"];
+
+/**
+ * A random program: few payments, few keys, many collisions. Half of them have refunds in parts among what is asked, so that the
+ * others go on meeting what the actions alone meet.
+ */
 export function randomProgram(seed: number): Program {
   const world = new World(derived(seed, "program"));
+  const hasRefunds = derived(seed, "with refunds") % 2 === 1;
+  const refund = (): Intention => ({
+    kind: "refund",
+    paymentId: 1 + world.below(3),
+    amount: world.random() < 0.2 ? null : world.pick(REFUNDED),
+    key: `key-${world.below(3)}-refund`,
+    expected: world.random() < 0.2 ? "as seen" : null,
+  });
   const operation = (): Intention => {
+    if (hasRefunds && world.random() < 0.5) return refund();
     const chance = world.random();
     const key = `key-${world.below(3)}`;
     const paymentId = 1 + world.below(3);
