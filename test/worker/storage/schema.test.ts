@@ -285,6 +285,29 @@ describe("the query of the invariants finds", () => {
   });
 
   it.each([
+    ["refunded", 40],
+    ["confirmed", 100],
+  ])(
+    "a payment that is %s where %i of 100 are given back, and nothing wrong with the other way round",
+    async (status, given) => {
+      const at = (now: string, back: number) => {
+        const amounts = { status: now, refunded_minor: back };
+        const type = now === "refunded" ? "payment.refunded" : "refund.succeeded";
+        return violations(
+          `INSERT INTO payments (id, merchant_id, order_id, amount_minor, captured_minor, refunded_minor, currency, status, provider, version,
+           created_at, updated_at, event_positions)
+         VALUES (900, 1, 7, 100, 100, ${back}, 'USD', '${now}', 'internal', 3, 1, 3, '[1,2,3]')`,
+          CREATED,
+          CONFIRMED.replace('{"status":"confirmed"}', '{"status":"confirmed","captured_minor":100}'),
+          `INSERT INTO events VALUES (1, 3, 900, 3, '${type}', '${JSON.stringify(amounts)}', 'r3', 'c3', NULL, NULL, 3, 0)`,
+        );
+      };
+      expect(await at(status, given)).toEqual(["a payment is refunded, and not all of it, or is not, and all of it"]);
+      expect(await at(status, 140 - given)).toEqual([]);
+    },
+  );
+
+  it.each([
     ["a missing event", [ORIGINAL, CREATED, FOUND]],
     ["no event at all", [ORIGINAL, FOUND]],
     ["a gap", [ORIGINAL, CREATED, CONFIRMED.replace("900, 2", "900, 3"), FOUND]],
