@@ -4,13 +4,18 @@ import { MAX_EXPONENT } from "../../money/currency";
 import { toMinor } from "../../money/money";
 import type { Action } from "../../payment/lifecycle";
 import { Amount, shortText } from "../../payment/routes/payment-schemas";
-import { FAILURE_CODES, FAILURES, type Failure } from "../../provider/failures";
+import { FAILURE_CODES, FAILURES, type Failure, type FailureCode } from "../../provider/failures";
 import type { ActionRequest } from "../run-action";
 
 /** What is asked for, and what of it an idempotency key stands for: nothing, where nothing was said. */
 interface Details {
   readonly asked: Pick<ActionRequest, "amount" | "failure">;
-  readonly fingerprinted: Readonly<Record<string, unknown>>;
+  readonly fingerprinted: {
+    readonly amount?: number | null;
+    readonly reason?: string;
+    readonly code?: FailureCode | undefined;
+    readonly message?: string | undefined;
+  };
 }
 
 const NOTHING_ASKED: Details = { asked: {}, fingerprinted: {} };

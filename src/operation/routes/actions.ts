@@ -28,6 +28,7 @@ import {
 } from "../../payment/lifecycle";
 import type { Payment } from "../../payment/payment";
 import { toPaymentResponse } from "../../payment/response";
+import { refuseCardNumbers } from "../../payment/routes/card-numbers";
 import { ETAG, readCondition, tagsHeader } from "../../payment/routes/conditions";
 import {
   etagOf,
@@ -116,6 +117,7 @@ function actionRoute(action: Action) {
       ...(action === "confirm" ? (["payment_exists"] as const) : []),
       "idempotency_key_reused",
       "precondition_failed",
+      ...(schema ? (["card_number_refused"] as const) : []),
       "payment_busy",
     ],
     problemExamples: {
@@ -132,6 +134,8 @@ const isUndecided = (status: Status): boolean => status === "requires_action" ||
 for (const action of ACTIONS) {
   registerRoute(actions, actionRoute(action), async (c, { params, body }) => {
     const details = ACTION_BODIES[action].read(body);
+    const refused = refuseCardNumbers(c, details.fingerprinted);
+    if (refused) return refused;
     const idempotency = await readIdempotency(c, action, params.payment_id, details.fingerprinted);
     if (idempotency instanceof Response) return idempotency;
 

@@ -81,6 +81,7 @@ const create = createRoute({
     "idempotency_key_reused",
     "card_number_refused",
     "precondition_failed",
+    "card_number_refused",
     "payment_busy",
   ],
   problemExamples: {

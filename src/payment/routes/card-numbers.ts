@@ -12,11 +12,15 @@ export interface SearchedTexts {
   /** Why: of a refund, a cancellation or a failure. */
   readonly reason?: string | null;
   readonly message?: string | null;
+  /** Who has no token of the provider's may take the number for one. */
+  readonly payment_method?: string | null;
 }
 
 const MESSAGE = "Must not hold a card number";
 /** A pointer would repeat the name, and so the number, in the answer. */
 const NAME_MESSAGE = "The name: Must not hold a card number";
+
+const TEXTS = ["description", "payment_method", "reason", "message"] as const satisfies (keyof SearchedTexts)[];
 
 /** What the API document shows of the problem. */
 export const CARD_NUMBER = {
@@ -31,7 +35,7 @@ export const CARD_NUMBER = {
 export function refuseCardNumbers(c: Context<App>, texts: SearchedTexts): Response | null {
   if (c.env.REFUSE_CARD_NUMBERS === "no") return null;
   const errors: Violation[] = [];
-  for (const name of ["description", "reason", "message"] as const) {
+  for (const name of TEXTS) {
     if (holdsCardNumber(texts[name] ?? "")) errors.push({ detail: MESSAGE, pointer: pointer([name]) });
   }
   for (const [name, value] of Object.entries(texts.metadata ?? {})) {

@@ -37,6 +37,12 @@ describe("a creation with a card number", () => {
     },
   );
 
+  it("is refused where a token of the provider's belongs", async () => {
+    const order = { ...ORDER, provider: "sandbox", payment_method: "4242424242424242" };
+    const { status, body } = await api.create(order, crypto.randomUUID());
+    expect([status, body]).toMatchObject([422, refusal({ detail: VALUE, pointer: "#/payment_method" })]);
+  });
+
   it("is refused before its key is asked for, as an invalid one is", async () => {
     const { status, body } = await api.request("POST", "/api/v1/payments", {
       headers: { "Content-Type": "application/json" },
@@ -58,5 +64,21 @@ describe("a creation with a card number", () => {
     expect(await ask("no")).toBe(201);
     // Only that word allows it.
     expect([await ask("yes"), await ask(""), await ask("false")]).toEqual([422, 422, 422]);
+  });
+});
+
+describe("what is asked of a payment", () => {
+  it.each<[string, string, object, string]>([
+    ["a refund's metadata", "refunds", { metadata: { note: CARD } }, "#/metadata/note"],
+    ["a refund's reason", "refunds", { reason: CARD }, "#/reason"],
+    ["the reason of a cancellation", "cancel", { reason: CARD }, "#/reason"],
+    ["the message of a failure", "fail", { message: CARD }, "#/message"],
+  ])("is refused with a card number in %s, and changes nothing", async (_, action, body, place) => {
+    const { body: payment } = await api.create(ORDER, crypto.randomUUID());
+    const headers = { "Idempotency-Key": crypto.randomUUID() };
+    const path = `/api/v1/payments/${payment.id}/${action}`;
+    const answer = await api.request("POST", path, { body, headers });
+    expect([answer.status, answer.body]).toMatchObject([422, refusal({ detail: VALUE, pointer: place })]);
+    expect((await api.get(payment.id)).body).toEqual(payment);
   });
 });
