@@ -58,7 +58,8 @@ CREATE INDEX account_events_by_type ON account_events (merchant_id, type, create
 
 -- Payments are never deleted, so a rowid is never used twice and AUTOINCREMENT, a second row written per payment, is
 -- not needed. `version` is the `sequence` of the payment's newest event; `event_positions` is a JSON array of the
--- positions of its events, in order of `sequence`. `metadata` is a JSON object of strings with its names in order.
+-- positions of its events, in order of `sequence`. `metadata` is a JSON object of strings with its names in order;
+-- `original_metadata` are those that the payment was created with, and NULL until they are changed.
 -- `failure` and `next_action` are JSON objects; `payment_method` is sealed. `expiry_due_at` is when the expiry is to be looked
 -- at next, and NULL where none is to come; `expires_at` stays. `single` allows one live or paid payment of its order or reference.
 CREATE TABLE payments (
@@ -87,6 +88,7 @@ CREATE TABLE payments (
   updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
   metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)),
   event_positions TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(event_positions)),
+  original_metadata TEXT CHECK (json_valid(original_metadata)),
   CHECK (order_id IS NOT NULL OR reference IS NOT NULL)
 ) STRICT;
 -- Newest first, of a merchant and of an order. Neither holds what an action changes.
@@ -121,8 +123,8 @@ CREATE TABLE idempotency_keys (
 
 -- Append-only, in the order of the commits. Each merchant's events are numbered 1, 2, 3… without gaps, in the
 -- transaction that writes them, and their times never fall: a reader that goes on from a position misses none.
--- `data` is what the event changed; merged in order of `sequence` it gives the payment, but for its metadata, which are
--- in `payments` alone. An event that is of no payment has neither `payment_id` nor `sequence`, and its `data` is all of what
+-- `data` is what the event changed; merged in order of `sequence` (RFC 7396) it gives the payment, from the metadata that
+-- it was created with, which are in `payments` alone. An event that is of no payment has neither `payment_id` nor `sequence`, and its `data` is all of what
 -- it is about, as that was then. `stored_bytes` is what the merchant's payments and events take up to this one, about. `commit_id` is made by the
 -- service for each request, which recognises its own commit by it; NULL where no request of the service wrote the
 -- event. `request_id` may be the caller's.

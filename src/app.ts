@@ -15,6 +15,7 @@ import { actions } from "./operation/routes/actions";
 import { payment } from "./operation/routes/payment";
 import { refunds } from "./operation/routes/refunds";
 import { paymentStream } from "./operation/routes/stream";
+import { paymentUpdate } from "./operation/routes/update";
 import { events } from "./payment/routes/feed";
 import { paymentEvents } from "./payment/routes/history";
 import { paymentList } from "./payment/routes/list";
@@ -110,6 +111,7 @@ for (const routes of [
   paymentList,
   payments,
   payment,
+  paymentUpdate,
   actions,
   paymentStream,
   refunds,

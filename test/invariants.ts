@@ -22,7 +22,7 @@ const LEGAL = [
  * The invariants of the storage, in one query: a row for each violation, and none when all is well. D1 allows
  * a compound SELECT five terms, which are all used.
  * - every payment has events 1..version, the first its creation, each later one a step of the lifecycle
- * - replaying a payment's events, where it says they are, gives its row, but for its metadata, which no event has
+ * - replaying a payment's events, where it says they are, gives its row, from the metadata that it was created with
  * - refunded ≤ captured ≤ amount, and a payment is refunded exactly when all that it has captured is given back
  * - a merchant's events have the positions 1, 2, 3… without a gap, and are in the order of their times; each is of a
  *   payment, or of a webhook endpoint, of the merchant, and one of an endpoint is counted as stored
@@ -36,7 +36,7 @@ export const VIOLATIONS = `
 WITH RECURSIVE
 step (before, after, type) AS (VALUES ${LEGAL}),
 replay (payment_id, sequence, state, at, legal) AS (
-  SELECT payment_id, 1, data, event.created_at,
+  SELECT payment_id, 1, json_set(data, '$.metadata', json(coalesce(original_metadata, metadata))), event.created_at,
     type = '${eventType(INITIAL_STATUS)}' AND data ->> 'status' = '${INITIAL_STATUS}'
   FROM payments JOIN events AS event
     ON event.merchant_id = payments.merchant_id AND event.position = event_positions ->> '$[0]'
@@ -67,6 +67,7 @@ checked AS (
         sequence, at)
       OR created_at IS NOT (SELECT event.created_at FROM events AS event
         WHERE event.merchant_id = payments.merchant_id AND event.position = event_positions ->> '$[0]')
+      OR json_patch(metadata, state -> 'metadata') <> metadata OR json_patch(state -> 'metadata', metadata) <> state -> 'metadata'
       THEN 'replaying the events does not give the payment'
     WHEN NOT (0 <= refunded_minor AND refunded_minor <= captured_minor AND captured_minor <= amount_minor)
       THEN 'a payment has given back more than it has captured, or captured more than it is of'

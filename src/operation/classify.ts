@@ -17,7 +17,7 @@ export type KeyBefore = "free" | "same request" | "other request";
 
 /** What was asked of a payment, as far as it decides between refusals. */
 export interface Asked {
-  readonly action: Action;
+  readonly action: Action | "update";
   /** The versions that the payment may have been in; null when any would do. */
   readonly expected: readonly number[] | null;
   /** What is to be refunded or captured, as it reads in the payment's currency; null for all that is left. */
@@ -34,6 +34,8 @@ export type Refusal =
   | { readonly tag: "in_the_way"; readonly other: Pick<Payment, "id" | "status"> }
   /** What was asked for is no amount of the payment's currency. */
   | { readonly tag: "invalid_amount"; readonly detail: string }
+  /** What the metadata would come to is more than a payment may have. */
+  | { readonly tag: "invalid_metadata"; readonly detail: string }
   /** More than is left of the payment. */
   | { readonly tag: "exceeds"; readonly payment: Payment }
   /** The payment's version is none of those that were expected. */
@@ -59,6 +61,7 @@ export function classify(asked: Asked, keyBefore: KeyBefore, found: Found | null
   if (keyBefore === "other request") return { tag: "key_reused" };
   const { action, expected, amount, now } = asked;
   if (expected && !expected.includes(payment.version)) return { tag: "outdated", version: payment.version };
+  if (action === "update") return { tag: "unchanged", payment };
   switch (outcome(payment.status, action)) {
     case "unchanged":
       return { tag: "unchanged", payment };
@@ -81,5 +84,7 @@ function isOverdue({ status, expires_at }: Payment, now: number): boolean {
 export function isRefusal<Result extends { readonly tag: string }>(
   result: Result,
 ): result is Extract<Result, { tag: Refusal["tag"] }> {
-  return ["not_found", "refused", "in_the_way", "invalid_amount", "exceeds", "outdated"].includes(result.tag);
+  return ["not_found", "refused", "in_the_way", "invalid_amount", "invalid_metadata", "exceeds", "outdated"].includes(
+    result.tag,
+  );
 }

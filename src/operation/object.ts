@@ -5,6 +5,7 @@ import { objectName, readObjectName } from "../storage/object-name";
 import { classifyObjectError, Outage, withRetries } from "../storage/outage";
 import { isRefusal } from "./classify";
 import { type ActionRequest, type ActionResult, applyAction } from "./run-action";
+import { applyUpdate, type UpdateRequest } from "./update";
 import { WaitingList, type WaitingPlace } from "./waiting";
 
 /** So many calls wait for the payment, or this one has waited for so long, that it was not run. */
@@ -52,7 +53,7 @@ export class PaymentObject extends DurableObject<Env> {
   }
 
   /** Runs an action on this payment once the actions before it have run; `busy` when too many wait. */
-  async run(origin: Origin, request: ActionRequest): Promise<Reply> {
+  async run(origin: Origin, request: ActionRequest | UpdateRequest): Promise<Reply> {
     if (this.#waiting >= MAX_WAITING_CALLS) return this.#busy(origin);
     const arrivedAt = Date.now();
     this.#waiting++;
@@ -85,9 +86,12 @@ export class PaymentObject extends DurableObject<Env> {
       : result;
   }
 
-  async #run(db: Database, origin: Origin, request: ActionRequest): Promise<Reply["result"]> {
+  async #run(db: Database, origin: Origin, request: ActionRequest | UpdateRequest): Promise<Reply["result"]> {
     try {
-      return await applyAction(db, origin, readObjectName(this.ctx.id.name).id, request);
+      const { id } = readObjectName(this.ctx.id.name);
+      return request.action === "update"
+        ? await applyUpdate(db, origin, id, request)
+        : await applyAction(db, origin, id, request);
     } catch (error) {
       if (error instanceof Outage) return { tag: "outage", cause: String(error.cause) };
       return { tag: "bug", cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
@@ -106,7 +110,7 @@ export async function runAction(
   db: Database,
   id: number,
   origin: Origin,
-  request: ActionRequest,
+  request: ActionRequest | UpdateRequest,
 ): Promise<ActionResult | Busy> {
   const name = objectName({ merchantId: origin.merchantId, id });
   let attempts = 0;

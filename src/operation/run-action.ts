@@ -51,8 +51,8 @@ export interface ActionRequest {
 }
 
 /** What an action stores, in bytes: its event, and, beside the key itself, the row of its key. */
-const ACTION_BYTES = 180;
-const IDEMPOTENCY_KEY_BYTES = 120;
+export const ACTION_BYTES = 180;
+export const IDEMPOTENCY_KEY_BYTES = 120;
 
 const listOf = (statuses: readonly Status[]): Sql =>
   join(
@@ -127,7 +127,7 @@ const NO_DETAILS: RefundDetails = { reason: null, metadata: {} };
 
 /** The statements of an action, in their order: those about the idempotency key are null without one. */
 function statementsOf(origin: Origin, id: number, request: ActionRequest) {
-  const { merchantId, commitId, now } = origin;
+  const { merchantId, now } = origin;
   const { action, idempotency, expected } = request;
   const { status, sets, guards, type, data } = stepOf(request, now);
   const key = idempotency?.key ?? null;
@@ -159,14 +159,17 @@ function statementsOf(origin: Origin, id: number, request: ActionRequest) {
     SELECT ${merchantId}, ${key}, ${idempotency?.fingerprint ?? null}, id, ${commitTime(now)} FROM payments
     WHERE ${isIt} AND (changes() = 1${repetition})
     ON CONFLICT (merchant_id, key) DO NOTHING`;
-  const after = sql`
+  const after = paymentAfter(origin, id);
+  const made = request.refund && key !== null ? refundOfKey(merchantId, id, key) : null;
+  return { keyBefore: idempotency && keyBefore, change, event, insertKey: idempotency && insertKey, after, made };
+}
+
+/** A payment, with the version that this request's own event has made, as a query. */
+export const paymentAfter = ({ merchantId, commitId }: Origin, id: number): Sql => sql`
     SELECT ${PAYMENT_COLUMNS}, own.sequence AS own_version FROM payments
     LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id
       AND own.position IN (SELECT value FROM json_each(event_positions)) AND own.commit_id = ${commitId}
     WHERE payments.id = ${id} AND payments.merchant_id = ${merchantId}`;
-  const made = request.refund && key !== null ? refundOfKey(merchantId, id, key) : null;
-  return { keyBefore: idempotency && keyBefore, change, event, insertKey: idempotency && insertKey, after, made };
-}
 
 /** Whether an action leads out of a status in which a payment expires. */
 const endsExpiry = (from: readonly Status[]): boolean => from.some((status) => EXPIRING.includes(status));
@@ -176,11 +179,11 @@ function detailBytes({ failure, refund }: ActionRequest): number {
   return [failure, refund].reduce((sum, detail) => sum + (detail ? 2 * JSON.stringify(detail).length : 0), 0);
 }
 
-interface IdempotencyKeyRow {
+export interface IdempotencyKeyRow {
   fingerprint: string;
 }
 
-interface PaymentAfter extends Payment {
+export interface PaymentAfter extends Payment {
   readonly own_version: number | null;
 }
 
@@ -225,7 +228,7 @@ function readAmount(amount: number | string | null, { currency }: Payment): Read
 }
 
 /** What a batch has found. One more round trip where others have gone on from this request's own change. */
-async function foundOf(db: Database, { own_version, ...payment }: PaymentAfter): Promise<Found> {
+export async function foundOf(db: Database, { own_version, ...payment }: PaymentAfter): Promise<Found> {
   if (own_version === null) return { payment, own: null };
   if (own_version === payment.version) return { payment, own: payment };
   const events = await findEvents(db, payment.merchant_id, payment.id);

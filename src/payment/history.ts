@@ -7,6 +7,7 @@ import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event
 import { joinLine } from "../outbox/outbox";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
+import { mergeMetadata } from "./metadata";
 import { PAYMENT_DEFAULTS, type Payment } from "./payment";
 import { type Refund, refundOf } from "./refund";
 import type { events } from "./tables";
@@ -70,7 +71,7 @@ export interface WebhookEndpointEvent extends EventColumns {
 /** Any event of a merchant's feed. */
 export type FeedEvent = PaymentEvent | WebhookEndpointEvent;
 
-/** An event of a payment as it is found: the metadata are the payment's, with its first event only. */
+/** An event of a payment as it is found: the metadata are those that the payment was created with, with its first event only. */
 interface FoundPaymentEvent extends EventColumns {
   readonly type: PaymentEventType;
   readonly payment_id: number;
@@ -87,7 +88,7 @@ interface FoundWebhookEndpointEvent extends EventColumns {
 }
 
 const EVENT_COLUMNS = raw(`event.position, event.payment_id, event.sequence, event.type, event.data, event.request_id,
-    event.key_id, event.idempotency_key, event.created_at, iif(event.sequence = 1, payments.metadata, '{}') AS metadata`);
+    event.key_id, event.idempotency_key, event.created_at, iif(event.sequence = 1, coalesce(payments.original_metadata, payments.metadata), '{}') AS metadata`);
 
 /** Joins the events of `payments`, which are where it says: CROSS JOIN keeps the order of its tables. */
 const JOIN_EVENTS = raw(`CROSS JOIN json_each(event_positions) AS place
@@ -103,12 +104,12 @@ export async function findEvents(db: Database, merchantId: number, paymentId: nu
 
 /**
  * Replays a payment's events from its first: that one's data is the payment, with its metadata, each later one's what
- * it changed.
+ * it changed, of metadata as a merge patch.
  */
 function replay(merchantId: number, events: readonly FoundPaymentEvent[]): PaymentEvent[] {
   let before: Payment | null = null;
   return events.map(({ data, payment_id, metadata, ...event }) => {
-    const { refund: stored, ...changed } = JSON.parse(data);
+    const { refund: stored, metadata: pairs, ...changed } = JSON.parse(data);
     const payment: Payment = {
       ...(before ?? {
         ...PAYMENT_DEFAULTS,
@@ -118,6 +119,7 @@ function replay(merchantId: number, events: readonly FoundPaymentEvent[]): Payme
         metadata,
       }),
       ...changed,
+      ...(before && pairs && { metadata: JSON.stringify(mergeMetadata(JSON.parse(before.metadata), pairs)) }),
       version: event.sequence,
       updated_at: event.created_at,
     };

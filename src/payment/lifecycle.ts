@@ -106,7 +106,7 @@ export function outcome(status: Status, action: Action): Outcome {
 }
 
 /** The text of a refusal, as clients of the API know it. */
-export function refusal(status: Status, action: Action): string {
+export function refusal(status: Status, action: Action | "update"): string {
   return `Cannot ${action} payment in ${status} status`;
 }
 

@@ -22,8 +22,43 @@ export const jsonBytes = (value: unknown): number => new TextEncoder().encode(JS
 
 /** What metadata take in the database, in bytes: their JSON, and the beginnings of their values in the index. */
 export function metadataBytes(metadata: Readonly<Record<string, string>>): number {
-  const prefixes = Object.entries(metadata).map(([name, value]) => [name, [...value].slice(0, PREFIX_LENGTH).join("")]);
+  const prefixes = indexedPairs(metadata);
   return prefixes.length === 0 ? 0 : jsonBytes(metadata) + jsonBytes(prefixes) + prefixes.length * PAIR_BYTES;
+}
+
+/** What is to be changed of metadata: null removes a pair. */
+export type MetadataChanges = Readonly<Record<string, string | null>>;
+
+/** Pairs with their names in order, as they are kept. */
+export function inOrder(pairs: Iterable<readonly [name: string, value: string]>): Record<string, string> {
+  return Object.fromEntries([...pairs].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Metadata with changes, as a merge patch (RFC 7396) makes them. */
+export function mergeMetadata(
+  metadata: Readonly<Record<string, string>>,
+  changes: MetadataChanges,
+): Record<string, string> {
+  const merged = new Map(Object.entries(metadata));
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) merged.delete(name);
+    else merged.set(name, value);
+  }
+  return inOrder(merged);
+}
+
+export const TOO_MANY_PAIRS_MESSAGE = `Must have at most ${MAX_PAIRS} pairs`;
+export const TOO_MANY_BYTES_MESSAGE = `Must have at most ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8`;
+
+/** What is wrong with metadata as a whole, or null. */
+export function metadataFault(metadata: Readonly<Record<string, string>>): string | null {
+  if (Object.keys(metadata).length > MAX_PAIRS) return TOO_MANY_PAIRS_MESSAGE;
+  return jsonBytes(metadata) > MAX_METADATA_BYTES ? TOO_MANY_BYTES_MESSAGE : null;
+}
+
+/** The pairs that the index has of metadata. */
+export function indexedPairs(metadata: Readonly<Record<string, string>>): [name: string, prefix: string][] {
+  return Object.entries(metadata).map(([name, value]) => [name, [...value].slice(0, PREFIX_LENGTH).join("")]);
 }
 
 /** Whether no other value begins like this one as far as the index goes, so that it answers a question for it. */

@@ -5,9 +5,12 @@ import type { payments } from "./tables";
 
 /**
  * Amounts in minor units, times in milliseconds; `failure`, `next_action` and `metadata` as JSON. Where its events are, when its
- * expiry is looked at and the sealed means of payment are no part of it.
+ * expiry is looked at, the sealed means of payment and the metadata that it was created with are no part of it.
  */
-export type Payment = Omit<InferSelectModel<typeof payments>, "event_positions" | "expiry_due_at" | "payment_method">;
+export type Payment = Omit<
+  InferSelectModel<typeof payments>,
+  "event_positions" | "expiry_due_at" | "payment_method" | "original_metadata"
+>;
 
 /** The columns of a payment, for a query. */
 export const PAYMENT_COLUMNS = columnsOf<Payment>(

@@ -33,6 +33,7 @@ export const payments = sqliteTable("payments", {
   updated_at: integer().notNull(),
   metadata: text().notNull(),
   event_positions: text().notNull(),
+  original_metadata: text(),
 });
 
 export const paymentMetadata = sqliteTable(

@@ -16,6 +16,7 @@ export interface Defect {
 
 const CREATE = "src/payment/create.ts";
 const RUN_ACTION = "src/operation/run-action.ts";
+const UPDATE = "src/operation/update.ts";
 const CLASSIFY = "src/operation/classify.ts";
 const REFUNDS = "src/operation/refunds.ts";
 const REFUND_ROUTES = "src/operation/routes/refunds.ts";
@@ -764,6 +765,27 @@ export const DEFECTS: readonly Defect[] = [
     replace: `\${commitTime(now)})\`],`,
   },
   {
+    breaks: "a change of metadata is of what they are when it is written",
+    noticedBy: "payment/update.test.ts",
+    file: UPDATE,
+    find: `AND version = \${version}\n    AND NOT EXISTS`,
+    replace: `AND NOT EXISTS`,
+  },
+  {
+    breaks: "events before a change of metadata show what was then",
+    noticedBy: "payment/update.test.ts",
+    file: UPDATE,
+    find: "original_metadata = coalesce(original_metadata, metadata)",
+    replace: "original_metadata = metadata",
+  },
+  {
+    breaks: "a payment is not found by metadata that it has no longer",
+    noticedBy: "payment/update.test.ts",
+    file: UPDATE,
+    find: "removed &&",
+    replace: "added && null &&",
+  },
+  {
     breaks: "the fingerprint tells metadata apart",
     file: PAYMENT_ROUTES,
     find: "Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain",
@@ -786,8 +808,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "an event shows the payment's metadata",
     noticedBy: "payment/metadata.test.ts",
     file: HISTORY,
-    find: "iif(event.sequence = 1, payments.metadata, '{}')",
-    replace: "iif(event.sequence = 2, payments.metadata, '{}')",
+    find: "iif(event.sequence = 1, coalesce(",
+    replace: "iif(event.sequence = 2, coalesce(",
   },
   {
     breaks: "a merchant makes two exports at once",

@@ -3,7 +3,8 @@ import { z } from "@hono/zod-openapi";
 import { MAX_EXPONENT } from "../../money/currency";
 import { toMinor } from "../../money/money";
 import type { Action } from "../../payment/lifecycle";
-import { Amount, shortText } from "../../payment/routes/payment-schemas";
+import { Amount } from "../../payment/routes/payment-schemas";
+import { shortText } from "../../payment/routes/text-schemas";
 import { FAILURE_CODES, FAILURES, type Failure, type FailureCode } from "../../provider/failures";
 import type { ActionRequest } from "../run-action";
 

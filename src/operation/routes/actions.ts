@@ -42,6 +42,7 @@ import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../
 import type { Scope } from "../../scopes";
 import { runAction } from "../object";
 import type { ActionRequest, ActionSuccess } from "../run-action";
+import type { UpdateRequest } from "../update";
 import { ACTION_BODIES } from "./action-schemas";
 
 export const actions = newApp();
@@ -147,11 +148,16 @@ for (const action of ACTIONS) {
   });
 }
 
-/** The payment, as the answer to an action. */
-function shown(c: Context<App>, { payment }: ActionSuccess, headers: Record<string, string>): Response {
-  const status = isUndecided(payment.status) ? 202 : 200;
-  return json(c, status, toPaymentResponse(payment), { ETag: etagOf(payment), ...headers });
-}
+type Show = (c: Context<App>, success: ActionSuccess, headers: Record<string, string>) => Response;
+
+/** Shows the payment, as the answer to what was asked of it. */
+export const shownAs =
+  (status: number): Show =>
+  (c, { payment }, headers) =>
+    json(c, status, toPaymentResponse(payment), { ETag: etagOf(payment), ...headers });
+
+const shown: Show = (c, success, headers) =>
+  shownAs(isUndecided(success.payment.status) ? 202 : 200)(c, success, headers);
 
 /**
  * Runs an action, and answers with what it has come to.
@@ -161,8 +167,8 @@ function shown(c: Context<App>, { payment }: ActionSuccess, headers: Record<stri
 export async function answerAction(
   c: Context<App>,
   id: number,
-  request: ActionRequest,
-  show: (c: Context<App>, success: ActionSuccess, headers: Record<string, string>) => Response,
+  request: ActionRequest | UpdateRequest,
+  show: Show,
 ): Promise<Response> {
   const result = await runAction(c.env.PAYMENT, c.get("db"), id, originOf(c), request);
   switch (result.tag) {
@@ -178,6 +184,8 @@ export async function answerAction(
       return problem(c, "payment_exists", otherPayment(result.other));
     case "invalid_amount":
       return problem(c, "validation_failed", { errors: [{ detail: result.detail, pointer: "#/amount" }] });
+    case "invalid_metadata":
+      return problem(c, "validation_failed", { errors: [{ detail: result.detail, pointer: "#/metadata" }] });
     case "exceeds":
       return problem(c, "amount_exceeds_remaining", { detail: remaining(request.action, result.payment) });
     case "outdated":
@@ -196,7 +204,7 @@ export async function answerAction(
 }
 
 /** What is left of a payment, in words. */
-function remaining(action: Action, payment: Payment): string {
+function remaining(action: Action | "update", payment: Payment): string {
   const { amount, amount_refundable, currency } = toPaymentResponse(payment);
   return action === "capture"
     ? `At most ${amount} ${currency} can be captured`

@@ -11,7 +11,8 @@ import { STATUSES } from "../lifecycle";
 import { toPaymentResponse } from "../response";
 import { MAX_PAYMENTS_SCANNED_PER_RESULT, searchPayments } from "../search";
 import { exportAll, exportPage, NEXT_CURSOR, VARY, wantsCsv } from "./export";
-import { currencyCode, PaymentSchema, REFERENCE_DOCUMENT, referenceFault } from "./payment-schemas";
+import { currencyCode, PaymentSchema } from "./payment-schemas";
+import { REFERENCE_DOCUMENT, referenceFault } from "./text-schemas";
 
 export const paymentList = newApp();
 

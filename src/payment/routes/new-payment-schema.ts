@@ -7,16 +7,8 @@ import { PROVIDER_NAMES, PROVIDERS, type ProviderName } from "../../provider/pro
 import { CAPTURE_METHODS } from "../../provider/seam";
 import type { NewPayment } from "../create";
 import { PAYMENT_DEFAULTS } from "../payment";
-import {
-  AmountUnion,
-  currencyCode,
-  isAmount,
-  Metadata,
-  Reference,
-  readAmount,
-  shortText,
-  textOf,
-} from "./payment-schemas";
+import { AmountUnion, currencyCode, isAmount, readAmount } from "./payment-schemas";
+import { Metadata, Reference, shortText, textOf } from "./text-schemas";
 
 /** From a minute to 30 days, in seconds. */
 const EXPIRES_IN = { minimum: 60, maximum: 2_592_000 };

@@ -7,7 +7,6 @@ import { decimalPlacesMessage, MAX_AMOUNT, POSITIVE_DECIMAL_PATTERN, toMinor } f
 import { FAILURE_CODES } from "../../provider/failures";
 import { CAPTURE_METHODS } from "../../provider/seam";
 import { STATUSES } from "../lifecycle";
-import { jsonBytes, MAX_METADATA_BYTES, MAX_NAME_LENGTH, MAX_PAIRS, MAX_VALUE_LENGTH } from "../metadata";
 import type { Payment } from "../payment";
 import type { PaymentResponse } from "../response";
 import type { OtherPayment } from "../single";
@@ -87,7 +86,7 @@ export const PaymentSchema = z
     expires_at: z.iso.datetime().nullable().openapi({ description: "When the payment ends if nobody completes it" }),
     created_at: z.iso.datetime().openapi({ description: "RFC 3339, in UTC" }),
     updated_at: z.iso.datetime().openapi({ description: "When the payment last changed; RFC 3339, in UTC" }),
-    metadata: z.record(z.string(), z.string()).openapi({ description: "The pairs that the payment was created with" }),
+    metadata: z.record(z.string(), z.string()).openapi({ description: "Pairs of your own, to find the payment by" }),
   })
   .openapi("Payment", {
     description: "An intent to move an amount of one currency for one order",
@@ -124,58 +123,6 @@ function amountMessage(value: unknown): string {
 
 export const isAmount = (value: unknown) => typeof value === "string" || Number.isFinite(value);
 
-/** What `textFault` lets pass, and names with it, in the document. */
-const TEXT_PATTERN = "^[^\\u0000]*$";
-const METADATA_NAME_PATTERN = "^[^=\\u0000]*$";
-
-/** What is wrong with a text of metadata, or null. Lengths are in characters, as Unicode counts them. */
-function textFault(text: unknown, most: number, least = 0): string | null {
-  if (typeof text !== "string") return "Must be a string";
-  const length = [...text].length;
-  if (length < least || length > most) return `Must be ${least ? `${least} to` : "at most"} ${most} characters long`;
-  return text.isWellFormed() && !text.includes("\0") ? null : "Must be Unicode text without NUL";
-}
-
-const TOO_MANY_BYTES_MESSAGE = `Must have at most ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8`;
-
-/** Apart, because the types of OpenAPI's schemas do not know `propertyNames`, which OpenAPI 3.1 has. */
-const METADATA_DOCUMENT = {
-  type: "object" as const,
-  maxProperties: MAX_PAIRS,
-  propertyNames: { type: "string" as const, minLength: 1, maxLength: MAX_NAME_LENGTH, pattern: METADATA_NAME_PATTERN },
-  additionalProperties: { type: "string" as const, maxLength: MAX_VALUE_LENGTH, pattern: TEXT_PATTERN },
-  description:
-    `Pairs of your own, to find the payment by: at most ${MAX_PAIRS}, with names of 1 to ${MAX_NAME_LENGTH} ` +
-    `characters other than = and values of at most ${MAX_VALUE_LENGTH}; ${MAX_METADATA_BYTES} bytes in all, as JSON in UTF-8. ` +
-    "Both are Unicode text without NUL.",
-  example: { cart: "c-7" },
-};
-
-/** Pairs of strings. Their order does not matter: they are kept in the order of their names. */
-export const Metadata = z
-  .unknown()
-  .transform((given, context): Readonly<Record<string, string>> => {
-    // A pointer is a URI, which can hold no half of a surrogate pair.
-    const refuse = (message: string, ...path: string[]) =>
-      context.addIssue({ code: "custom", path: path.map((name) => name.toWellFormed()), message });
-    if (typeof given !== "object" || given === null || Array.isArray(given)) {
-      refuse("Must be a JSON object of strings");
-      return z.NEVER;
-    }
-    const pairs = Object.entries(given).sort(([a], [b]) => (a < b ? -1 : 1));
-    if (pairs.length > MAX_PAIRS) refuse(`Must have at most ${MAX_PAIRS} pairs`);
-    for (const [name, value] of pairs.slice(0, MAX_PAIRS)) {
-      const nameFault = textFault(name, MAX_NAME_LENGTH, 1) ?? (name.includes("=") ? "Must not contain =" : null);
-      if (nameFault) refuse(`The name: ${nameFault}`, name);
-      const fault = textFault(value, MAX_VALUE_LENGTH);
-      if (fault) refuse(fault, name);
-    }
-    const metadata = Object.fromEntries(pairs);
-    if (jsonBytes(metadata) > MAX_METADATA_BYTES) refuse(TOO_MANY_BYTES_MESSAGE);
-    return metadata;
-  })
-  .openapi(METADATA_DOCUMENT);
-
 /** A text that must be the code of a currency. */
 export function currencyCode(text: z.ZodString) {
   return text
@@ -202,45 +149,6 @@ export const Amount = AmountUnion.superRefine((amount, context) => {
   const read = toMinor(amount, MAX_EXPONENT);
   if (!read.ok) context.addIssue({ code: "custom", message: read.detail });
 });
-
-const MAX_TEXT_LENGTH = 500;
-
-/** A text for people, of 1 to 500 characters. */
-export function shortText(description: string) {
-  return textOf(MAX_TEXT_LENGTH, description);
-}
-
-const MAX_REFERENCE_LENGTH = 255;
-
-/** What is wrong with the name of what is paid for, or null. */
-export const referenceFault = (text: unknown): string | null => textFault(text, MAX_REFERENCE_LENGTH, 1);
-
-/** The texts that are such names, in the document. */
-export const REFERENCE_DOCUMENT = {
-  type: "string" as const,
-  minLength: 1,
-  maxLength: MAX_REFERENCE_LENGTH,
-  pattern: TEXT_PATTERN,
-};
-
-/** A text of 1 to so many characters: Unicode without NUL. */
-export function textOf(maxLength: number, description: string) {
-  return z
-    .unknown()
-    .transform((given, context): string => {
-      const fault = textFault(given, maxLength, 1);
-      if (fault === null) return String(given);
-      context.addIssue({ code: "custom", message: fault });
-      return z.NEVER;
-    })
-    .openapi({ type: "string", minLength: 1, maxLength, pattern: TEXT_PATTERN, description });
-}
-
-/** A name of the caller's own of what is paid for. */
-export const Reference = textOf(
-  MAX_REFERENCE_LENGTH,
-  `Your own name of what is paid for, such as an order's number: 1 to ${MAX_REFERENCE_LENGTH} characters of Unicode text without NUL`,
-);
 
 export const PaymentPath = z.object({
   payment_id: integerParameter("payment_id", "path", "The payment's id").openapi({ example: 1 }),

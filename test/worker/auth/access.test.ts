@@ -204,6 +204,7 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   listProblemKinds: null,
   getProblemKind: null,
   createPayment: ["payments:write"],
+  updatePayment: ["payments:write"],
   listPayments: ["payments:read"],
   getPayment: ["payments:read"],
   confirmPayment: ["payments:write"],

@@ -110,6 +110,17 @@ const TABLE: Row[] = [
   ],
   ["a refund", cost(1, 0, 0, 12), refunded, (api, { id }) => api.request("GET", `/api/v1/refunds/re_${id}_3`), 200],
   ["confirm without a key", cost(1, 1, 2, 18), pending, (api, { id }) => api.run(id, "confirm"), 200],
+  [
+    "change of description and metadata",
+    cost(2, 1, 7, 40),
+    async () => (await client().create({ ...ORDER, metadata: { a: "1", b: "2" } })).body,
+    (api, { id }) =>
+      api.request("PATCH", `/api/v1/payments/${id}`, {
+        body: { description: "d", metadata: { a: "3", b: null, c: "4" } },
+        headers: { "Idempotency-Key": crypto.randomUUID() },
+      }),
+    200,
+  ],
   ["refused action", cost(1, 1, 0, 11), pending, (api, { id }) => api.run(id, "refund", crypto.randomUUID()), 409],
   ["invalid create", cost(0, 0, 0, 0), pending, (api) => api.create({}), 422],
   ["health", cost(0, 0, 0, 0), pending, (api) => api.request("GET", "/health"), 200],
@@ -192,6 +203,17 @@ describe("docs/operations.md", () => {
     expect(operations).toContain(
       "An index has each of a `reference` and an `expires_in`: a creation with one writes a row more.",
     );
+  });
+
+  it("states what a change of texts costs, as of two entries that go and two that come", () => {
+    const [trips, calls, written, read] = measured("change of description and metadata");
+    const entries = 4;
+    expect(documented("change of description and metadata, with a key")).toEqual([
+      [trips],
+      [calls],
+      [written - entries, 1],
+      [read],
+    ]);
   });
 
   it("states what an action costs", () => {
