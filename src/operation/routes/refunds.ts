@@ -80,7 +80,6 @@ const create = createRoute({
     "action_not_allowed",
     "amount_exceeds_remaining",
     "idempotency_key_reused",
-    "card_number_refused",
     "precondition_failed",
     "card_number_refused",
     "payment_busy",
