@@ -1,4 +1,4 @@
-// What runs before `npm start` and `npm test`, in any Node: says in one line what is missing, instead of an error from
+// What runs before each of the npm scripts, in any Node: says in one line what is missing, instead of an error from
 // deep inside a tool. Written in the syntax that even very old versions read.
 "use strict";
 var fs = require("fs");
@@ -20,4 +20,7 @@ function refuse(message) {
 
 var WANTED = "Payment Service needs Node 20 (20.19 or newer), or 22.12 or newer; this is ";
 if (!isSupported) refuse(WANTED + version + ". Install one from https://nodejs.org, then type: npm ci");
-if (!fs.existsSync(path.join(__dirname, "../node_modules/wrangler"))) refuse("Dependencies are missing. Type: npm ci");
+// `npm run verify` installs them.
+var needsDependencies = process.argv.indexOf("--only-node") < 0;
+if (needsDependencies && !fs.existsSync(path.join(__dirname, "../node_modules/wrangler")))
+  refuse("Dependencies are missing. Type: npm ci");

@@ -3,9 +3,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { constants } from "node:os";
 import path from "node:path";
-import { readable } from "./local/lines.ts";
+import { asJson, readable } from "./local/lines.ts";
 import { lockState } from "./local/lock.ts";
-import { asksForHelp, DEFAULT_PORT, readOptions, START_USAGE, type StartOptions, UsageError } from "./local/options.ts";
+import {
+  asksForHelp,
+  asksForJson,
+  DEFAULT_PORT,
+  readOptions,
+  START_USAGE,
+  type StartOptions,
+  UsageError,
+} from "./local/options.ts";
 import { compareLocalSchema } from "./local/schema.ts";
 import { runWrangler } from "./local/wrangler.ts";
 
@@ -13,6 +21,7 @@ const PROJECT = path.join(import.meta.dirname, "..");
 const RUN_EVERY_MS = 60_000;
 /** Marks the request that this script makes itself. */
 const OWN_REQUEST = `npm-start-${process.pid}`;
+const JSON_IS_WANTED = asksForJson(process.argv.slice(2), process.env);
 
 process.exitCode = await start();
 
@@ -63,26 +72,29 @@ async function migrate(state: string): Promise<number | null> {
   const { code, stoppedBy } = await runWrangler({ args, state, onLine: (line) => lines.push(line) });
   if (stoppedBy !== null) return exitCodeOf(stoppedBy);
   if (code === 0) return null;
-  console.error(lines.join("\n"));
+  printFailure(lines);
   return refuse("The migrations were not applied; above is why.", code);
 }
 
-async function serve({ state, mode, json, secretsFile, forwarded }: StartOptions, port: number): Promise<number> {
+async function serve(options: StartOptions, port: number): Promise<number> {
+  const { state, mode, json, secretsFile, forwarded } = options;
   const before: string[] = [];
   let isReady = false;
   const print = (line: string) => {
-    const text = json ? line : readable(line, new Date());
-    if (text !== null && !line.includes(`"${OWN_REQUEST}"`)) console.log(text);
+    if (line.includes(`"${OWN_REQUEST}"`)) return;
+    if (json) return printJson(line);
+    const text = readable(line, new Date());
+    if (text !== null) console.log(text);
   };
-  const onReady = async (readyPort: number, isStopping: () => boolean) => {
+  const onReady = async (isStopping: () => boolean) => {
     // What it has said up to here matters only if it does not come so far.
     before.length = 0;
-    const origin = `http://localhost:${readyPort}`;
+    const origin = `http://localhost:${port}`;
     const problem = await whatIsMissing(origin);
     if (isStopping()) return;
-    console.log(welcome(origin, mode, state));
-    if (problem !== null) console.log(`\nIt is not ready: ${problem}`);
-    console.log();
+    console.log(
+      json ? JSON.stringify({ message: "ready", url: origin, state, problem }) : welcome(origin, options, problem),
+    );
     isReady = true;
     before.forEach(print);
     runJobsEveryMinute(origin);
@@ -94,8 +106,19 @@ async function serve({ state, mode, json, secretsFile, forwarded }: StartOptions
   const onLine = (line: string) => (isReady ? print(line) : before.push(line));
   const { code, stoppedBy } = await runWrangler({ args, state, onLine, onReady });
   if (!isReady && stoppedBy !== null) return exitCodeOf(stoppedBy);
-  if (!isReady && code !== 0) console.error(before.join("\n"));
+  if (!isReady && code !== 0) printFailure(before);
   return code;
+}
+
+function printJson(line: string): void {
+  const { stream, text } = asJson(line) ?? {};
+  if (stream !== undefined) process[stream].write(`${text}\n`);
+}
+
+/** What wrangler has said before it failed. */
+function printFailure(lines: readonly string[]): void {
+  if (JSON_IS_WANTED) lines.forEach(printJson);
+  else console.error(lines.join("\n"));
 }
 
 /** As a shell counts it: 130 after Ctrl+C, 143 after a SIGTERM. */
@@ -103,11 +126,15 @@ function exitCodeOf(signal: NodeJS.Signals): number {
   return 128 + constants.signals[signal];
 }
 
-function welcome(origin: string, mode: string, state: string): string {
+function welcome(origin: string, { mode, state, hasSecrets }: StartOptions, problem: string | null): string {
   const who =
     mode === "open"
       ? "It runs open: a request without an API key acts as merchant 1. It answers on loopback hosts only."
-      : "It asks for API keys. The administrator's is ADMIN_KEY in the secrets file.";
+      : `It asks for API keys. ${
+          hasSecrets
+            ? "The administrator's is ADMIN_KEY in the secrets file."
+            : "There is no secrets file yet: docs/operations.md says how to make one, then type: npm start -- --secrets-file FILE"
+        }`;
   return `
 Ready on ${origin}
 
@@ -116,7 +143,8 @@ Ready on ${origin}
   State      ${shown(state)}
 
 ${who}
-Stop it with Ctrl+C.`;
+Stop it with Ctrl+C.
+${problem === null ? "" : `\nIt is not ready: ${problem}\n`}`;
 }
 
 /** What the service says that it lacks, or null when it is ready. */
@@ -177,6 +205,6 @@ function shown(directory: string): string {
 }
 
 function refuse(why: string, code = 1): number {
-  console.error(why);
+  console.error(JSON_IS_WANTED ? JSON.stringify({ message: "not started", error: why }) : why);
   return code;
 }

@@ -8,6 +8,9 @@ const NOISE = [
   // A batch of which a message is to come again is no noise.
   /^\[wrangler:info\] QUEUE \S+ (\d+)\/\1 /,
   /^\[wrangler:info\] Ready on /,
+  // A name that does not resolve: the attempt's own line says that there was no connection. Only addresses are in its stack.
+  /^✘ \[ERROR\] e = rust\/worker\/ffi\.rs:\d+: failed: failed to lookup address information/,
+  /^ +stack:( \S*workerd@[\da-f]+)+\s*$/,
   /^\[custom build\] Running: /,
   /^(Your Worker has access to|Binding {2}|env\.)/,
   /^⎔ (Starting local server|Connection status)/,
@@ -28,7 +31,7 @@ const COUNTERS = ["woken", "cancelled", "deleted", "wiped"];
 export function readable(printed: string, now: Date): string | null {
   const line = stripVTControlCharacters(printed);
   const entry = parse(line);
-  if (entry === null) return NOISE.some((noise) => noise.test(line)) ? null : line;
+  if (entry === null) return isNoise(line) ? null : line;
   const { message, ...fields } = entry;
   const time = `${now.toTimeString().slice(0, 8)}.${String(now.getMilliseconds()).padStart(3, "0")}`;
   if (message === "request") {
@@ -41,6 +44,20 @@ export function readable(printed: string, now: Date): string | null {
   const words = Object.entries(rest).map(([name, value]) => `${name}=${show(value)}`);
   // An error comes with its stack, on lines of its own.
   return [`${time}  ${[message, ...words].join(" ")}`, ...(typeof error === "string" ? [error] : [])].join("\n");
+}
+
+const isNoise = (line: string) => NOISE.some((noise) => noise.test(line));
+
+/**
+ * Where a line goes when the log is asked for as JSON: what the service has logged to the standard output as it is, and
+ * what wrangler and the runtime say besides to the error stream, as an object, too; null when it is left out.
+ *
+ * @param printed what wrangler has printed
+ */
+export function asJson(printed: string): { stream: "stdout" | "stderr"; text: string } | null {
+  const line = stripVTControlCharacters(printed);
+  if (parse(line) !== null) return { stream: "stdout", text: line };
+  return isNoise(line) ? null : { stream: "stderr", text: JSON.stringify({ message: "runtime", line }) };
 }
 
 const show = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));

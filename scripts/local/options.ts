@@ -12,6 +12,8 @@ export interface StartOptions {
   readonly json: boolean;
   /** A file of `NAME=value` lines that the Worker gets as secrets; undefined for `.dev.vars`, if there is one. */
   readonly secretsFile: string | undefined;
+  /** Whether there is that file, or `.dev.vars`. */
+  readonly hasSecrets: boolean;
   /** Further words for `wrangler dev`. */
   readonly forwarded: readonly string[];
 }
@@ -63,6 +65,10 @@ type Token = NonNullable<ReturnType<typeof parseArgs>["tokens"]>[number];
 
 /** Whether a command line asks what can be typed. */
 export const asksForHelp = (args: readonly string[]) => args.some((word) => word === "--help" || word === "-h");
+
+/** Whether a command line, or npm's own, asks for JSON, whatever else is wrong with it. */
+export const asksForJson = (args: readonly string[], env: Surroundings["env"]) =>
+  args.includes("--json") || env.npm_config_json === "true";
 
 /** Names of variables whose values nobody else on the machine may see: `ps` shows every command line. */
 const SECRET_NAME = /(^|_)(KEYS?|SECRETS?|TOKENS?|PASSWORDS?)$/;
@@ -117,8 +123,9 @@ export function readOptions(args: readonly string[], { env, project, read }: Sur
     port: readPort(named ?? bare ?? (env.PORT || undefined)),
     state: stateOf(textOf(values["persist-to"]), project),
     mode: mode ?? (secrets === null ? undefined : parseEnv(secrets).AUTH_MODE) ?? "open",
-    json: values.json === true || env.npm_config_json === "true",
+    json: asksForJson(args, env),
     secretsFile: secretsFile === undefined ? undefined : path.resolve(secretsFile),
+    hasSecrets: secrets !== null,
     forwarded: [...variables.flatMap((variable) => ["--var", variable]), ...words],
   };
 }

@@ -13,8 +13,8 @@ export interface WranglerRun {
   readonly state: string;
   /** Is told each line that it prints, on either stream. */
   readonly onLine: (line: string) => void;
-  /** Is told the port, once it serves, and can ask whether it has been told to end since. */
-  readonly onReady?: (port: number, isStopping: () => boolean) => void;
+  /** Is called once it serves, and can ask whether it has been told to end since. */
+  readonly onReady?: (isStopping: () => boolean) => void;
 }
 
 export interface WranglerEnd {
@@ -47,8 +47,9 @@ export function runWrangler({ args, state, onLine, onReady }: WranglerRun): Prom
       if (input) createInterface({ input }).on("line", onLine);
     }
     child.on("message", (message) => {
-      const { event, port } = JSON.parse(String(message));
-      if (event === "DEV_SERVER_READY") onReady?.(port, () => stoppedBy !== null);
+      // Its port is null where HTTP has that as its own, 80: the caller has chosen it.
+      const { event } = JSON.parse(String(message));
+      if (event === "DEV_SERVER_READY") onReady?.(() => stoppedBy !== null);
     });
     const stop = (signal: NodeJS.Signals) => {
       stoppedBy ??= signal;

@@ -25,6 +25,8 @@ const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   outbox: [node("proof/webhooks.test"), worker("webhook", "auth/access")],
   operation: [node("unit/operation", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
   payment: [node("unit/payment", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
+  provider: [node("unit/provider", "unit/operation"), worker("sandbox")],
+  sandbox: [node("unit/sandbox", "unit/provider"), worker("sandbox")],
   service: [worker("service", "http", "auth/access")],
   storage: [node("unit/storage", "proof/histories"), worker("storage", "payment", "http/log", "jobs")],
   webhook: [node("unit/webhook", "proof/webhooks.test"), worker("webhook", "auth/access")],
@@ -62,6 +64,10 @@ export function allMutants(): Mutant[] {
     .sort()
     .flatMap((file) => mutantsOf(file, readFileSync(path.join(PROJECT, file), "utf8")));
 }
+
+/** Rooms of which mutants are drawn, and no test is run: all of them would survive. */
+export const roomsWithoutTests = (): string[] =>
+  [...new Set(allMutants().map(({ file }) => roomOf(file)))].filter((room) => !Object.hasOwn(TESTS, room));
 
 /**
  * Tries so many mutants that a seed draws, in turn from each room, or those of them that are in one. What was noticed before is remembered, as long as

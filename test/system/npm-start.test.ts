@@ -11,6 +11,7 @@ import { makeAdministratorKey } from "../../src/auth/api-key";
 import { makeSecretsKeys } from "../../src/auth/secret-keys";
 import { complaint, type } from "./command";
 import { NODE, PROJECT, type Server, startServer } from "./server";
+import { exchange } from "./wire";
 
 let directory: string;
 
@@ -25,7 +26,10 @@ describe("another Node", () => {
     `Payment Service needs Node 20 (20.19 or newer), or 22.12 or newer; this is ${version}. Install one from https://nodejs.org, then type: npm ci`;
   const under = (version: string) => ({ npm_config_user_agent: `npm/10.8.2 node/v${version} linux x64` });
 
-  test.each(["npm test", "npm start", "npm run reset"])("gets one line from `%s`", async (line) => {
+  const { scripts }: { scripts: Record<string, string> } = JSON.parse(
+    readFileSync(path.join(PROJECT, "package.json"), "utf8"),
+  );
+  test.each(Object.keys(scripts).map((name) => `npm run ${name}`))("gets one line from `%s`", async (line) => {
     const ended = await type(line, under("20.10.0"));
     expect(ended.code).toBe(1);
     expect(complaint(ended)).toBe(REFUSAL("20.10.0"));
@@ -60,6 +64,25 @@ describe("another Node", () => {
     expect(complaint(await type("npm start", under("22.12.0"), empty))).toBe("Dependencies are missing. Type: npm ci");
   });
 });
+
+/** Whether this user may listen on 80, and nobody does. */
+const isFree80 = await new Promise<boolean>((resolve) => {
+  const probe = createServer()
+    .once("error", () => resolve(false))
+    .listen(80, "127.0.0.1", () => probe.close(() => resolve(true)));
+});
+
+test.skipIf(!isFree80)(
+  "port 80, which URLs leave out, is named, and asked whether it is ready",
+  async () => {
+    const server = await startServer(path.join(directory, "port-80"), [], ["--port", "80"]);
+    onTestFinished(() => server.stop());
+    expect(server.url).toBe("http://localhost:80");
+    expect(server.log()).toContain("Try it     http://localhost:80/docs\n");
+    expect(server.log()).not.toMatch(/null|not ready/);
+  },
+  120_000,
+);
 
 describe("a port that is taken", () => {
   let port: number;
@@ -183,6 +206,15 @@ describe("a stop while the migrations are applied", () => {
   });
 });
 
+test("required mode without a secrets file says that there is none", async () => {
+  const server = await startServer(path.join(directory, "no-secrets"), ["AUTH_MODE:required"]);
+  onTestFinished(() => server.stop());
+  const log = server.log();
+  expect(log).toContain("There is no secrets file yet: docs/operations.md says how to make one");
+  expect(log).toContain("It is not ready: ");
+  expect(log).not.toContain("in the secrets file");
+}, 120_000);
+
 describe("a server", () => {
   const key = makeAdministratorKey();
   let state: string;
@@ -241,21 +273,29 @@ describe("a server", () => {
     expect(complaint(reset)).toBe(`A server runs on ${state}: process ${server.pid}. Stop it first.`);
   });
 
-  test("that is killed leaves nothing stuck, and after it the log is JSON when that is asked for", async () => {
+  test("that is killed leaves nothing stuck, and after it each line is JSON when that is asked for", async () => {
     process.kill(server.pid, "SIGKILL");
     const { url } = server;
     server = await startServer(state, [], ["--json"]);
     await expect(fetch(`${url}/health`)).rejects.toThrow("fetch failed");
-    const seen = server.log().length;
     expect((await fetch(`${server.url}/api/v1/payments/17`)).status).toBe(404);
-    await vi.waitFor(() => expect(server.log().slice(seen)).toContain('"route":"/api/v1/payments/{payment_id}"'));
-    const line =
-      server
-        .log()
-        .slice(seen)
+    // The runtime complains of it in words of its own.
+    await exchange(server.url, "GET / HTTP/1.1\r\nHost: 127.999.1.1\r\nConnection: close\r\n\r\n");
+    await vi.waitFor(() => {
+      expect(server.stdout()).toContain('"route":"/api/v1/payments/{payment_id}"');
+      expect(server.log()).toContain('{"message":"runtime"');
+    });
+    const objects = (text: string) =>
+      text
+        .trim()
         .split("\n")
-        .find((text) => text.startsWith("{")) ?? "";
-    expect(JSON.parse(line)).toMatchObject({ message: "request", method: "GET", status: 404 });
+        .map((line) => JSON.parse(line));
+    const printed = objects(server.stdout());
+    expect(printed[0]).toEqual({ message: "ready", url: server.url, state, problem: null });
+    expect(printed).toContainEqual(expect.objectContaining({ message: "request", method: "GET", status: 404 }));
+    expect(printed.every(({ message }) => typeof message === "string" && message !== "runtime")).toBe(true);
+    // The error stream as well.
+    expect(objects(server.log()).length).toBeGreaterThan(printed.length);
   }, 120_000);
 
   test("on a database of another base schema says what to type, and `npm run reset` then helps", async () => {

@@ -20,6 +20,8 @@ export interface Server {
   readonly pid: number;
   /** All that it and its migrations have printed so far. */
   log(): string;
+  /** Of that, what went to the standard output. */
+  stdout(): string;
   /** Ends it and everything it started, and waits until that is gone. Safe to call again. */
   stop(): Promise<void>;
 }
@@ -46,10 +48,11 @@ export async function startServer(
     env: environment(),
     detached: true,
   });
-  let log = "";
+  let [log, stdout] = ["", ""];
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       log += text;
+      if (stream === child.stdout) stdout += text;
     });
   }
   const killGroup = () => signalGroup(child, "SIGKILL");
@@ -62,8 +65,8 @@ export async function startServer(
 
   const deadline = Date.now() + START_WITHIN;
   while (!hasEnded(child) && Date.now() < deadline) {
-    const url = /Ready on (http:\/\/localhost:\d+)/.exec(log)?.[1];
-    if (url && (await isHealthy(url))) return { url, pid: child.pid ?? 0, log: () => log, stop };
+    const url = /(?:Ready on |"message":"ready","url":")(http:\/\/localhost:\d+)/.exec(log)?.[1];
+    if (url && (await isHealthy(url))) return { url, pid: child.pid ?? 0, log: () => log, stdout: () => stdout, stop };
     await pause(POLL_EVERY);
   }
   const what = hasEnded(child) ? "ended" : `did not answer within ${START_WITHIN} ms`;

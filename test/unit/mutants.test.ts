@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { scoresOf } from "../mutants/pure";
+import { roomsWithoutTests } from "../mutants/rest";
 import { draw, lineOf, type Mutant, mutantsOf, mutate } from "../mutants/textual";
 
 const changesOf = (text: string) => mutantsOf("a.ts", text).map(({ kind, find, replace }) => [kind, find, replace]);
@@ -68,6 +69,10 @@ describe("textual mutants", () => {
     expect(drawn(99, 1)).toHaveLength(6);
     expect(new Set(Array.from({ length: 20 }, (_, seed) => drawn(1, seed)[0]?.at)).size).toBe(3);
   });
+});
+
+it("each room whose text is mutated has tests that are run against it", () => {
+  expect(roomsWithoutTests()).toEqual([]);
 });
 
 it("a report of Stryker is read: what survived, with its explanation, and what is not covered", () => {
