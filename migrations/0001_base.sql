@@ -70,7 +70,7 @@ CREATE TABLE payments (
   single INTEGER NOT NULL DEFAULT 0 CHECK (single IN (0, 1)),
   amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 1 AND 9007199254740991),
   captured_minor INTEGER NOT NULL DEFAULT 0 CHECK (captured_minor BETWEEN 0 AND amount_minor),
-  refunded_minor INTEGER NOT NULL DEFAULT 0 CHECK (refunded_minor BETWEEN 0 AND captured_minor),
+  refunded_minor INTEGER NOT NULL DEFAULT 0 CHECK (refunded_minor >= 0),
   currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
   status TEXT NOT NULL CHECK (status <> ''),
   failure TEXT CHECK (json_valid(failure)),
@@ -109,6 +109,71 @@ CREATE TABLE payment_metadata (
   created_at INTEGER NOT NULL,
   payment_id INTEGER NOT NULL,
   PRIMARY KEY (merchant_id, name, prefix, created_at, payment_id)
+) STRICT, WITHOUT ROWID;
+
+-- What was asked of a provider for a payment, and what has become of it: the journal. A row is written before anything is
+-- sent. `request` is what is sent, sealed, and `nonce` makes the idempotency keys at the provider, so that a repeated call is
+-- the same call. `due_at` is when the provider is asked again, and NULL once the operation is settled; `attempts` is a JSON array of
+-- the newest calls, `attempted` counts those that were not answered. A refund is its operation: `reason` and `metadata` are its own.
+CREATE TABLE operations (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  payment_id INTEGER NOT NULL,
+  number INTEGER NOT NULL CHECK (number > 0),
+  kind TEXT NOT NULL CHECK (kind <> ''),
+  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+  state TEXT NOT NULL CHECK (state <> ''),
+  source TEXT NOT NULL CHECK (source <> ''),
+  nonce TEXT CHECK (nonce <> ''),
+  request TEXT CHECK (request <> ''),
+  provider_reference TEXT CHECK (provider_reference <> ''),
+  failure TEXT CHECK (json_valid(failure)),
+  reason TEXT,
+  metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)),
+  key_id TEXT CHECK (key_id <> ''),
+  request_id TEXT NOT NULL CHECK (request_id <> ''),
+  idempotency_key TEXT CHECK (length(idempotency_key) BETWEEN 1 AND 255),
+  due_at INTEGER CHECK (due_at > 0),
+  attempted INTEGER NOT NULL DEFAULT 0 CHECK (attempted >= 0),
+  attempts TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(attempts)),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
+  PRIMARY KEY (merchant_id, payment_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX operations_due ON operations (due_at) WHERE due_at IS NOT NULL;
+
+-- `reference` is the provider's name for the dispute; `due_at` is until when evidence is taken.
+CREATE TABLE disputes (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  payment_id INTEGER NOT NULL,
+  reference TEXT NOT NULL CHECK (reference <> ''),
+  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),
+  state TEXT NOT NULL CHECK (state <> ''),
+  reason TEXT,
+  due_at INTEGER CHECK (due_at > 0),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
+  PRIMARY KEY (merchant_id, payment_id, reference)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX disputes_by_merchant ON disputes (merchant_id, created_at);
+
+-- What a person has to look at, since a provider says something else than is stored here. `payment_id` is 0 where no payment is known.
+CREATE TABLE reconciliation_items (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  payment_id INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK (kind <> ''),
+  reference TEXT NOT NULL CHECK (reference <> ''),
+  detail TEXT NOT NULL CHECK (detail <> ''),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  PRIMARY KEY (merchant_id, payment_id, kind, reference)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reconciliation_items_by_time ON reconciliation_items (merchant_id, created_at);
+
+-- The notifications that providers have sent, so that one that comes again costs nothing.
+CREATE TABLE provider_notifications (
+  account_id TEXT NOT NULL CHECK (account_id <> ''),
+  id TEXT NOT NULL CHECK (id <> ''),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  PRIMARY KEY (account_id, id)
 ) STRICT, WITHOUT ROWID;
 
 -- One row for each key that has led to a success; `fingerprint` tells a retry from a reuse.

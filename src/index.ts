@@ -4,8 +4,8 @@ import { runJob } from "./jobs/jobs";
 import type { DeliveryMessage } from "./outbox/outbox";
 import { logDeadMessages, wakeWebhookEndpoints } from "./webhook/wake";
 
-export { MerchantWaitsObject } from "./operation/merchant-waits";
 export { PaymentObject } from "./operation/object";
+export { MerchantWaitsObject } from "./operation/waiting/merchant-waits";
 export { SandboxObject } from "./sandbox/object";
 export { WebhookEndpointObject } from "./webhook/object";
 

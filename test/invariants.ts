@@ -8,6 +8,7 @@ const SAME = [
   "refund.failed",
   "dispute.opened",
   "dispute.closed",
+  "reconciliation.item_opened",
 ];
 
 /** Every step that the lifecycle allows, as (status before, status after, event type) for SQL; `*` is any status. */

@@ -7,8 +7,8 @@
 import { env } from "cloudflare:workers";
 import { app } from "../../src/app";
 
-export { MerchantWaitsObject } from "../../src/operation/merchant-waits";
 export { PaymentObject } from "../../src/operation/object";
+export { MerchantWaitsObject } from "../../src/operation/waiting/merchant-waits";
 export { SandboxObject } from "../../src/sandbox/object";
 export { WebhookEndpointObject } from "../../src/webhook/object";
 

@@ -4,7 +4,7 @@
  */
 
 export interface Kind {
-  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503 | 507;
+  readonly status: 400 | 401 | 402 | 403 | 404 | 405 | 408 | 409 | 412 | 413 | 415 | 422 | 429 | 431 | 500 | 503 | 507;
   readonly title: string;
   /** The `detail` where the caller of `problem` has nothing more precise to say. */
   readonly detail: string;
@@ -58,6 +58,14 @@ export const KINDS = {
     detail: "The API key is not valid",
     remedy:
       "Check the key: it may be mistyped, unknown, revoked or expired. Ask the person who manages your keys for one.",
+  },
+  payment_declined: {
+    status: 402,
+    title: "Payment declined",
+    detail: "The payment was declined",
+    remedy:
+      "Tell your customer what the payment's failure says, and create a new payment when they try again: a decline is final. " +
+      "The same answer comes again under its key.",
   },
   insufficient_scope: {
     status: 403,
@@ -158,6 +166,13 @@ export const KINDS = {
     remedy:
       "Go on with the payment that payment_id names; or cancel it if it is not paid, then repeat the request with the same Idempotency-Key. " +
       "Nothing was changed.",
+  },
+  operation_in_progress: {
+    status: 409,
+    title: "Operation in progress",
+    detail: "Another operation of the payment is not decided yet",
+    remedy:
+      "Wait until the operation is decided, or for Retry-After seconds, then read the payment. Nothing was changed.",
   },
   idempotency_key_reused: {
     status: 409,

@@ -49,6 +49,14 @@ export const ProblemSchema = z
         maxItems: MAX_VIOLATIONS,
         description: `The violations, where the request's fields, parameters or headers are at fault: the first ${MAX_VIOLATIONS}`,
       }),
+    failure: z
+      .object({
+        code: z.string().openapi({ description: "The same for every provider" }),
+        decline_code: z.string().nullable().openapi({ description: "The provider's own word for it" }),
+        message: z.string().openapi({ description: "For developers and support" }),
+      })
+      .optional()
+      .openapi({ description: "Why a payment was declined, as the payment shows it" }),
     error_count: z
       .int()
       .optional()
@@ -82,7 +90,13 @@ function decodePointer(pointer: string): string {
 export function problem(
   c: Context<App>,
   kind: ProblemKind,
-  more: { detail?: string; payment_id?: number; errors?: readonly Violation[]; headers?: Record<string, string> } = {},
+  more: {
+    detail?: string;
+    payment_id?: number;
+    failure?: object;
+    errors?: readonly Violation[];
+    headers?: Record<string, string>;
+  } = {},
 ): Response {
   const { status, title, detail } = KINDS[kind];
   const { errors = [] } = more;
@@ -94,6 +108,7 @@ export function problem(
     // A URI reference, whatever the caller calls its request.
     instance: encodeURIComponent(c.get("requestId")),
     ...(more.payment_id !== undefined && { payment_id: more.payment_id }),
+    ...(more.failure && { failure: more.failure }),
     ...(errors.length > 0 && { errors: errors.slice(0, MAX_VIOLATIONS) }),
     ...(errors.length > MAX_VIOLATIONS && { error_count: errors.length }),
   };

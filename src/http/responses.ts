@@ -156,6 +156,7 @@ const CHALLENGED = {
 const HEADERS: Partial<Record<Kind["status"], Headers>> = {
   401: CHALLENGED,
   403: CHALLENGED,
+  402: { ETag: header("The payment's version as it is now", '"2"'), ...REPLAYED },
   412: { ETag: header("The payment's version as it is now", '"2"') },
   429: {
     "Retry-After": retryAfter(10),

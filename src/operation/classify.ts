@@ -24,6 +24,8 @@ export interface Asked {
   readonly amount: ReadAmount | null;
   /** In milliseconds. */
   readonly now: number;
+  /** Whether it is for the service alone to do, whatever the payment's provider. */
+  readonly isOurs: boolean;
 }
 
 /** Why nothing was changed. A lost attempt of the same request that arrives later would contradict it. */
@@ -41,10 +43,16 @@ export type Refusal =
   /** The payment's version is none of those that were expected. */
   | { readonly tag: "outdated"; readonly version: number };
 
+/** A provider moves the payment's money: the action is for the protocol. */
+export interface Elsewhere {
+  readonly tag: "elsewhere";
+}
+
 export type Classification =
   | { readonly tag: "changed"; readonly payment: Payment }
   | { readonly tag: "unchanged" | "replayed"; readonly payment: Payment }
   | { readonly tag: "key_reused" }
+  | Elsewhere
   | Refusal;
 
 /**
@@ -57,6 +65,7 @@ export function classify(asked: Asked, keyBefore: KeyBefore, found: Found | null
   const { payment, own } = found;
   // The change is this request's own, made now or in an attempt whose answer was lost: as it was then.
   if (own !== null) return { tag: "changed", payment: own };
+  if (payment.provider !== "internal" && !asked.isOurs) return { tag: "elsewhere" };
   if (keyBefore === "same request") return { tag: "replayed", payment };
   if (keyBefore === "other request") return { tag: "key_reused" };
   const { action, expected, amount, now } = asked;

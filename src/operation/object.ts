@@ -1,12 +1,15 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Origin } from "../context";
 import { type Cost, Database } from "../storage/database";
+import { logError } from "../storage/log";
 import { objectName, readObjectName } from "../storage/object-name";
 import { classifyObjectError, Outage, withRetries } from "../storage/outage";
 import { isRefusal } from "./classify";
-import { type ActionRequest, type ActionResult, applyAction } from "./run-action";
+import { counterOf } from "./counter";
+import { type ProviderActionResult, runAtProvider, syncPayment } from "./provider-action";
+import { type ActionRequest, applyAction } from "./run-action";
 import { applyUpdate, type UpdateRequest } from "./update";
-import { WaitingList, type WaitingPlace } from "./waiting";
+import { WaitingList, type WaitingPlace } from "./waiting/waiting-list";
 
 /** So many calls wait for the payment, or this one has waited for so long, that it was not run. */
 interface Busy {
@@ -15,7 +18,7 @@ interface Busy {
 
 /** What crosses RPC. Thrown errors lose their class on the way, so they too are tagged values. */
 export interface Reply {
-  readonly result: ActionResult | Busy | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
+  readonly result: ProviderActionResult | Busy | { tag: "outage"; cause: string } | { tag: "bug"; cause: string };
   readonly cost: Cost;
 }
 
@@ -23,6 +26,8 @@ export interface Reply {
 const MAX_WAITING_CALLS = 100;
 /** How long a call may wait for its turn, in milliseconds: after that its caller has hardly waited for it. */
 const MAX_WAIT_MS = 10_000;
+/** How long after something went wrong the object is woken again, in milliseconds. */
+const RESUME_AFTER_MS = 30_000;
 const NO_COST: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
 
 /** How many requests of unknown outcome an object remembers. */
@@ -33,16 +38,18 @@ const MAX_WAITING_PER_PAYMENT = 5;
 
 /**
  * One payment's line: the object named by the merchant and the payment's id runs its actions one at a time, in order
- * of arrival. Only its merchant's calls meet it, and the line has an end. It stores nothing; the truth is in D1, and
- * the guard in SQL holds if it ever exists twice.
+ * of arrival. Only its merchant's calls meet it, and the line has an end. It stores nothing but an alarm, while a provider has
+ * still to be asked; the truth is in D1, and the guards in SQL hold if it ever exists twice.
  */
 export class PaymentObject extends DurableObject<Env> {
-  // Awaits on D1 do not hold the runtime's input gate: without this queue, calls would interleave.
+  // Awaits on D1 and providers do not hold the runtime's input gate: without this queue, calls would interleave.
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   /** The requests whose outcome was last not known here. */
   #lost: readonly string[] = [];
   readonly #watchers = new WaitingList(MAX_WAITING_PER_PAYMENT);
+  /** Whether a provider moves the payment's money, which never changes; false while nobody has looked. */
+  #isAtProvider = false;
 
   /** Answers, and does nothing: readiness asks whether objects of this class can be called. */
   ping(): void {}
@@ -53,7 +60,27 @@ export class PaymentObject extends DurableObject<Env> {
   }
 
   /** Runs an action on this payment once the actions before it have run; `busy` when too many wait. */
-  async run(origin: Origin, request: ActionRequest | UpdateRequest): Promise<Reply> {
+  run(origin: Origin, request: ActionRequest | UpdateRequest): Promise<Reply> {
+    return this.#inLine(origin, (db) => this.#act(db, origin, request));
+  }
+
+  /** Asks the provider what has become of this payment, and records what has changed. */
+  sync(origin: Origin): Promise<Reply> {
+    return this.#inLine(origin, (db) => this.#sync(db, origin));
+  }
+
+  /** Goes on with what is not settled at the provider. Whatever fails, it is tried again. */
+  override async alarm(): Promise<void> {
+    const { merchantId, id } = readObjectName(this.ctx.id.name);
+    const [requestId, commitId] = [crypto.randomUUID(), crypto.randomUUID()];
+    const { result } = await this.sync({ merchantId, keyId: null, requestId, commitId, now: Date.now() });
+    if (result.tag !== "outage" && result.tag !== "bug" && result.tag !== "busy") return;
+    const cause = result.tag === "busy" ? "Too many calls wait" : result.cause;
+    logError({ message: "payment not resumed", merchant_id: merchantId, payment_id: id, cause });
+    await this.ctx.storage.setAlarm(Date.now() + RESUME_AFTER_MS);
+  }
+
+  async #inLine(origin: Origin, work: (db: Database) => Promise<Reply["result"]>): Promise<Reply> {
     if (this.#waiting >= MAX_WAITING_CALLS) return this.#busy(origin);
     const arrivedAt = Date.now();
     this.#waiting++;
@@ -61,7 +88,7 @@ export class PaymentObject extends DurableObject<Env> {
       this.#waiting--;
       if (Date.now() - arrivedAt > MAX_WAIT_MS) return this.#busy(origin);
       const db = new Database(this.env.DB);
-      const result = await this.#run(db, origin, request);
+      const result = await caught(() => work(db));
       if ("payment" in result) this.#watchers.notify(result.payment.version);
       // An answer that was lost may be that of a commit.
       if (result.tag === "outage" || result.tag === "bug") this.#watchers.notify(null);
@@ -86,16 +113,45 @@ export class PaymentObject extends DurableObject<Env> {
       : result;
   }
 
-  async #run(db: Database, origin: Origin, request: ActionRequest | UpdateRequest): Promise<Reply["result"]> {
-    try {
-      const { id } = readObjectName(this.ctx.id.name);
-      return request.action === "update"
-        ? await applyUpdate(db, origin, id, request)
-        : await applyAction(db, origin, id, request);
-    } catch (error) {
-      if (error instanceof Outage) return { tag: "outage", cause: String(error.cause) };
-      return { tag: "bug", cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  async #act(db: Database, origin: Origin, request: ActionRequest | UpdateRequest): Promise<Reply["result"]> {
+    const { id } = readObjectName(this.ctx.id.name);
+    if (request.action === "update") return applyUpdate(db, origin, id, request);
+    // Such a request is one to a provider, or is refused: what settles at once takes neither.
+    const isForProvider = request.paymentMethod != null || request.returnUrl != null;
+    if (!this.#isAtProvider && !isForProvider) {
+      const result = await applyAction(db, origin, id, request);
+      if (result.tag !== "elsewhere") return result;
+      this.#isAtProvider = true;
     }
+    return this.#rest(await runAtProvider(this.#counter(db, origin, id, request), origin, id, request));
+  }
+
+  async #sync(db: Database, origin: Origin): Promise<Reply["result"]> {
+    const { id } = readObjectName(this.ctx.id.name);
+    const result = await syncPayment(this.#counter(db, origin, id, null), origin, id);
+    return result === null ? { tag: "not_found" } : this.#rest(result);
+  }
+
+  #counter(db: Database, origin: Origin, id: number, request: ActionRequest | null) {
+    return counterOf(this.env, db, origin, id, request, (at) => this.ctx.storage.setAlarm(at));
+  }
+
+  /** Has the object woken when the provider is to be asked again; with nothing to ask, an alarm alone would keep a file. */
+  async #rest<Result extends ProviderActionResult>(result: Result): Promise<Result> {
+    if (result.tag !== "at_provider") return result;
+    if (result.dueAt === null) await this.ctx.storage.deleteAll();
+    else await this.ctx.storage.setAlarm(result.dueAt);
+    return result;
+  }
+}
+
+/** The result of some work; what it throws, as a value. */
+async function caught(work: () => Promise<Reply["result"]>): Promise<Reply["result"]> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Outage) return { tag: "outage", cause: String(error.cause) };
+    return { tag: "bug", cause: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
 }
 
@@ -111,7 +167,7 @@ export async function runAction(
   id: number,
   origin: Origin,
   request: ActionRequest | UpdateRequest,
-): Promise<ActionResult | Busy> {
+): Promise<ProviderActionResult | Busy> {
   const name = objectName({ merchantId: origin.merchantId, id });
   let attempts = 0;
   const { result, cost } = await withRetries(async (): Promise<Reply> => {

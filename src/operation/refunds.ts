@@ -3,6 +3,7 @@ import { type Page, type Position, pageOf, type Window } from "../http/pages";
 import { type Refund, type RefundEvent, refundOf } from "../payment/refund";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
+import { REFUND_STATUS } from "./book";
 
 /** A refund as it is found: its details as JSON. */
 export interface FoundRefund extends RefundEvent {
@@ -10,8 +11,8 @@ export interface FoundRefund extends RefundEvent {
 }
 
 /**
- * The refunds of a payment of a provider that settles at once, as SQL: its events that have raised what is refunded, each with what
- * it has raised that by. The order of the tables is kept.
+ * The refunds of a payment, as SQL: of one that settles at once its events that have raised what is refunded, each with what it
+ * has raised that by; of one at a provider its operations. The order of the tables is kept.
  */
 const refundsOf = (merchantId: number, paymentId: number): Sql => sql`
   SELECT event.payment_id, event.sequence AS number, payments.currency, event.created_at, event.data -> '$.refund' AS details,
@@ -20,7 +21,13 @@ const refundsOf = (merchantId: number, paymentId: number): Sql => sql`
   FROM payments CROSS JOIN json_each(event_positions) AS place
   CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id AND event.position = place.value
   WHERE payments.id = ${paymentId} AND payments.merchant_id = ${merchantId} AND payments.provider = 'internal'
-  AND event.data ->> '$.refund' IS NOT NULL`;
+  AND event.data ->> '$.refund' IS NOT NULL
+  UNION ALL
+  SELECT operations.payment_id, number, payments.currency, operations.created_at, json_object('status', ${JSON.stringify(REFUND_STATUS)} ->> state,
+    'failure', json(operations.failure), 'reason', reason, 'metadata', json(operations.metadata), 'updated_at',
+    operations.updated_at) AS details, operations.amount_minor, operations.idempotency_key
+  FROM operations CROSS JOIN payments ON payments.id = operations.payment_id AND payments.merchant_id = operations.merchant_id
+  WHERE operations.merchant_id = ${merchantId} AND operations.payment_id = ${paymentId} AND kind = 'refund'`;
 
 const REFUND_COLUMNS = raw("payment_id, number, amount_minor, currency, created_at, details");
 

@@ -48,6 +48,14 @@ export interface ActionRequest {
   readonly failure?: Failure | null;
   /** What the refund says of itself; where it is given, and a key, the result has the refund. */
   readonly refund?: RefundDetails | null;
+  /** Why a payment is cancelled, for the provider's records. */
+  readonly reason?: string | null;
+  /** The provider's token for the payer's means of payment. */
+  readonly paymentMethod?: string | null;
+  /** Where the payer's browser returns to. */
+  readonly returnUrl?: string | null;
+  /** Where payers reach this service: the sandbox's hosted page is there. */
+  readonly serviceOrigin?: string;
 }
 
 /** What an action stores, in bytes: its event, and, beside the key itself, the row of its key. */
@@ -113,7 +121,7 @@ function stepOf({ action, amount = null, failure = null, refund = null }: Action
 }
 
 /** An amount in minor units of the row's currency, NULL where it is finer than that; without one, all of something. */
-function minorOr(amount: number | string | null, all: Sql): Sql {
+export function minorOr(amount: number | string | null, all: Sql): Sql {
   if (amount === null) return sql`(${all})`;
   const [none, two, three] = [0, 2, 3].map((exponent) => {
     const read = toMinor(amount, exponent);
@@ -125,8 +133,13 @@ function minorOr(amount: number | string | null, all: Sql): Sql {
 
 const NO_DETAILS: RefundDetails = { reason: null, metadata: {} };
 
+/** Of a payment that settles at once; of one of a provider, nothing may be under way there. */
+const SETTLES_HERE = raw("provider = 'internal'");
+const NOTHING_OPEN = raw(`NOT EXISTS (SELECT 1 FROM operations WHERE operations.payment_id = payments.id
+      AND operations.merchant_id = payments.merchant_id AND operations.state IN ('open', 'unknown', 'pending'))`);
+
 /** The statements of an action, in their order: those about the idempotency key are null without one. */
-function statementsOf(origin: Origin, id: number, request: ActionRequest) {
+function statementsOf(origin: Origin, id: number, request: ActionRequest, isOurs: boolean) {
   const { merchantId, now } = origin;
   const { action, idempotency, expected } = request;
   const { status, sets, guards, type, data } = stepOf(request, now);
@@ -143,7 +156,7 @@ function statementsOf(origin: Origin, id: number, request: ActionRequest) {
       version = version + 1, updated_at = max(${commitTime(now)}, newest.created_at),
       event_positions = json_insert(event_positions, '$[#]', newest.position + 1)
     FROM ${newestEvent(merchantId)}
-    WHERE ${join([isIt, sql`status IN (${listOf(from)})`, isExpected, ...guards], " AND ")}
+    WHERE ${join([isIt, isOurs ? NOTHING_OPEN : SETTLES_HERE, sql`status IN (${listOf(from)})`, isExpected, ...guards], " AND ")}
     AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ${merchantId} AND key = ${key})`;
   const event = insertEvent(sql`${isIt} AND changes() = 1`, origin, {
     type,
@@ -188,8 +201,8 @@ export interface PaymentAfter extends Payment {
 }
 
 /**
- * Runs an action on a payment. The guard is in the SQL, so that it holds also when two instances of the object run; what
- * happened is read from the key as it was before, and the row and the event as they are after. One
+ * Runs an action on a payment that settles at once, or what is for the service alone to do of any other. The guard is in
+ * the SQL, so that it holds also when two instances of the object run; what happened is read from the key as it was before, and the row and the event as they are after. One
  * round trip. Running it again in the same request finds its own commit.
  *
  * @throws Outage also instead of a refusal that a lost attempt, arriving later, could belie
@@ -199,8 +212,9 @@ export async function applyAction(
   origin: Origin,
   id: number,
   request: ActionRequest,
+  isOurs = false,
 ): Promise<ActionResult> {
-  const { keyBefore, change, event, insertKey, after, made } = statementsOf(origin, id, request);
+  const { keyBefore, change, event, insertKey, after, made } = statementsOf(origin, id, request, isOurs);
   const batch = [keyBefore, change, event, insertKey, insertDeliveries(id, origin), after, made];
   type Rows = [IdempotencyKeyRow, never, never, never, DeliveryId, PaymentAfter, FoundRefund];
   const { rows, attempts } = await db.batch<Rows>(batch);
@@ -210,7 +224,7 @@ export async function applyAction(
   const before: KeyBefore = key === undefined ? "free" : isSame ? "same request" : "other request";
   const found = payment ? await foundOf(db, payment) : null;
   const amount = found && readAmount(request.amount ?? null, found.payment);
-  const result = classify({ ...request, amount, now: origin.now }, before, found);
+  const result = classify({ ...request, amount, now: origin.now, isOurs }, before, found);
   // An attempt whose answer was lost may still arrive, and then succeed: a refusal would be a guess.
   if (attempts > 1 && isRefusal(result)) throw new Outage("An earlier attempt may still arrive");
   if (found && result.tag === "refused" && result.status === "pending" && request.action === "confirm") {
@@ -219,7 +233,7 @@ export async function applyAction(
     if (other === null) throw new Outage("What was in the way has gone since");
     return { tag: "in_the_way", other };
   }
-  if (isRefusal(result) || result.tag === "key_reused") return result;
+  if (isRefusal(result) || result.tag === "key_reused" || result.tag === "elsewhere") return result;
   return { ...result, deliveries, refund: refund ? readRefund(refund) : null };
 }
 

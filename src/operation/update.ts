@@ -203,8 +203,9 @@ async function run(
   const [payment] = (rows.at(-1) ?? []) as PaymentAfter[];
   const isSame = found?.fingerprint === request.idempotency?.fingerprint;
   const before: KeyBefore = found === undefined ? "free" : isSame ? "same request" : "other request";
-  const result = classify({ ...request, amount: null, now }, before, payment ? await foundOf(db, payment) : null);
-  if (isRefusal(result) || result.tag === "key_reused") return { result, attempts };
+  const asked = { ...request, amount: null, now, isOurs: true };
+  const result = classify(asked, before, payment ? await foundOf(db, payment) : null);
+  if (isRefusal(result) || result.tag === "key_reused" || result.tag === "elsewhere") return { result, attempts };
   const deliveries = statements.length > 1 ? (rows.at(-2) ?? []).filter(isDeliveryId) : [];
   return { result: { ...result, deliveries, refund: null }, attempts };
 }

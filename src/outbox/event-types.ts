@@ -22,6 +22,7 @@ export const PAYMENT_EVENT_TYPES = {
   "refund.failed": "A refund has failed",
   "dispute.opened": "The payer disputes a payment",
   "dispute.closed": "A dispute is decided",
+  "reconciliation.item_opened": "The provider says something that a person has to look at",
 } as const;
 
 /** Of webhook endpoints. What a request of the merchant's own changes of one is in the trail alone. */

@@ -48,7 +48,8 @@ export function toPaymentResponse(payment: Payment): PaymentResponse {
     amount: toMajor(payment.amount_minor, exponent),
     amount_captured: toMajor(captured_minor, exponent),
     amount_refunded: toMajor(refunded_minor, exponent),
-    amount_refundable: toMajor(captured_minor - refunded_minor, exponent),
+    // More may have gone back at the provider than was captured.
+    amount_refundable: toMajor(Math.max(0, captured_minor - refunded_minor), exponent),
     currency: payment.currency,
     status: payment.status,
     failure: failure === null ? null : JSON.parse(failure),

@@ -11,6 +11,8 @@ export const PROVIDER_NAMES: readonly [ProviderName, ...ProviderName[]] = ["inte
 
 export const PROVIDERS: Readonly<Record<ProviderName, Adapter | null>> = ADAPTERS;
 
+export const isProvider = (name: string): name is ProviderName => Object.hasOwn(PROVIDERS, name);
+
 /** Whether the sandbox may be used, as the operator has set it. */
 export function allowsSandbox({ SANDBOX }: { SANDBOX: string }): boolean {
   return SANDBOX === "yes";

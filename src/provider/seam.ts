@@ -1,7 +1,7 @@
 /**
  * The seam between the service and what moves the money. An adapter is one file of pure mapping and `fetch`: it knows
  * neither D1 nor Hono, decides nothing about a payment, and keeps nothing. What a provider says becomes a snapshot; what that
- * changes, `operation/reduce.ts` decides.
+ * changes, `operation/reducer/reduce.ts` decides.
  */
 import type { Failure } from "./failures";
 
@@ -101,12 +101,14 @@ export interface ProviderCapture {
   readonly failure: Failure | null;
 }
 
+/** Where a dispute is. An inquiry holds no money back yet. */
+export const DISPUTE_STATES = ["inquiry", "open", "won", "lost"] as const;
+
 /** A dispute as the provider has it. */
 export interface ProviderDispute {
   readonly reference: string;
   readonly amountMinor: number;
-  /** An inquiry holds no money back yet. */
-  readonly state: "inquiry" | "open" | "won" | "lost";
+  readonly state: (typeof DISPUTE_STATES)[number];
   readonly reason: string | null;
   /** Until when evidence is taken, in milliseconds; null where there is no such time. */
   readonly dueAt: number | null;

@@ -4,8 +4,8 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { applyChange, type Change, type OperationView, type PaymentView } from "../../src/operation/change";
-import { reduce } from "../../src/operation/reduce";
+import { applyChange, type Change, type OperationView, type PaymentView } from "../../src/operation/reducer/change";
+import { reduce } from "../../src/operation/reducer/reduce";
 import type { Snapshot } from "../../src/provider/seam";
 import { type Asked, Provider, STEP_KINDS, type Step } from "./provider-history";
 import { REPLAY, report, SCALE } from "./scale";

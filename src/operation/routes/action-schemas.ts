@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { MAX_EXPONENT } from "../../money/currency";
 import { toMinor } from "../../money/money";
 import type { Action } from "../../payment/lifecycle";
+import { PaymentMethod, ReturnUrl } from "../../payment/routes/new-payment-schema";
 import { Amount } from "../../payment/routes/payment-schemas";
 import { shortText } from "../../payment/routes/text-schemas";
 import { FAILURE_CODES, FAILURES, type Failure, type FailureCode } from "../../provider/failures";
@@ -10,12 +11,14 @@ import type { ActionRequest } from "../run-action";
 
 /** What is asked for, and what of it an idempotency key stands for: nothing, where nothing was said. */
 interface Details {
-  readonly asked: Pick<ActionRequest, "amount" | "failure">;
+  readonly asked: Pick<ActionRequest, "amount" | "failure" | "reason" | "paymentMethod" | "returnUrl">;
   readonly fingerprinted: {
     readonly amount?: number | null;
     readonly reason?: string;
     readonly code?: FailureCode | undefined;
     readonly message?: string | undefined;
+    readonly payment_method?: string | undefined;
+    readonly return_url?: string | undefined;
   };
 }
 
@@ -34,6 +37,17 @@ export function normalised(amount: number | string): number | null {
   const read = toMinor(amount, MAX_EXPONENT);
   return read.ok ? read.minor : null;
 }
+
+const ConfirmBody = z
+  .strictObject({
+    payment_method: PaymentMethod.optional(),
+    return_url: ReturnUrl.optional(),
+  })
+  .nullish()
+  .openapi("Confirmation", {
+    description: "How the payer pays; what it leaves out is as the creation said",
+    example: {},
+  });
 
 const CaptureBody = z
   .strictObject({
@@ -75,14 +89,20 @@ function taking<S extends z.ZodType>(schema: S, says: string, read: (body: z.out
 }
 
 export const ACTION_BODIES: Readonly<Record<Action, ActionBody>> = {
-  confirm: NO_BODY,
+  confirm: taking(ConfirmBody, "The body may say how the payer pays, where a provider moves the money.", (body) => {
+    const { payment_method: paymentMethod, return_url: returnUrl } = body ?? {};
+    return {
+      asked: { ...(paymentMethod !== undefined && { paymentMethod }), ...(returnUrl !== undefined && { returnUrl }) },
+      fingerprinted: { ...body },
+    };
+  }),
   capture: taking(CaptureBody, "The body may say how much.", (body) => {
     const amount = body?.amount;
     return amount === undefined ? NOTHING_ASKED : { asked: { amount }, fingerprinted: { amount: normalised(amount) } };
   }),
   cancel: taking(CancelBody, "The body may say why.", (body) => {
     const reason = body?.reason;
-    return reason === undefined ? NOTHING_ASKED : { asked: {}, fingerprinted: { reason } };
+    return reason === undefined ? NOTHING_ASKED : { asked: { reason }, fingerprinted: { reason } };
   }),
   fail: taking(FailBody, "The body may say why.", (body) => {
     const { code, message } = body ?? {};

@@ -38,9 +38,12 @@ import {
   PaymentPath,
   PaymentSchema,
 } from "../../payment/routes/payment-schemas";
+import type { Failure } from "../../provider/failures";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import { runAction } from "../object";
+import type { AtProvider } from "../provider-action";
+import { isUnsettled } from "../reducer/change";
 import type { ActionRequest, ActionSuccess } from "../run-action";
 import type { UpdateRequest } from "../update";
 import { ACTION_BODIES } from "./action-schemas";
@@ -103,14 +106,15 @@ function actionRoute(action: Action) {
         headers: { ...ETAG, ...REPLAYED },
         example: { ...PAYMENT_EXAMPLE, status: to },
       }),
-      ...(repeating.some(isUndecided) && {
+      ...(action !== "fail" && {
         202: ok(PaymentSchema, {
-          description: "The payment, of which is not decided yet: follow its events, or ask again",
+          description: "The payment: its payer or its provider has still to decide. Follow its events, or ask again",
           headers: { ...ETAG, ...REPLAYED },
         }),
       }),
     },
     problems: [
+      ...(action === "fail" ? [] : (["payment_declined", "operation_in_progress"] as const)),
       "idempotency_key_invalid",
       "payment_not_found",
       "action_not_allowed",
@@ -144,11 +148,16 @@ for (const action of ACTIONS) {
     if (tags instanceof Response) return tags;
 
     const expected = tags && expectedVersions(tags);
-    return answerAction(c, params.payment_id, { action, idempotency, expected, ...details.asked }, shown);
+    const serviceOrigin = new URL(c.req.url).origin;
+    const request = { action, idempotency, expected, serviceOrigin, ...details.asked };
+    return answerAction(c, params.payment_id, request, shown);
   });
 }
 
-type Show = (c: Context<App>, success: ActionSuccess, headers: Record<string, string>) => Response;
+/** What an action has come to, here or at a provider. */
+export type Success = ActionSuccess | AtProvider;
+
+type Show = (c: Context<App>, success: Success, headers: Record<string, string>) => Response;
 
 /** Shows the payment, as the answer to what was asked of it. */
 export const shownAs =
@@ -156,8 +165,18 @@ export const shownAs =
   (c, { payment }, headers) =>
     json(c, status, toPaymentResponse(payment), { ETag: etagOf(payment), ...headers });
 
-const shown: Show = (c, success, headers) =>
-  shownAs(isUndecided(success.payment.status) ? 202 : 200)(c, success, headers);
+/** Shows the payment: 402 where its provider has declined what was asked for, 202 where it, or the payer, has still to decide. */
+const shown: Show = (c, success, headers) => {
+  const { payment } = success;
+  const operation = success.tag === "at_provider" ? success.operation : null;
+  const isOpen = operation !== null && isUnsettled(operation.state);
+  if (operation !== null && !isOpen && operation.failure !== null) {
+    const failure: Failure = JSON.parse(operation.failure);
+    const all = { ETag: etagOf(payment), ...headers };
+    return problem(c, "payment_declined", { detail: failure.message, headers: all, failure });
+  }
+  return shownAs(isOpen || isUndecided(payment.status) ? 202 : 200)(c, success, headers);
+};
 
 /**
  * Runs an action, and answers with what it has come to.
@@ -193,6 +212,14 @@ export async function answerAction(
         detail: `If-Match does not name the payment's version: its ETag is ${etagOf(result)}`,
         headers: { ETag: etagOf(result) },
       });
+    case "blocked":
+      return problem(c, "operation_in_progress", { headers: { "Retry-After": "1" } });
+    case "unsupported":
+      return problem(c, "validation_failed", { errors: [{ detail: result.detail, pointer: `#/${result.field}` }] });
+    case "elsewhere":
+      throw new Error("An action at a provider was not taken there");
+    case "at_provider":
+      return show(c, result, result.isReplay ? REPLAY : {});
     case "replayed":
       return show(c, result, REPLAY);
     case "changed":

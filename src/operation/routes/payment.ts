@@ -16,7 +16,7 @@ import { ETAG, readCondition, tagsHeader } from "../../payment/routes/conditions
 import { etagOf, INVALID_ID, PaymentPath, PaymentSchema } from "../../payment/routes/payment-schemas";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
-import { MAX_TRIPS_WHILE_WAITING, Watch } from "../watch";
+import { MAX_TRIPS_WHILE_WAITING, Watch } from "../waiting/watch";
 
 export const payment = newApp();
 

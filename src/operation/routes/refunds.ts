@@ -117,9 +117,10 @@ registerRoute(refunds, create, async (c, { params, body }) => {
     amount: amount ?? null,
     refund: { reason: asked.reason, metadata },
   };
-  return answerAction(c, params.payment_id, request, (_, { tag, refund }, headers) => {
+  return answerAction(c, params.payment_id, request, (_, { tag, refund, ...success }, headers) => {
     if (!refund) throw new Error("A refund that was made is not found");
-    const status = tag === "replayed" ? 200 : 201;
+    const isReplay = tag === "replayed" || ("isReplay" in success && success.isReplay);
+    const status = isReplay ? 200 : 201;
     return json(c, status, toRefundResponse(refund), { Location: `/api/v1/refunds/${refundId(refund)}`, ...headers });
   });
 });

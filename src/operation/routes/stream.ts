@@ -16,7 +16,7 @@ import { INVALID_ID, PaymentPath } from "../../payment/routes/payment-schemas";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import type { Scope } from "../../scopes";
 import { logError, logInfo } from "../../storage/log";
-import { MAX_TRIPS_WHILE_WAITING, Watch } from "../watch";
+import { MAX_TRIPS_WHILE_WAITING, Watch } from "../waiting/watch";
 
 export const paymentStream = newApp();
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { backoffMs } from "../../../src/operation/backoff";
+import { backoffMs } from "../../../src/operation/reducer/backoff";
 
 it("asks again after 1 s, 5 s, 30 s, 2 min, 10 min, 1 h, and then every six hours without end", () => {
   const seconds = [1, 2, 3, 4, 5, 6, 7, 8, 1_000].map((attempts) => backoffMs(attempts) / 1_000);

@@ -138,12 +138,12 @@ describe("what an action has come to", () => {
     ["no payment in any version", "confirm", [1], "free", null, { tag: "not_found" }],
     ["no payment, and a key of another request", "confirm", null, "other request", null, { tag: "key_reused" }],
   ])("%s", (_, action, expected, keyBefore, after, result) => {
-    expect(classify({ action, expected, amount: null, now: 9_000 }, keyBefore, after)).toEqual(result);
+    expect(classify({ action, expected, amount: null, now: 9_000, isOurs: false }, keyBefore, after)).toEqual(result);
   });
 });
 
 describe("what an action that its status allows has not come to", () => {
-  const asked = { action: "refund" as const, expected: null, now: 9_000 };
+  const asked = { action: "refund" as const, expected: null, now: 9_000, isOurs: false };
 
   it("is too large an amount, with what is left", () => {
     const payment = shown("confirmed", 2, { captured_minor: 9999, refunded_minor: 5000 });

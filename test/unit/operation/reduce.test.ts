@@ -5,9 +5,9 @@ import {
   type DisputeView,
   type OperationView,
   type PaymentView,
-} from "../../../src/operation/change";
-import { reduce } from "../../../src/operation/reduce";
-import { refused, unanswered } from "../../../src/operation/unanswered";
+} from "../../../src/operation/reducer/change";
+import { reduce } from "../../../src/operation/reducer/reduce";
+import { refused, unanswered } from "../../../src/operation/reducer/unanswered";
 import type { Failure } from "../../../src/provider/failures";
 import type { ProviderDispute, ProviderRefund, ProviderStatus, Snapshot } from "../../../src/provider/seam";
 

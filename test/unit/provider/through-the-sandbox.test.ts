@@ -3,8 +3,8 @@
  * provider's, or somebody is told to look.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { applyChange, type OperationView, type PaymentView } from "../../../src/operation/change";
-import { reduce } from "../../../src/operation/reduce";
+import { applyChange, type OperationView, type PaymentView } from "../../../src/operation/reducer/change";
+import { reduce } from "../../../src/operation/reducer/reduce";
 import { sandbox } from "../../../src/provider/sandbox";
 import type { CaptureMethod, Connection, OperationKind, ProviderOperation, Snapshot } from "../../../src/provider/seam";
 import { TOKENS, type Token } from "../../../src/sandbox/tokens";

@@ -30,6 +30,11 @@ const FILLED = `
     NULL, NULL, NULL, 1000, 1000);
   INSERT INTO webhook_deliveries VALUES (1, 1, 'succeeded', NULL, 1, 0, '[]', 1000);
   INSERT INTO webhook_deliveries VALUES (1, 2, 'pending', 2000, 0, 0, '[]', 2000);
+  INSERT INTO operations (merchant_id, payment_id, number, kind, amount_minor, state, source, request_id, created_at, updated_at)
+    VALUES (2, 7, 1, 'authorize', 9999, 'succeeded', 'request', 'r2', 2000, 2000);
+  INSERT INTO disputes VALUES (2, 7, 'dp_1', 9999, 'open', NULL, NULL, 2000, 2000);
+  INSERT INTO reconciliation_items VALUES (2, 7, 'late_success', 'pay_1', 'Late', 2000);
+  INSERT INTO provider_notifications VALUES ('sandbox_2', 'ntf_1', 2000);
   INSERT INTO leases VALUES (1, 1, 'commit', 1000);
   INSERT INTO job_positions VALUES ('idempotency_keys', '[0,""]', 1000);`;
 

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { app } from "../../../src/app";
 import { makeAdministratorKey, publicId } from "../../../src/auth/api-key";
-import type { Action } from "../../../src/payment/lifecycle";
+import { ACTIONS, type Action, statusesBefore } from "../../../src/payment/lifecycle";
 import { createRoute, newApp, registerRoute } from "../../../src/route";
 import { isScope, SCOPE_NAMES, type Scope } from "../../../src/scopes";
 import {
@@ -106,7 +106,8 @@ async function newEndpoint(owner: Client, merchant: number): Promise<number> {
 /** What a merchant of this file has, for a route to be asked about. */
 async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record<string, string>>> {
   const owner = client(undefined, { key: await newKey(SCOPE_NAMES, merchant) });
-  const status = /\/refunds?$/.test(path) ? "confirmed" : path.endsWith("/capture") ? "authorized" : "pending";
+  const action = ACTIONS.find((one) => new RegExp(`/${one}s?$`).test(path)) ?? "confirm";
+  const [status = "pending"] = statusesBefore(action);
   const endpoint = path.includes("{endpoint_id}") && (await newEndpoint(owner, merchant));
   return {
     ...(endpoint && { endpoint_id: String(endpoint) }),
@@ -257,7 +258,10 @@ it("every operation has the scopes of this table, and no operation is without it
 describe("no route without a scope", () => {
   it("is served: each says its scope in the document, or that anybody may ask", () => {
     // What the document does not describe: itself, the page about it, and the icon.
-    const undescribed = ["GET /docs/{file}", "GET /favicon.ico", "GET /openapi.json"];
+    const hostedPage = ["", "/pay", "/refuse"].map(
+      (choice) => `${choice === "" ? "GET" : "POST"} /sandbox/pay/{merchant_id}/{payment}${choice}`,
+    );
+    const undescribed = ["GET /docs/{file}", "GET /favicon.ico", "GET /openapi.json", ...hostedPage];
     const served = new Set(
       app.routes
         .filter(({ method }) => method !== "ALL")

@@ -5,12 +5,13 @@ import { describe, expect, inject, it } from "vitest";
 import * as account from "../../../src/account/tables";
 import * as auth from "../../../src/auth/tables";
 import * as jobs from "../../../src/jobs/tables";
+import * as operation from "../../../src/operation/tables";
 import * as outbox from "../../../src/outbox/tables";
 import { STATUSES } from "../../../src/payment/lifecycle";
 import * as payment from "../../../src/payment/tables";
 import { VIOLATIONS } from "../../invariants";
 
-const tables: SQLiteTable[] = Object.values({ ...auth, ...account, ...payment, ...outbox, ...jobs });
+const tables: SQLiteTable[] = Object.values({ ...auth, ...account, ...payment, ...operation, ...outbox, ...jobs });
 
 async function rows<T>(sql: string, ...values: unknown[]): Promise<T[]> {
   return (

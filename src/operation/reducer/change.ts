@@ -2,10 +2,10 @@
  * What `reduce` decides on and what it decides: a payment with all that was asked for it, and the next change of it. Pure.
  * Amounts are minor units of the payment's currency.
  */
-import type { PaymentEventType } from "../outbox/event-types";
-import type { Status } from "../payment/lifecycle";
-import type { Failure } from "../provider/failures";
-import type { CaptureMethod, NextAction, OperationKind, ProviderDispute } from "../provider/seam";
+import type { PaymentEventType } from "../../outbox/event-types";
+import type { Status } from "../../payment/lifecycle";
+import type { Failure } from "../../provider/failures";
+import type { CaptureMethod, NextAction, OperationKind, ProviderDispute } from "../../provider/seam";
 
 /**
  * Where an operation is: `open` while it is being sent, `unknown` when no answer came, `pending` while the provider works on it.
@@ -13,6 +13,9 @@ import type { CaptureMethod, NextAction, OperationKind, ProviderDispute } from "
  */
 export const OPERATION_STATES = ["open", "unknown", "pending", "succeeded", "declined", "failed"] as const;
 export type OperationState = (typeof OPERATION_STATES)[number];
+
+/** Who asked for an operation: a request of ours, or somebody at the provider. */
+export const OPERATION_SOURCES = ["request", "provider"] as const;
 
 /** Whether an operation may still come to something. */
 export const isUnsettled = (state: OperationState): boolean =>
@@ -31,7 +34,7 @@ export interface OperationView {
   readonly providerReference: string | null;
   readonly failure: Failure | null;
   /** `provider` where nobody here asked for it: it was found at the provider, and adopted. */
-  readonly source: "request" | "provider";
+  readonly source: (typeof OPERATION_SOURCES)[number];
 }
 
 /** A dispute as it is recorded. */

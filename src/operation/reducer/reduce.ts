@@ -4,9 +4,9 @@
  * What it comes to depends on what the provider said last, not on what was heard in between, in which order or how often:
  * states only go forward. What is missing in a snapshot, or stands earlier there than here, is stale and takes nothing back.
  */
-import { LIFECYCLE, PROVIDER_MOVES, type Status } from "../payment/lifecycle";
-import type { Failure } from "../provider/failures";
-import type { NextAction, ProviderStatus, Snapshot } from "../provider/seam";
+import { LIFECYCLE, PROVIDER_MOVES, type Status } from "../../payment/lifecycle";
+import type { Failure } from "../../provider/failures";
+import type { NextAction, ProviderStatus, Snapshot } from "../../provider/seam";
 import {
   type Change,
   isUnsettled,

@@ -1,6 +1,6 @@
 /** What a provider's word changes once a payment is paid: refunds, disputes, and the sum that they may come to. Pure. */
-import type { Failure } from "../provider/failures";
-import type { ProviderRefund, Snapshot } from "../provider/seam";
+import type { Failure } from "../../provider/failures";
+import type { ProviderRefund, Snapshot } from "../../provider/seam";
 import {
   type Change,
   type ChangeEventType,

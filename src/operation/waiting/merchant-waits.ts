@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import { WaitingList, type WaitingPlace } from "./waiting";
+import { WaitingList, type WaitingPlace } from "./waiting-list";
 
 /** How many requests of a merchant may wait at once. */
 const MAX_WAITING_PER_MERCHANT = 100;

@@ -1,5 +1,5 @@
 /** What becomes of an operation of which the provider has said nothing that could be reduced. Pure. */
-import type { Failure } from "../provider/failures";
+import type { Failure } from "../../provider/failures";
 import { type Change, type ChangeEvent, NO_CHANGE, type OperationView, type PaymentView } from "./change";
 import { canBecome } from "./reduce";
 

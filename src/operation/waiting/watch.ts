@@ -1,9 +1,9 @@
 /** Watching a payment: a request that waits is told by the payment's object when to look again, and looks by itself as well. */
 import type { Context } from "hono";
-import type { App } from "../context";
-import { problem } from "../http/problem";
-import { logError } from "../storage/log";
-import { objectName } from "../storage/object-name";
+import type { App } from "../../context";
+import { problem } from "../../http/problem";
+import { logError } from "../../storage/log";
+import { objectName } from "../../storage/object-name";
 
 /** A place among those who wait, as a request holds it. */
 interface Place extends Disposable {

@@ -1,0 +1,99 @@
+/** What running at a provider needs, made of the bindings that an object has. */
+import { open, type SealedPlace, seal } from "../auth/seal";
+import { secretsKeys } from "../auth/secret-keys";
+import type { Origin } from "../context";
+import { queueEndpoints } from "../outbox/outbox";
+import { paymentMethodPlace } from "../payment/create";
+import type { Payment } from "../payment/payment";
+import { allowsSandbox, isProvider, PROVIDERS, sandboxConnection } from "../provider/providers";
+import type { OperationRequest } from "../provider/seam";
+import type { Database } from "../storage/database";
+import type { Book, OperationRow } from "./book";
+import type { Desk } from "./protocol";
+import type { Counter, Fault } from "./provider-action";
+import { type ActionRequest, applyAction } from "./run-action";
+
+/** Where the request of an operation is sealed: it opens in its own row only. */
+const placeOf = (merchantId: number, paymentId: number, nonce: string) => ({
+  account: "operations",
+  merchantId,
+  field: `operations/${paymentId}/${nonce}/request`,
+});
+
+/**
+ * The counter of a payment.
+ *
+ * @param setAlarm has the object woken at a time at the latest
+ */
+export function counterOf(
+  env: Env,
+  db: Database,
+  origin: Origin,
+  paymentId: number,
+  request: ActionRequest | null,
+  setAlarm: (at: number) => Promise<void>,
+): Counter {
+  const { merchantId, requestId } = origin;
+  const secrets = secretsKeys(env);
+  const opened = async (sealed: string, place: SealedPlace): Promise<string> => {
+    const result = await open(sealed, place, secrets);
+    if (result.tag !== "opened") throw new Error(`What was sealed in ${place.field} cannot be opened: ${result.tag}`);
+    return result.text;
+  };
+  /** What a payment's creation has said serves where the request of its confirmation says nothing. */
+  const openRequest = async (row: OperationRow, { payment, paymentMethod }: Book): Promise<OperationRequest> => {
+    if (row.request === null || row.nonce === null) throw new Error("Nothing was asked for by this operation");
+    const own: OperationRequest = JSON.parse(await opened(row.request, placeOf(merchantId, paymentId, row.nonce)));
+    if (row.kind !== "authorize") return own;
+    const method =
+      own.paymentMethod === undefined && paymentMethod !== null
+        ? { paymentMethod: await opened(paymentMethod.sealed, paymentMethodPlace(merchantId, paymentMethod.commitId)) }
+        : {};
+    return {
+      ...(payment.return_url !== null && { returnUrl: payment.return_url }),
+      ...(payment.description !== null && { description: payment.description }),
+      ...method,
+      ...own,
+    };
+  };
+  const deskOf = async ({ provider }: Payment): Promise<Desk | null> => {
+    const adapter = isProvider(provider) ? PROVIDERS[provider] : null;
+    if (adapter === null) return null;
+    return {
+      db,
+      adapter,
+      connection: await sandboxConnection(env, merchantId, request?.serviceOrigin ?? null),
+      openRequest,
+      enqueue: async (deliveries) => {
+        const endpoint_ids = [...new Set(deliveries.map(({ endpoint_id }) => endpoint_id))];
+        if (endpoint_ids.length === 0) return;
+        await queueEndpoints(env.DELIVERIES, { merchant_id: merchantId, endpoint_ids }, { request_id: requestId });
+      },
+      now: () => Date.now(),
+      newCommitId: () => crypto.randomUUID(),
+    };
+  };
+  return {
+    db,
+    deskOf,
+    sealRequest: (nonce, sent) => seal(JSON.stringify(sent), placeOf(merchantId, paymentId, nonce), secrets),
+    setAlarm,
+    newNonce: () => crypto.randomUUID(),
+    judge: (asked) => new Map(Object.keys(PROVIDERS).map((name) => [name, faultOf(env, name, asked)])),
+    applyHere: () => {
+      if (request === null) throw new Error("Nothing was asked for");
+      return applyAction(db, origin, paymentId, request, true);
+    },
+  };
+}
+
+/** What a provider does not take of a request, or null. */
+function faultOf(env: Env, provider: string, { paymentMethod, returnUrl }: ActionRequest): Fault | null {
+  if (provider === "internal") {
+    const field = paymentMethod != null ? "payment_method" : returnUrl != null ? "return_url" : null;
+    return field && { field, detail: `The provider internal settles at once, and takes no ${field}` };
+  }
+  if (provider === "sandbox" && !allowsSandbox(env))
+    return { field: "provider", detail: "The sandbox is not allowed here" };
+  return null;
+}

@@ -1,0 +1,282 @@
+/**
+ * Asking a provider, so that money moves once whatever is lost on the way: an operation is in D1 before anything is sent, the
+ * provider's name for the payment before its money is asked for, and what an answer that never came has done is found by
+ * asking. Nothing here remembers anything: it can break off at any place, and go on from what D1 holds.
+ */
+import type { Origin } from "../context";
+import type { DeliveryId } from "../outbox/outbox";
+import type {
+  Adapter,
+  Connection,
+  OperationRequest,
+  ProviderOperation,
+  ProviderPayment,
+  Snapshot,
+} from "../provider/seam";
+import type { Database } from "../storage/database";
+import type { Book, OperationRow } from "./book";
+import { commitChange } from "./commit-change";
+import { type Attempt, commitReference, postpone } from "./journal";
+import { backoffMs } from "./reducer/backoff";
+import { type Change, isUnsettled, type OperationView } from "./reducer/change";
+import { reduce } from "./reducer/reduce";
+import { refused, unanswered } from "./reducer/unanswered";
+
+/** What the protocol needs of whoever runs it. */
+export interface Desk {
+  readonly db: Database;
+  readonly adapter: Adapter;
+  readonly connection: Connection;
+  /** Opens what is sent for an operation. */
+  readonly openRequest: (row: OperationRow, book: Book) => Promise<OperationRequest>;
+  readonly enqueue: (deliveries: readonly DeliveryId[]) => Promise<void>;
+  /** In milliseconds. */
+  readonly now: () => number;
+  readonly newCommitId: () => string;
+}
+
+/** Changes that one word of a provider makes at most: beyond that, something goes round in a circle. */
+const MAX_CHANGES = 50;
+/** For how long a provider may not show what it has done, in milliseconds: what is not there is not absent before that. */
+const LAG_MS = 60_000;
+/** How often something must be found absent, after that, before it is taken for absent. */
+const ABSENCES_NEEDED = 2;
+
+/** Sends an operation that is open, as if for the first time: the same request under the same keys. */
+export async function send(desk: Desk, origin: Origin, book: Book, number: number): Promise<Book> {
+  const row = rowOf(book, number);
+  const operation = await operationOf(desk, book, row);
+  const attempts: Attempt[] = [];
+  const { reference: order } = desk.adapter.capabilities;
+  if (row.kind === "authorize" && order === "first" && book.view.providerReference === null) {
+    const prepared = await desk.adapter.prepare(desk.connection, operation);
+    const attempt = attemptOf(desk, "prepare", prepared);
+    if (prepared.tag === "refused") {
+      return settle(desk, origin, book, refused(book.view, viewOf(book, number), prepared.failure), [attempt]);
+    }
+    // Nothing can have moved; it is asked for again under the same key.
+    if (prepared.tag !== "prepared") return leave(desk, origin, book, number, [attempt], prepared);
+    await commitReference(desk.db, row, prepared.reference, attempt);
+    const view = { ...book.view, providerReference: prepared.reference };
+    return perform(desk, origin, { ...book, view }, number, attempts);
+  }
+  return perform(desk, origin, book, number, attempts);
+}
+
+/** Asks for what may move money. */
+async function perform(
+  desk: Desk,
+  origin: Origin,
+  book: Book,
+  number: number,
+  before: readonly Attempt[],
+): Promise<Book> {
+  const row = rowOf(book, number);
+  const performed = await desk.adapter.perform(desk.connection, await operationOf(desk, book, row));
+  const attempts = [...before, attemptOf(desk, "perform", performed)];
+  switch (performed.tag) {
+    case "answered":
+      return absorb(desk, origin, book, performed.snapshot, attempts);
+    case "refused":
+      return settle(desk, origin, book, refused(book.view, viewOf(book, number), performed.failure), attempts);
+    case "busy":
+    case "unknown":
+      return leave(desk, origin, book, number, attempts, performed);
+  }
+}
+
+/**
+ * Finds out what has become of all that is not settled, and sends again what has surely not arrived, where that cannot do
+ * anything twice. With nothing unsettled it asks all the same: somebody may have done something at the provider.
+ */
+export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Book> {
+  const [unnamed] = book.operations.filter(({ kind, state }) => kind === "authorize" && isUnsettled(state));
+  const isFirst = desk.adapter.capabilities.reference === "first";
+  if (unnamed && isFirst && book.view.providerReference === null)
+    return send(desk, originOf(origin, unnamed), book, unnamed.number);
+
+  const observed = await desk.adapter.observe(desk.connection, paymentOf(book));
+  const attempt = attemptOf(desk, "observe", observed);
+  if (observed.tag !== "answered") {
+    const isUnanswerable = observed.tag === "unanswerable";
+    let after = book;
+    for (const row of unsettled(book)) {
+      // Whoever cannot be asked is told the same again: under its key that does nothing twice.
+      const again = isUnanswerable && row.state !== "pending" && isWithinKeyWindow(desk, row);
+      after = again
+        ? await perform(desk, originOf(origin, row), after, row.number, [attempt])
+        : await leave(desk, originOf(origin, row), after, row.number, [attempt], {
+            tag: "unknown",
+            retryAfterMs: null,
+          });
+    }
+    return after;
+  }
+  let after = await absorb(desk, origin, book, observed.snapshot, [attempt]);
+  for (const { number } of unsettled(after)) {
+    const row = rowOf(after, number);
+    if (row.state === "pending") continue;
+    const isAgain = isToBeSentAgain(desk, row, observed.snapshot);
+    if (isAgain) after = await perform(desk, originOf(origin, row), after, number, []);
+  }
+  return after;
+}
+
+/** Whether an operation of which the provider's word has nothing is sent again, under its key. */
+function isToBeSentAgain(desk: Desk, row: OperationRow, { status }: Snapshot): boolean {
+  switch (row.kind) {
+    case "authorize":
+      // Still unconfirmed under its name: what confirms it confirms it once.
+      return status === "open";
+    case "capture":
+      return status === "authorized" && isWithinKeyWindow(desk, row);
+    case "cancel":
+      return status === "open" || status === "requires_action" || status === "authorized";
+    case "refund":
+      // Nothing but its key keeps it from being made twice, so that it must surely be absent.
+      return isAbsent(desk, row) && isWithinKeyWindow(desk, row);
+  }
+}
+
+const isWithinKeyWindow = (desk: Desk, row: OperationRow): boolean =>
+  desk.now() - row.created_at < desk.adapter.capabilities.keyWindowMs;
+
+/** Whether an operation was not there twice, each time so long after it was sent that it would be seen. */
+function isAbsent(desk: Desk, row: OperationRow): boolean {
+  const attempts: readonly Attempt[] = JSON.parse(row.attempts);
+  const sent = attempts.filter(({ call }) => call === "perform").at(-1)?.at ?? row.created_at;
+  const seen = attempts.filter(
+    ({ call, outcome, at }) => call === "observe" && outcome === "answered" && at - sent >= LAG_MS,
+  );
+  return seen.length >= ABSENCES_NEEDED && desk.now() - sent >= LAG_MS;
+}
+
+/** Commits all that a provider's word changes, one event a commit, until it changes nothing more. */
+async function absorb(
+  desk: Desk,
+  origin: Origin,
+  book: Book,
+  snapshot: Snapshot,
+  attempts: readonly Attempt[],
+): Promise<Book> {
+  let after = book;
+  let by = origin;
+  for (let changes = 0; ; changes++) {
+    if (changes === MAX_CHANGES) throw new Error("A provider's word does not come to an end");
+    const change = reduce(after.view, snapshot);
+    if (change === null) break;
+    after = await settle(desk, by, after, change, changes === 0 ? attempts : []);
+    by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
+  }
+  return rest(desk, after, book, attempts);
+}
+
+/** Commits a change, and has what it tells delivered. */
+async function settle(
+  desk: Desk,
+  origin: Origin,
+  book: Book,
+  change: Change,
+  attempts: readonly Attempt[],
+): Promise<Book> {
+  const attempted = Math.max(...book.operations.map((row) => row.attempted), 0) + 1;
+  const dueAt = desk.now() + backoffMs(attempted);
+  const { book: after, deliveries } = await commitChange(desk.db, origin, book, change, { attempts, dueAt });
+  await desk.enqueue(deliveries);
+  return after;
+}
+
+/** Has the provider asked again, later each time, about what its word has left unsettled and due. */
+async function rest(desk: Desk, book: Book, before: Book, attempts: readonly Attempt[]): Promise<Book> {
+  const due = unsettled(book).filter((row) => {
+    const same = before.operations.find(({ number }) => number === row.number);
+    return same !== undefined && same.attempted === row.attempted;
+  });
+  for (const row of due) {
+    await postpone(desk.db, row, attempts, desk.now() + backoffMs(row.attempted + 1), desk.now());
+  }
+  return due.length === 0
+    ? book
+    : { ...book, operations: book.operations.map((row) => later(desk, row, due, attempts)) };
+}
+
+/** A row as `postpone` has left it. */
+function later(
+  desk: Desk,
+  row: OperationRow,
+  due: readonly OperationRow[],
+  attempts: readonly Attempt[],
+): OperationRow {
+  if (!due.includes(row)) return row;
+  const dueAt = desk.now() + backoffMs(row.attempted + 1);
+  const all = [...JSON.parse(row.attempts), ...attempts];
+  return { ...row, due_at: dueAt, attempted: row.attempted + 1, attempts: JSON.stringify(all) };
+}
+
+/** Leaves an operation as one of which nobody knows what has become of it; it is asked about again later. */
+async function leave(
+  desk: Desk,
+  origin: Origin,
+  book: Book,
+  number: number,
+  attempts: readonly Attempt[],
+  { retryAfterMs = null }: { readonly tag: string; readonly retryAfterMs?: number | null },
+): Promise<Book> {
+  const row = rowOf(book, number);
+  const dueAt = desk.now() + Math.max(backoffMs(row.attempted + 1), retryAfterMs ?? 0);
+  const change = unanswered(book.view, viewOf(book, number));
+  if (change === null) {
+    await postpone(desk.db, row, attempts, dueAt, desk.now());
+    return { ...book, operations: book.operations.map((one) => (one === row ? { ...row, due_at: dueAt } : one)) };
+  }
+  const { book: after, deliveries } = await commitChange(desk.db, origin, book, change, { attempts, dueAt });
+  await desk.enqueue(deliveries);
+  return after;
+}
+
+/** Who asked for an operation: what becomes of it later is in that request's name. */
+const originOf = (origin: Origin, { key_id, request_id }: OperationRow): Origin => ({
+  ...origin,
+  keyId: key_id,
+  requestId: request_id,
+});
+
+const unsettled = ({ operations }: Book): OperationRow[] => operations.filter(({ state }) => isUnsettled(state));
+
+function rowOf({ operations }: Book, number: number): OperationRow {
+  const row = operations.find((one) => one.number === number);
+  if (row === undefined) throw new Error(`The payment has no operation ${number}`);
+  return row;
+}
+
+function viewOf({ view }: Book, number: number): OperationView {
+  const operation = view.operations.find((one) => one.number === number);
+  if (operation === undefined) throw new Error(`The payment has no operation ${number}`);
+  return operation;
+}
+
+function paymentOf({ payment, view }: Book): ProviderPayment {
+  return {
+    id: payment.id,
+    merchantId: payment.merchant_id,
+    amountMinor: payment.amount_minor,
+    currency: payment.currency,
+    captureMethod: payment.capture_method,
+    reference: view.providerReference,
+  };
+}
+
+async function operationOf(desk: Desk, book: Book, row: OperationRow): Promise<ProviderOperation> {
+  if (row.nonce === null) throw new Error("An operation of the provider's own is never sent");
+  const request = await desk.openRequest(row, book);
+  return { kind: row.kind, payment: paymentOf(book), amountMinor: row.amount_minor, nonce: row.nonce, request };
+}
+
+function attemptOf(
+  desk: Desk,
+  call: Attempt["call"],
+  answer: { readonly tag: string; readonly detail?: string },
+): Attempt {
+  const outcome = answer.detail === undefined ? answer.tag : `${answer.tag}: ${answer.detail}`;
+  return { at: desk.now(), call, outcome };
+}
