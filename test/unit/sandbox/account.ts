@@ -45,6 +45,8 @@ export interface Account {
   /** Moves the clock, and does what is due. */
   advance(milliseconds: number): Promise<void>;
   now(): number;
+  /** How many rows a table has. */
+  count(table: string): number;
   /** What was sent, with the time since the account's beginning; each is taken unless `takes` says otherwise. */
   sent: { at: number; notification: Notification }[];
   takes: (notification: Notification) => boolean;
@@ -91,6 +93,7 @@ export function anAccount(): Account {
   };
   const account: Account = {
     ...{ sandbox, store, sent: [], takes: () => true, now: () => now },
+    count: (table) => Number(database.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows),
     post: (path, body, key = crypto.randomUUID()) =>
       send(path, {
         method: "POST",

@@ -60,6 +60,15 @@ describe("a key", () => {
   });
 });
 
+it("keys that are forgotten take no room", async () => {
+  const account = anAccount();
+  for (let n = 0; n < 3; n++) await account.confirmed("test_lost_answer");
+  expect([account.count("keys"), account.count("struck_keys")]).toEqual([6, 3]);
+  await account.advance(DAY + 1);
+  await account.aPayment();
+  expect([account.count("keys"), account.count("struck_keys")]).toEqual([1, 0]);
+});
+
 describe("a call", () => {
   it.each<[string, string | object]>([
     ["/v1/payments", ""],
@@ -164,6 +173,14 @@ describe("sums", () => {
     expect((await account.post("/v1/refunds", { payment: id })).body).toMatchObject({ amount: 70 });
     const more = await account.post("/v1/refunds", { payment: id });
     expect([more.status, more.body.error.code]).toEqual([422, "amount_too_large"]);
+  });
+
+  it("of the smallest payment, half is all of it", async () => {
+    const account = anAccount();
+    const { body } = await account.post("/v1/payments", { ...NEW, amount: 1 });
+    await account.post(`/v1/payments/${body.id}/confirm`, { payment_method: "test_refunded_in_dashboard" });
+    await account.advance(3 * SECOND);
+    expect(await account.effects()).toEqual(["captured 1 null", "refunded 1 null"]);
   });
 
   it("refunds in any parts are never more than was captured", () =>
