@@ -140,6 +140,36 @@ it.each([
   expect(status).toBe(400);
 });
 
+// Before the tests that make payments of their own: every payment that there is, is one of these.
+it("every history over HTTP is linearizable", async () => {
+  const figures = { httpHistories: 0, httpCalls: 0 };
+  const { httpHistories, firstSeed } = REPLAY.http === undefined ? SCALE : { httpHistories: 1, firstSeed: REPLAY.http };
+  let seed = firstSeed;
+  const last = seed + httpHistories;
+  const creations: Call[] = [];
+  const runner = async () => {
+    while (seed < last) {
+      const mine = seed++;
+      const calls = await history(mine);
+      const violation = findViolation(calls, new Map(creationsOf(calls)));
+      if (violation) report({ httpViolations: 1 });
+      expect(violation, `Seed ${mine}; again: npm run proof -- --replay-http ${mine}`).toBeNull();
+      creations.push(...calls.filter(({ operation }) => operation.kind === "create"));
+      figures.httpHistories++;
+      figures.httpCalls += calls.length;
+    }
+  };
+  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, runner));
+  expect(figures.httpHistories).toBe(httpHistories);
+  const [broken, rows, keys] = query(VIOLATIONS, ROWS, "SELECT key, payment_id FROM idempotency_keys");
+  expect(broken).toEqual([]);
+  const holders = (keys as { key: string; payment_id: number }[]).map(
+    ({ key, payment_id }) => [key, payment_id] as const,
+  );
+  expect(judgeRows(creations, rows as Row[], new Map(holders))).toBeNull();
+  report(figures);
+}, 3_600_000);
+
 // Whose connection is reset, as the runtime notices while it has nothing to send.
 it.each(["?wait_for=confirmed&timeout=60", "/stream"])(
   "five clients that go away while they wait (%s) give their places back at the next look",
@@ -172,32 +202,3 @@ it.each(["?wait_for=confirmed&timeout=60", "/stream"])(
     await expect.poll(statusOfAnother, { timeout: 20_000 }).toBe(200);
   },
 );
-
-it("every history over HTTP is linearizable", async () => {
-  const figures = { httpHistories: 0, httpCalls: 0 };
-  const { httpHistories, firstSeed } = REPLAY.http === undefined ? SCALE : { httpHistories: 1, firstSeed: REPLAY.http };
-  let seed = firstSeed;
-  const last = seed + httpHistories;
-  const creations: Call[] = [];
-  const runner = async () => {
-    while (seed < last) {
-      const mine = seed++;
-      const calls = await history(mine);
-      const violation = findViolation(calls, new Map(creationsOf(calls)));
-      if (violation) report({ httpViolations: 1 });
-      expect(violation, `Seed ${mine}; again: npm run proof -- --replay-http ${mine}`).toBeNull();
-      creations.push(...calls.filter(({ operation }) => operation.kind === "create"));
-      figures.httpHistories++;
-      figures.httpCalls += calls.length;
-    }
-  };
-  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, runner));
-  expect(figures.httpHistories).toBe(httpHistories);
-  const [broken, rows, keys] = query(VIOLATIONS, ROWS, "SELECT key, payment_id FROM idempotency_keys");
-  expect(broken).toEqual([]);
-  const holders = (keys as { key: string; payment_id: number }[]).map(
-    ({ key, payment_id }) => [key, payment_id] as const,
-  );
-  expect(judgeRows(creations, rows as Row[], new Map(holders))).toBeNull();
-  report(figures);
-}, 3_600_000);

@@ -335,3 +335,70 @@ describe("the checker refuses", () => {
     expect(judge(...calls)).toBe("violation");
   });
 });
+
+describe("the checker knows of refunds in parts", () => {
+  const part = (amount: string | null, key: string, expected: number | null = null): Operation => {
+    return { kind: "refund", paymentId: 1, amount, key, expected };
+  };
+  const refunds: Operation = { kind: "refunds", paymentId: 1 };
+  const made = (number: number, amount: number, replayed = false): Outcome => {
+    return { tag: "refund", status: replayed ? 200 : 201, replayed, paymentId: 1, number, amount };
+  };
+  const listed = (...found: [number: number, amount: number][]): Outcome => {
+    return { tag: "refunds", paymentId: 1, refunds: found.map(([number, amount]) => ({ number, amount })) };
+  };
+  const first: Parameters<typeof history> = [
+    [create, ok("pending", 201)],
+    [act("confirm"), ok("confirmed")],
+    [part("6", "one"), made(3, 600)],
+  ];
+
+  it("that they are given back until all is, each with an answer of its own", () => {
+    expect(
+      judge(
+        ...first,
+        [get, ok("confirmed", 200, { version: 3, refunded: 600 })],
+        [part("6.35", "two"), { tag: "exceeds" }],
+        [part("0.005", "two"), { tag: "invalid" }],
+        [part("6.34", "two", 2), outdated],
+        [part("6.34", "two"), made(4, 634)],
+        [get, ok("refunded", 200, { version: 4 })],
+        [part("6.00", "one"), made(3, 600, true)],
+        [part("0.01", "three"), refused],
+        [refunds, listed([4, 634], [3, 600])],
+      ),
+    ).toBe("fine");
+  });
+  it("that one of two which are more together than there is, is refused", () => {
+    const both: Parameters<typeof history> = [
+      [part("6.17", "two"), made(4, 617), [30, 50]],
+      [part("6.17", "three"), { tag: "exceeds" }, [30, 50]],
+    ];
+    expect(judge(...first, ...both)).toBe("fine");
+    expect(judge(...first, both[0] ?? [get, unknown], [part("6.17", "three"), made(5, 617), [30, 50]])).toBe(
+      "violation",
+    );
+  });
+  it("that the action gives back what is left, and is listed", () => {
+    const rest: Parameters<typeof history>[number] = [act("refund"), ok("refunded", 200, { version: 4 })];
+    expect(judge(...first, rest, [refunds, listed([4, 634], [3, 600])])).toBe("fine");
+    expect(judge(...first, rest, [refunds, listed([3, 600])])).toBe("violation");
+  });
+  it.each<[string, ...Parameters<typeof history>]>([
+    ["a replay with another refund", [part("6", "two"), made(4, 600)], [part("6", "one"), made(4, 600, true)]],
+    ["a replay that is new", [part("6", "one"), made(4, 600)]],
+    ["another amount than was asked for", [part("6.34", "two"), made(4, 1_234)]],
+    ["a number that is not the version's", [part("6", "two"), made(3, 600)]],
+    [
+      "a payment that is not refunded when all is given back",
+      [part(null, "two"), made(4, 634)],
+      [get, ok("confirmed", 200, { version: 4, refunded: 1_234 })],
+    ],
+    ["a payment that is refunded too soon", [get, ok("refunded", 200, { version: 3, refunded: 600 })]],
+    ["a refund that nobody is told of", [refunds, listed()]],
+    ["a refusal of what is left", [part("6.34", "two"), { tag: "exceeds" }]],
+    ["a refusal of what is an amount", [part("0.01", "two"), { tag: "invalid" }]],
+  ])("and refuses %s", (_, ...calls) => {
+    expect(judge(...first, ...calls)).toBe("violation");
+  });
+});
