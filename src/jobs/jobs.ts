@@ -1,16 +1,22 @@
 /** What the crons of wrangler.toml start, one job each; `test/unit/configuration.test.ts` holds the two together. */
 import { logError, logInfo } from "../storage/log";
 import { sweepDeliveries } from "../webhook/wake";
+import { expirePayments } from "./expiry";
 import { retentionDays, sweepIdempotencyKeys } from "./retention";
 
 type Job = (env: Env, now: number) => Promise<void>;
 
 const JOBS: ReadonlyMap<string, Job> = new Map([
-  // Deliveries of which the queue has lost the message.
+  // Deliveries of which the queue has lost the message, and payments whose time is over: each whatever becomes of the other.
   [
     "* * * * *",
-    async ({ DB, WEBHOOK_ENDPOINT }, now) => {
-      logInfo({ message: "deliveries swept", ...(await sweepDeliveries(DB, WEBHOOK_ENDPOINT, now)) });
+    async ({ DB, DELIVERIES, WEBHOOK_ENDPOINT }, now) => {
+      try {
+        logInfo({ message: "deliveries swept", ...(await sweepDeliveries(DB, WEBHOOK_ENDPOINT, now)) });
+      } finally {
+        const { steps, ...ended } = await expirePayments(DB, DELIVERIES, now);
+        if (steps > 0) logInfo({ message: "payments expired", ...ended });
+      }
     },
   ],
   // Idempotency keys that are too old.

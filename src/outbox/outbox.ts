@@ -82,11 +82,30 @@ export function insertDeliveries(
       AND payments.merchant_id = endpoint.merchant_id
     CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id
       AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ${commitId}`;
-  const first = raw(`
+  return insertDeliveriesOf({ from, first: EARLIER_OPEN, onConflict: raw("DO NOTHING") }, now);
+}
+
+/** The open deliveries of a payment's earlier events, to the same endpoint. */
+const EARLIER_OPEN = raw(`
       SELECT 1 FROM json_each(event_positions) AS place
       CROSS JOIN webhook_deliveries AS earlier ON earlier.endpoint_id = endpoint.id AND earlier.position = place.value
       WHERE earlier.state IN ('waiting', 'pending')`);
-  return insertDeliveriesOf({ from, first, onConflict: raw("DO NOTHING") }, now);
+
+/**
+ * The same for many payments at once, of any merchants: each delivery is returned with its merchant.
+ *
+ * @param payments tables that give `payments`, joined
+ * @param commitId what the newest event of a payment was committed under, as SQL on its row
+ */
+export function insertDeliveriesOfPayments(payments: Sql, commitId: Sql, now: number): Sql {
+  const from = sql`${payments}
+    CROSS JOIN events AS event ON event.merchant_id = payments.merchant_id
+      AND event.position = event_positions ->> '$[#-1]' AND event.commit_id = ${commitId}
+    CROSS JOIN webhook_endpoints AS endpoint INDEXED BY webhook_endpoints_enabled
+      ON endpoint.merchant_id = payments.merchant_id`;
+  const inserted = insertDeliveriesOf({ from, first: EARLIER_OPEN, onConflict: raw("DO NOTHING") }, now);
+  return sql`${inserted},
+    (SELECT merchant_id FROM webhook_endpoints WHERE id = webhook_deliveries.endpoint_id) AS merchant_id`;
 }
 
 export const isDeliveryId = (row: object): row is DeliveryId => "endpoint_id" in row && "position" in row;
@@ -125,6 +144,27 @@ export async function queueEndpoints(
 ): Promise<void> {
   try {
     await queue.send(message);
+  } catch (error) {
+    logError({ message: "deliveries not queued", ...fields, cause: String(error) });
+  }
+}
+
+/** How many messages the queue takes in one call. */
+const MESSAGES_PER_CALL = 100;
+
+/** Has the queue wake the endpoints of deliveries of many merchants. Never throws, as `queueEndpoints` does not. */
+export async function queueMany(
+  queue: Queue<DeliveryMessage>,
+  deliveries: readonly OwnedDelivery[],
+  fields: { readonly [name: string]: string | number },
+): Promise<void> {
+  const messages = [...Map.groupBy(deliveries, ({ merchant_id }) => merchant_id)].map(([merchant_id, own]) => ({
+    body: { merchant_id, endpoint_ids: [...new Set(own.map(({ endpoint_id }) => endpoint_id))] },
+  }));
+  try {
+    for (let first = 0; first < messages.length; first += MESSAGES_PER_CALL) {
+      await queue.sendBatch(messages.slice(first, first + MESSAGES_PER_CALL));
+    }
   } catch (error) {
     logError({ message: "deliveries not queued", ...fields, cause: String(error) });
   }

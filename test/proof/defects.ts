@@ -17,6 +17,7 @@ export interface Defect {
 const CREATE = "src/payment/create.ts";
 const RUN_ACTION = "src/operation/run-action.ts";
 const UPDATE = "src/operation/update.ts";
+const EXPIRY = "src/jobs/expiry.ts";
 const CLASSIFY = "src/operation/classify.ts";
 const REFUNDS = "src/operation/refunds.ts";
 const REFUND_ROUTES = "src/operation/routes/refunds.ts";
@@ -784,6 +785,27 @@ export const DEFECTS: readonly Defect[] = [
     file: UPDATE,
     find: "removed &&",
     replace: "added && null &&",
+  },
+  {
+    breaks: "what is confirmed does not expire",
+    noticedBy: "jobs/expiry.test.ts",
+    file: EXPIRY,
+    find: `FROM \${chosen} \${newest} WHERE \${isDue(now)}) AS due`,
+    replace: `FROM \${chosen} \${newest}) AS due`,
+  },
+  {
+    breaks: "a payment expires by D1's clock",
+    noticedBy: "jobs/expiry.test.ts",
+    file: EXPIRY,
+    find: `payments.expiry_due_at <= \${commitTime(now)}`,
+    replace: `payments.expiry_due_at <= \${now}`,
+  },
+  {
+    breaks: "an expiry is told once",
+    noticedBy: "jobs/expiry.test.ts",
+    file: EXPIRY,
+    find: `WHERE status = 'expired' AND NOT EXISTS (SELECT 1 FROM events AS own`,
+    replace: `WHERE status = 'expired' AND EXISTS (SELECT 1 FROM events AS own`,
   },
   {
     breaks: "the fingerprint tells metadata apart",
