@@ -1,25 +1,11 @@
 /** The fields that bodies, paths and queries share: their schemas, and what is said of a wrong one. */
 import { z } from "@hono/zod-openapi";
+import { TIME_MESSAGE, TIME_PATTERN, timeOf } from "./times";
 
 /** A query parameter that stands at most once. `error` says what it must be. */
 export function single(error: string) {
   return z.string({ error: (issue) => (Array.isArray(issue.input) ? "Must be given once" : error) });
 }
-
-export const TIME_MESSAGE =
-  "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
-const RFC_3339 = [z.iso.datetime({ offset: true }), z.iso.date()].map(({ def }) => def.pattern);
-const TIME = new RegExp(RFC_3339.map((pattern) => pattern?.source).join("|"));
-
-/** The texts that are times, in the document. */
-export const TIME_PATTERN = TIME.source;
-
-/** Whether a text is an RFC 3339 time, or a date alone. `Date.parse` takes such a date as midnight in UTC. */
-export function isTime(text: string): boolean {
-  return TIME.test(text);
-}
-
-const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
 
 /**
  * A query parameter that bounds times, in milliseconds. What is finer is rounded into the range.
@@ -27,9 +13,8 @@ const FINER_THAN_MILLISECONDS = /\.\d{3}\d*[1-9]/;
  * @param bound whether the range begins (`from`) or ends (`to`) here
  */
 export function timeParameter(name: string, bound: "from" | "to", description: string) {
-  return single(TIME_MESSAGE)
-    .refine(isTime, { error: TIME_MESSAGE })
-    .transform((text) => Date.parse(text) + (bound === "from" && FINER_THAN_MILLISECONDS.test(text) ? 1 : 0))
+  return timeOf(single(TIME_MESSAGE))
+    .transform(({ floor, ceiling }) => (bound === "from" ? ceiling : floor))
     .openapi({
       param: { name, in: "query" },
       type: "string",

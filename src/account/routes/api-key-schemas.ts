@@ -2,15 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import { PUBLIC_ID } from "../../auth/api-key";
 import type { ApiKeyRecord } from "../../auth/api-key-lookup";
-import {
-  isTime,
-  LIST_LENGTH_MESSAGE,
-  MAX_LIST_LENGTH,
-  Name,
-  NOT_AN_OBJECT_MESSAGE,
-  Overlap,
-  TIME_PATTERN,
-} from "../../http/fields";
+import { LIST_LENGTH_MESSAGE, MAX_LIST_LENGTH, Name, NOT_AN_OBJECT_MESSAGE, Overlap } from "../../http/fields";
+import { TIME_FORM, TIME_PATTERN, timeOf } from "../../http/times";
 import { SCOPE_NAMES } from "../../scopes";
 import { MerchantId } from "./merchant-schemas";
 
@@ -87,18 +80,18 @@ export function toApiKeyResponse(key: ApiKeyRecord, now: number): z.output<typeo
 }
 
 export const SCOPES_MESSAGE = `Must be a list of one or several of ${SCOPE_NAMES.join(", ")}`;
-const FUTURE_MESSAGE = "Must be an RFC 3339 time, or a date, in the future";
+const FUTURE_MESSAGE = `Must be ${TIME_FORM}, or a date, in the future`;
 const LAST_TIME_MESSAGE = "Must be at most 9999-12-31T23:59:59.999Z";
 
 /** The last that RFC 3339 has a year for. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /** When a key ends; null for never. */
-const ExpiresAt = z
-  .string({ error: FUTURE_MESSAGE })
-  .refine((text) => isTime(text) && Date.parse(text) > Date.now(), { error: FUTURE_MESSAGE, abort: true })
-  .refine((text) => Date.parse(text) <= LAST_TIME, { error: LAST_TIME_MESSAGE })
-  .transform((text) => Date.parse(text))
+const ExpiresAt = timeOf(z.string({ error: FUTURE_MESSAGE }), FUTURE_MESSAGE)
+  // Not later than was said.
+  .transform(({ floor }) => floor)
+  .refine((at) => at > Date.now(), { error: FUTURE_MESSAGE, abort: true })
+  .refine((at) => at <= LAST_TIME, { error: LAST_TIME_MESSAGE })
   .nullish()
   .openapi({
     type: ["string", "null"],

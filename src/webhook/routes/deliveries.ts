@@ -6,18 +6,11 @@ import { refuseBeyond } from "../../auth/rate-limits";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
 import { CURSOR_MESSAGE, CURSOR_PATTERN, positionCursor, writeCursor } from "../../http/cursors";
-import {
-  choiceOf,
-  isTime,
-  NOT_AN_OBJECT_MESSAGE,
-  oneOrSeveralOf,
-  single,
-  TIME_MESSAGE,
-  TIME_PATTERN,
-} from "../../http/fields";
+import { choiceOf, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
+import { isLater, TIME_MESSAGE, TIME_PATTERN, timeOf } from "../../http/times";
 import { enqueueDeliveries, enqueueEndpoints } from "../../outbox/outbox";
 import { DELIVERY_STATE_NAMES } from "../../outbox/states";
 import { EVENT_ID_MESSAGE, EventFilters, EventPath } from "../../payment/routes/event-schemas";
@@ -192,11 +185,9 @@ registerRoute(webhookDeliveries, retry, async (c, { params: { endpoint_id, event
   return json(c, 200, toDeliveryResponse((await read()) ?? delivery));
 });
 
-const Time = z
-  .string({ error: (issue) => (issue.input === undefined ? "Field required" : TIME_MESSAGE) })
-  .refine(isTime, { error: TIME_MESSAGE })
-  .transform((text) => Date.parse(text))
-  .openapi({ type: "string", pattern: TIME_PATTERN });
+const Time = timeOf(
+  z.string({ error: (issue) => (issue.input === undefined ? "Field required" : TIME_MESSAGE) }),
+).openapi({ type: "string", pattern: TIME_PATTERN });
 
 const Range = z
   .strictObject(
@@ -218,8 +209,10 @@ const Range = z
     NOT_AN_OBJECT_MESSAGE,
   )
   .superRefine(({ from, to }, context) => {
-    if (to <= from) context.addIssue({ code: "custom", path: ["to"], message: "Must be later than from" });
+    if (!isLater(to, from)) context.addIssue({ code: "custom", path: ["to"], message: "Must be later than from" });
   })
+  // Both are the first millisecond that is not before them: those from one on, and those before the other.
+  .transform(({ from, to, ...rest }) => ({ ...rest, from: from.ceiling, to: to.ceiling }))
   .openapi("WebhookReplay", {
     description: "A range of time",
     example: { from: "2026-01-16T00:00:00Z", to: "2026-01-17T00:00:00Z" },

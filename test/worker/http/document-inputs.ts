@@ -96,7 +96,7 @@ const TEXTS = [
 ];
 
 /** What may well be allowed, by the name of a parameter or field. */
-const TIMES = ["2026-01-16T16:57:41Z", "2026-01-16", "2126-01-16T16:57:41.614159+05:30"];
+const TIMES = ["2026-01-16T16:57:41Z", "2026-01-16", "2126-01-16T16:57:41.614159+05:30", "2026-01-16t16:57:41z"];
 const LIKELY: Readonly<Record<string, readonly string[]>> = {
   limit: ["1", "20", "100"],
   cursor: ["bmVlZGxl"],

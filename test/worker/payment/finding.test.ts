@@ -524,7 +524,8 @@ describe("a wrong question", () => {
     "Must be one or several of pending, requires_action, processing, authorized, confirmed, failed, cancelled, expired, refunded";
   const INTEGER = "Must be an integer from 1 to 9007199254740991";
   const CURRENCY = "Must be the ISO 4217 code of a currency in use";
-  const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
+  const TIME =
+    "Must be an RFC 3339 time with seconds up to 59, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
   const PAIR = "Must be name=value";
   const ONCE = "Must be given once";
   type Case = [parameter: string, value: string | string[], detail: string];

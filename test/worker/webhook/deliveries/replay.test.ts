@@ -284,7 +284,8 @@ describe("a replay", () => {
     expect([await states(id), told]).toEqual([[], []]);
   });
 
-  const TIME = "Must be an RFC 3339 time, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
+  const TIME =
+    "Must be an RFC 3339 time with seconds up to 59, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
   const INVALID_CURSOR = "Must be a cursor from an earlier answer, as it was";
   const [from, to] = ["2026-01-16T00:00:00Z", "2026-01-17T00:00:00Z"];
   it.each<[what: string, body: unknown, errors: [pointer: string, detail: string][]]>([
@@ -316,6 +317,12 @@ describe("a replay", () => {
       { from, to: "2026-01-16T01:00:00+01:00" },
       [["#/to", "Must be later than from"]],
     ],
+    [
+      "an end that is before the beginning by less than a millisecond",
+      { from: "2026-01-16T00:00:00.0002Z", to: "2026-01-16T00:00:00.0001Z" },
+      [["#/to", "Must be later than from"]],
+    ],
+    ["a leap second", { from: "2016-12-31T23:59:60Z", to }, [["#/from", TIME]]],
     ["another cursor", { from, to, cursor: "abc" }, [["#/cursor", INVALID_CURSOR]]],
     [
       "a cursor of the log",
@@ -329,5 +336,12 @@ describe("a replay", () => {
     const { id } = await newEndpoint();
     const { status, body: problem } = await api.request("POST", `${ENDPOINTS}/${id}/replay`, { body });
     expect([status, problem.errors]).toEqual([422, errors.map(([pointer, detail]) => ({ detail, pointer }))]);
+  });
+
+  it("of less than a millisecond is a range, in which nothing can be", async () => {
+    const { id } = await newEndpoint();
+    const body = { from: "2026-01-01T00:00:00.0001Z", to: "2026-01-01t00:00:00.0002z" };
+    const { status, body: replayed } = await api.request("POST", `${ENDPOINTS}/${id}/replay`, { body });
+    expect([status, replayed]).toEqual([200, { delivery_count: 0, has_more: false, next_cursor: null }]);
   });
 });
