@@ -242,10 +242,14 @@ function isUtf8(url: string): boolean {
   }
 }
 
-/** The query's parameters: what is given once is a string, what is given several times a list. */
+/** The query's parameters: what is given once is a string, what is given several times a list. Hono leaves out those without a name. */
 function readQuery(c: Context<App>): Record<string, string | string[]> {
+  const given = Map.groupBy(new URL(c.req.url).searchParams, ([name]) => name);
   return Object.fromEntries(
-    Object.entries(c.req.queries()).map(([name, values]) => [name, values.length === 1 ? String(values[0]) : values]),
+    [...given].map(([name, pairs]) => {
+      const values = pairs.map(([, value]) => value);
+      return [name, values.length === 1 ? String(values[0]) : values];
+    }),
   );
 }
 

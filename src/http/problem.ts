@@ -75,7 +75,7 @@ export function describeKind(kind: ProblemKind) {
 /** The first violation in words: what clients show that read `detail` alone. */
 export function detailOf([first]: readonly Violation[]): string | undefined {
   if (first === undefined) return undefined;
-  if ("parameter" in first) return `${first.parameter}: ${first.detail}`;
+  if ("parameter" in first) return `${first.parameter || "(no name)"}: ${first.detail}`;
   if ("header" in first) return `${first.header}: ${first.detail}`;
   return `${decodePointer(first.pointer)}: ${first.detail}`;
 }

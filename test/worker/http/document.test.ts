@@ -56,7 +56,8 @@ const IN_WORDS: Readonly<Record<string, RegExp>> = {
   url: /^Must (?!be a string$|be at most 2048 characters long$)/,
   all_types: /^Leave out either types or all_types$/,
   metadata: /^Must have at most 8192 bytes in all, as JSON in UTF-8$/,
-  expires_at: /^Must be (an RFC 3339 time, or a date, in the future|at most 9999-12-31T23:59:59\.999Z)$/,
+  expires_at:
+    /^Must be (an RFC 3339 time with seconds up to 59, or a date, in the future|at most 9999-12-31T23:59:59\.999Z)$/,
   // A schema of one field knows nothing of the other.
   to: /^Must be later than from$/,
   "last-event-id": /^Must be the id of an event of this payment, as in the stream$/,
@@ -268,6 +269,13 @@ describe.each(API_TARGETS)("the query of $method $path", ({ method, path }) => {
   it("holds nothing that is not described", async () => {
     const { errors } = await ask(method, `${at}?nothing_such=1`, init);
     expect(unknownOf(errors)).toEqual([{ detail: "Unknown parameter", parameter: "nothing_such" }]);
+  });
+
+  it("holds no value without a name, and no name that JavaScript has for itself", async () => {
+    for (const name of ["", "__proto__", "constructor"]) {
+      const { errors } = await ask(method, `${at}?${name}=5`, init);
+      expect(unknownOf(errors), name).toEqual([{ detail: "Unknown parameter", parameter: name }]);
+    }
   });
 
   it("may be empty", async () => {

@@ -359,6 +359,7 @@ describe("many violations", () => {
     ]);
     const query = await api.request("GET", `${PAYMENTS}?${"n".repeat(5_000)}=1`);
     expect(query.body.errors).toEqual([{ detail: "Unknown parameter", parameter: `${"n".repeat(100)}…` }]);
+    expect((await api.request("GET", `${PAYMENTS}?=1`)).body.detail).toBe("(no name): Unknown parameter");
     const whole = await api.request("GET", `${PAYMENTS}?${"n".repeat(100)}=1`);
     expect(whole.body.errors).toEqual([{ detail: "Unknown parameter", parameter: "n".repeat(100) }]);
   });
