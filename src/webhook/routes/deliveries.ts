@@ -252,11 +252,11 @@ const replay = createRoute({
 registerRoute(
   webhookDeliveries,
   replay,
-  async (c, { params, body: { from, to, cursor: after = 0 } }) => {
-    const target = await findEnabledEndpoint(c, params.endpoint_id);
-    if (target instanceof Response) return target;
-    const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
-    return withLease(c, async () => {
+  (c, { params, body: { from, to, cursor: after = 0 } }) =>
+    withLease(c, async () => {
+      const target = await findEnabledEndpoint(c, params.endpoint_id);
+      if (target instanceof Response) return target;
+      const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
       const { replayed, end } = await replayRange(c.get("db"), endpoint, { from, to, after }, Date.now());
       enqueueDeliveries(c, replayed);
       return json(c, 200, {
@@ -264,8 +264,7 @@ registerRoute(
         has_more: end !== null,
         next_cursor: end === null ? null : writeCursor(["replayed", end]),
       });
-    });
-  },
+    }),
   { isCostly: true },
 );
 
