@@ -19,7 +19,7 @@ export const NEXT_CURSOR = {
   "Next-Cursor": {
     description:
       "Of CSV: the `cursor` that leads to the payments that this file does not go through; absent after the last",
-    schema: { type: "string" as const, example: "WyJvbGRlciIsMTc5NTU4MjY4MTgxMywyXQ" },
+    schema: { type: "string" as const, example: "WyJwYXltZW50cyIsIm9sZGVyIiwxNzk1NTgyNjgxODEzLDJd" },
   },
 };
 

@@ -258,6 +258,26 @@ describe("the document", () => {
   });
 });
 
+describe("a cursor that is an example", () => {
+  const CURSORS = /"(?:next_cursor|previous_cursor|Next-Cursor)":"([\w-]+)"|[?&]cursor=([\w-]+)/g;
+  /** Those of a path, its headers' examples under their names. */
+  const examples = TARGETS.filter(({ method }) => method === "GET").flatMap(({ path, operation }) => {
+    const text = JSON.stringify(operation, (name, value) => {
+      return name.endsWith("-Cursor") ? value.schema.example : value;
+    });
+    return [...text.matchAll(CURSORS)].map(([, body, query]): [string, string] => [path, body ?? query ?? ""]);
+  });
+
+  it.each(examples)("of %s is taken there: %s", async (path, cursor) => {
+    const { errors } = await ask("GET", `${path.replaceAll(/\{\w+\}/g, "1")}?cursor=${cursor}`, {});
+    expect(errors.filter(({ parameter }) => parameter === "cursor")).toEqual([]);
+  });
+
+  it("is there, of CSV", () => {
+    expect(examples.map(([path]) => path)).toContain("/api/v1/payments");
+  });
+});
+
 const API_TARGETS = TARGETS.filter(({ path }) => path.startsWith("/api/v1/"));
 
 describe.each(API_TARGETS)("the query of $method $path", ({ method, path }) => {
