@@ -29,7 +29,7 @@ const found = (status: Status, version: number, own: Payment | null = null): Fou
   own,
 });
 
-type Row = [what: string, Action, readonly number[] | null, KeyBefore, Found | null, expected: object];
+type Row = [what: string, Action | "update", readonly number[] | null, KeyBefore, Found | null, expected: object];
 
 describe("what an action has come to", () => {
   it.each<Row>([
@@ -49,6 +49,24 @@ describe("what an action has come to", () => {
       found("confirmed", 2, shown("confirmed", 2)),
       { tag: "changed", payment: shown("confirmed", 2) },
     ],
+    [
+      "a change of texts, in a status that no action leads out of",
+      "update",
+      null,
+      "free",
+      found("expired", 3, shown("expired", 3)),
+      { tag: "changed", payment: shown("expired", 3) },
+    ],
+    [
+      "texts that are so already",
+      "update",
+      [3],
+      "free",
+      found("failed", 3),
+      { tag: "unchanged", payment: shown("failed", 3) },
+    ],
+    ["texts of another version", "update", [2], "free", found("failed", 3), { tag: "outdated", version: 3 }],
+    ["texts under another's key", "update", null, "other request", found("failed", 3), { tag: "key_reused" }],
     [
       "a change whose answer was lost, and its key with it",
       "refund",
