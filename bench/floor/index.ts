@@ -83,7 +83,7 @@ const change = (sets: string, guards: string) =>
   `UPDATE payments SET ${sets}, version = version + 1, updated_at = max(${TIME}, newest.created_at), ` +
   "event_positions = json_insert(event_positions, '$[#]', newest.position + 1) " +
   "FROM (SELECT position, created_at FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1) AS newest " +
-  `WHERE id = ? AND merchant_id = ? AND status IN (?) AND ${IS_EXPECTED}${guards} ` +
+  `WHERE id = ? AND merchant_id = ? AND provider = 'internal' AND status IN (?) AND ${IS_EXPECTED}${guards} ` +
   "AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE merchant_id = ? AND key = ?)";
 const insertEvent = (typeAndData: string) =>
   `${INTO_EVENTS}${typeAndData}${FROM_PAYMENTS} WHERE id = ? AND merchant_id = ? AND changes() = 1`;
