@@ -12,7 +12,9 @@ import { problem } from "./http/problem";
 import { MAX_BODY_BYTES } from "./http/read-json";
 import { describeResponses } from "./http/responses";
 import { actions } from "./operation/routes/actions";
+import { notifications } from "./operation/routes/notifications";
 import { payment } from "./operation/routes/payment";
+import { providerRoutes } from "./operation/routes/provider";
 import { refunds } from "./operation/routes/refunds";
 import { paymentStream } from "./operation/routes/stream";
 import { paymentUpdate } from "./operation/routes/update";
@@ -113,6 +115,8 @@ for (const routes of [
   payment,
   paymentUpdate,
   actions,
+  providerRoutes,
+  notifications,
   paymentStream,
   refunds,
   paymentEvents,
@@ -168,6 +172,7 @@ function describeApi(isOpen: boolean): string {
       tags: [
         { name: "Service", description: "What answers here, and where to go on" },
         { name: "Payments", description: "Create a payment, ask actions of it, read it and find it" },
+        { name: "Providers", description: "What moves the money tells the service that something may have changed" },
         { name: "Refunds", description: "Give back all of a payment, or a part of it" },
         { name: "Events", description: "Follow what happens to payments" },
         { name: "Webhooks", description: "Receive events at a URL of your own" },

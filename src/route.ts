@@ -87,6 +87,8 @@ interface RouteOptions<R extends Route> {
   readonly isCostly?: boolean | ((input: Input<R>, c: Context<App>) => boolean);
   /** Whether a valid request is refused while the database is nearly full, since it makes it fuller: always, or some. */
   readonly needsRoom?: boolean | ((input: Input<R>, c: Context<App>) => boolean);
+  /** Whether the handler reads the body itself, as it was sent. */
+  readonly hasRawBody?: boolean;
 }
 
 /**
@@ -98,7 +100,7 @@ export function registerRoute<R extends Route>(
   app: OpenAPIHono<App>,
   route: R,
   handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
-  { isCostly = false, needsRoom = false }: RouteOptions<R> = {},
+  { isCostly = false, needsRoom = false, hasRawBody = false }: RouteOptions<R> = {},
 ): void {
   const scopes = scopesOf(route);
   const responses = {
@@ -110,7 +112,7 @@ export function registerRoute<R extends Route>(
   const schemas: Schemas = {
     query: querySchema(route),
     params: route.request?.params instanceof z.ZodType ? route.request.params : undefined,
-    body: route.method === "get" ? undefined : bodySchema(route),
+    body: route.method === "get" || hasRawBody ? undefined : bodySchema(route),
   };
   app.on(route.method.toUpperCase(), route.getRoutingPath(), async (c) => {
     c.set("route", route.path);

@@ -46,6 +46,12 @@ export const KINDS = {
     detail: "The Idempotency-Key header is not valid",
     remedy: "Send one key of 1 to 255 visible ASCII characters, for example a UUID.",
   },
+  notification_not_signed: {
+    status: 400,
+    title: "Notification not signed",
+    detail: "The notification's signature is missing, wrong or too old",
+    remedy: "For providers: sign the body as it is sent, under the account's secret, and send it at once.",
+  },
   credentials_missing: {
     status: 401,
     title: "Credentials missing",
@@ -104,6 +110,12 @@ export const KINDS = {
     title: "Refund not found",
     detail: "Refund not found",
     remedy: "Check the refund's id.",
+  },
+  provider_account_not_found: {
+    status: 404,
+    title: "Provider account not found",
+    detail: "Provider account not found",
+    remedy: "Check the account's id in the path.",
   },
   merchant_not_found: {
     status: 404,

@@ -42,6 +42,24 @@ export async function readJson(c: Context<App>): Promise<unknown> {
   return parsed.ok ? parsed.value : problem(c, "invalid_json", { detail: parsed.detail });
 }
 
+/**
+ * The text of the body as it was sent, for a signature over it, or the problem: 400 when it is not UTF-8, 408 when it does not
+ * arrive in time, 413 when it is too large.
+ */
+export async function readText(c: Context<App>): Promise<string | Response> {
+  if (c.req.raw.body === null) return "";
+  const read = await readBytes(c.req.raw.body);
+  switch (read.tag) {
+    case "too_large":
+      return problem(c, "body_too_large");
+    case "timeout":
+      return problem(c, "body_timeout");
+    case "broken_off":
+      return problem(c, "invalid_json", { detail: "The request body ended before it was complete" });
+  }
+  return decode(read.bytes, true) ?? problem(c, "invalid_json", { detail: "The request body is not UTF-8" });
+}
+
 /** What is wrong with what the headers say of the body, or null. */
 function unsupportedMedia(c: Context<App>): string | null {
   const mediaType = c.req.header("Content-Type") ?? "";
@@ -57,10 +75,10 @@ function unsupportedMedia(c: Context<App>): string | null {
   return null;
 }
 
-/** The text that the bytes are in UTF-8, without a byte order mark; null when they are not UTF-8. */
-function decode(bytes: Uint8Array): string | null {
+/** The text that the bytes are in UTF-8, without a byte order mark unless that is kept; null when they are not UTF-8. */
+function decode(bytes: Uint8Array, keepsBom = false): string | null {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: keepsBom }).decode(bytes);
   } catch {
     return null;
   }

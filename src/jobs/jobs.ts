@@ -1,4 +1,6 @@
 /** What the crons of wrangler.toml start, one job each; `test/unit/configuration.test.ts` holds the two together. */
+
+import { sweepOperations } from "../operation/sweep";
 import { logError, logInfo } from "../storage/log";
 import { sweepDeliveries } from "../webhook/wake";
 import { expirePayments } from "./expiry";
@@ -7,16 +9,23 @@ import { retentionDays, sweepIdempotencyKeys } from "./retention";
 type Job = (env: Env, now: number) => Promise<void>;
 
 const JOBS: ReadonlyMap<string, Job> = new Map([
-  // Deliveries of which the queue has lost the message, and payments whose time is over: each whatever becomes of the other.
+  // What a lost message or alarm has left behind, and payments whose time is over: each whatever becomes of the others.
   [
     "* * * * *",
-    async ({ DB, DELIVERIES, WEBHOOK_ENDPOINT }, now) => {
-      try {
-        logInfo({ message: "deliveries swept", ...(await sweepDeliveries(DB, WEBHOOK_ENDPOINT, now)) });
-      } finally {
-        const { steps, ...ended } = await expirePayments(DB, DELIVERIES, now);
-        if (steps > 0) logInfo({ message: "payments expired", ...ended });
+    async ({ DB, DELIVERIES, WEBHOOK_ENDPOINT, PAYMENT }, now) => {
+      const [swept, woken, expired] = await Promise.allSettled([
+        sweepDeliveries(DB, WEBHOOK_ENDPOINT, now),
+        sweepOperations(DB, PAYMENT, now),
+        expirePayments(DB, DELIVERIES, now),
+      ]);
+      if (swept.status === "fulfilled") logInfo({ message: "deliveries swept", ...swept.value });
+      if (woken.status === "fulfilled" && woken.value.woken > 0)
+        logInfo({ message: "operations swept", ...woken.value });
+      if (expired.status === "fulfilled" && expired.value.steps > 0) {
+        const { steps: _, ...ended } = expired.value;
+        logInfo({ message: "payments expired", ...ended });
       }
+      for (const job of [swept, woken, expired]) if (job.status === "rejected") throw job.reason;
     },
   ],
   // Idempotency keys that are too old.

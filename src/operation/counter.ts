@@ -8,7 +8,7 @@ import type { Payment } from "../payment/payment";
 import { allowsSandbox, isProvider, PROVIDERS, sandboxConnection } from "../provider/providers";
 import type { OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
-import type { Book, OperationRow } from "./book";
+import type { Book, OperationRow } from "./journal/book";
 import type { Desk } from "./protocol";
 import type { Counter, Fault } from "./provider-action";
 import { type ActionRequest, applyAction } from "./run-action";

@@ -2,11 +2,11 @@ import { DurableObject } from "cloudflare:workers";
 import type { Origin } from "../context";
 import { type Cost, Database } from "../storage/database";
 import { logError } from "../storage/log";
-import { objectName, readObjectName } from "../storage/object-name";
+import { type ObjectId, objectName, readObjectName } from "../storage/object-name";
 import { classifyObjectError, Outage, withRetries } from "../storage/outage";
 import { isRefusal } from "./classify";
 import { counterOf } from "./counter";
-import { type ProviderActionResult, runAtProvider, syncPayment } from "./provider-action";
+import { askProvider, type ProviderActionResult, runAtProvider } from "./provider-action";
 import { type ActionRequest, applyAction } from "./run-action";
 import { applyUpdate, type UpdateRequest } from "./update";
 import { WaitingList, type WaitingPlace } from "./waiting/waiting-list";
@@ -69,6 +69,12 @@ export class PaymentObject extends DurableObject<Env> {
     return this.#inLine(origin, (db) => this.#sync(db, origin));
   }
 
+  /** Has this payment looked at soon: something at its provider is due. Safe to call at any time, any number of times. */
+  async wake(): Promise<void> {
+    const alarm = await this.ctx.storage.getAlarm();
+    if (alarm === null || alarm > Date.now()) await this.ctx.storage.setAlarm(Date.now());
+  }
+
   /** Goes on with what is not settled at the provider. Whatever fails, it is tried again. */
   override async alarm(): Promise<void> {
     const { merchantId, id } = readObjectName(this.ctx.id.name);
@@ -128,7 +134,7 @@ export class PaymentObject extends DurableObject<Env> {
 
   async #sync(db: Database, origin: Origin): Promise<Reply["result"]> {
     const { id } = readObjectName(this.ctx.id.name);
-    const result = await syncPayment(this.#counter(db, origin, id, null), origin, id);
+    const result = await askProvider(this.#counter(db, origin, id, null), origin, id);
     return result === null ? { tag: "not_found" } : this.#rest(result);
   }
 
@@ -155,25 +161,48 @@ async function caught(work: () => Promise<Reply["result"]>): Promise<Reply["resu
   }
 }
 
+/** What an object answers to a call that was not lost. */
+type Answered = Exclude<Reply["result"], { tag: "outage" | "bug" }>;
+
+/** Has a payment's provider asked through its object. */
+export function syncPayment(
+  objects: DurableObjectNamespace<PaymentObject>,
+  db: Database,
+  id: number,
+  origin: Origin,
+): Promise<Answered> {
+  return call(objects, db, { merchantId: origin.merchantId, id }, (object) => object.sync(origin));
+}
+
 /**
- * Runs an action on a payment through its object: one object call, one D1 round trip.
+ * Runs an action on a payment through its object: one object call, one D1 round trip where the payment settles at once.
  *
  * @param db counts what the object has spent
  * @throws Outage when the object or D1 is out of reach after retries
  */
-export async function runAction(
+export function runAction(
   objects: DurableObjectNamespace<PaymentObject>,
   db: Database,
   id: number,
   origin: Origin,
   request: ActionRequest | UpdateRequest,
-): Promise<ProviderActionResult | Busy> {
-  const name = objectName({ merchantId: origin.merchantId, id });
+): Promise<Answered> {
+  return call(objects, db, { merchantId: origin.merchantId, id }, (object) => object.run(origin, request));
+}
+
+/** Calls a payment's object, and again where that helps. */
+async function call(
+  objects: DurableObjectNamespace<PaymentObject>,
+  db: Database,
+  payment: ObjectId,
+  ask: (object: DurableObjectStub<PaymentObject>) => Promise<Reply>,
+): Promise<Answered> {
+  const name = objectName(payment);
   let attempts = 0;
   const { result, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(name).run(origin, request);
+    return ask(objects.getByName(name));
   }, classifyObjectError);
   db.add(cost);
   switch (result.tag) {
@@ -183,8 +212,7 @@ export async function runAction(
       throw new Error("A bug in the payment's object", { cause: result.cause });
   }
   // As in applyAction: what the broken object has sent may still arrive.
-  if (attempts > 1 && (isRefusal(result) || result.tag === "busy")) {
-    throw new Outage("An earlier attempt may still arrive");
-  }
+  const isNothing = isRefusal(result) || result.tag === "busy" || result.tag === "blocked";
+  if (attempts > 1 && isNothing) throw new Outage("An earlier attempt may still arrive");
   return result;
 }

@@ -14,9 +14,9 @@ import type {
   Snapshot,
 } from "../provider/seam";
 import type { Database } from "../storage/database";
-import type { Book, OperationRow } from "./book";
-import { commitChange } from "./commit-change";
-import { type Attempt, commitReference, postpone } from "./journal";
+import type { Book, OperationRow } from "./journal/book";
+import { commitChange } from "./journal/commit-change";
+import { type Attempt, commitReference, postpone } from "./journal/journal";
 import { backoffMs } from "./reducer/backoff";
 import { type Change, isUnsettled, type OperationView } from "./reducer/change";
 import { reduce } from "./reducer/reduce";

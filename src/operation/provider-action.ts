@@ -9,9 +9,10 @@ import { findOther } from "../payment/single";
 import type { OperationKind, OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
 import { Outage } from "../storage/outage";
-import { type Book, type OperationRow, readBook, refundableMinor, refundOfOperation } from "./book";
 import type { Refusal } from "./classify";
-import { isBlocking, openOperation, recordKey } from "./journal";
+import { expire, isOverdue } from "./expire";
+import { type Book, type OperationRow, readBook, refundableMinor, refundOfOperation } from "./journal/book";
+import { isBlocking, openOperation, recordKey } from "./journal/journal";
 import { type Desk, resume, send } from "./protocol";
 import type { ActionRequest, ActionResult } from "./run-action";
 
@@ -209,11 +210,19 @@ function nextDue(operations: readonly OperationRow[]): number | null {
 }
 
 /** Asks the provider what has become of a payment, and records what has changed. Null when the merchant has no such payment. */
-export async function syncPayment(counter: Counter, origin: Origin, paymentId: number): Promise<AtProvider | null> {
+export async function askProvider(counter: Counter, origin: Origin, paymentId: number): Promise<AtProvider | null> {
   const book = await readBook(counter.db, origin.merchantId, paymentId, null);
   if (book === null || book === "key_reused") return null;
   const desk = await counter.deskOf(book.payment);
   // Nothing was ever asked of the provider: there is nothing that it could know.
+  if (desk === null) return found(book, null, false);
   const isUnknownThere = book.view.providerReference === null && book.operations.length === 0;
-  return found(desk === null || isUnknownThere ? book : await resume(desk, origin, book), null, false);
+  const after = isUnknownThere ? book : await resume(desk, origin, book);
+  const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
+  const dueAt = desk.now() + FIRST_LOOK_MS;
+  return found(
+    isOverdue(after, desk.now()) ? await expire(desk, by, after, { ...counter, dueAt }) : after,
+    null,
+    false,
+  );
 }

@@ -3,7 +3,7 @@ import { type Page, type Position, pageOf, type Window } from "../http/pages";
 import { type Refund, type RefundEvent, refundOf } from "../payment/refund";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
-import { REFUND_STATUS } from "./book";
+import { REFUND_STATUS } from "./journal/book";
 
 /** A refund as it is found: its details as JSON. */
 export interface FoundRefund extends RefundEvent {

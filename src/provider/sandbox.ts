@@ -255,7 +255,12 @@ function partOf(
   return { nonce: metadata.nonce ?? null, amountMinor, state, failure: failure && failureFrom(failure, code) };
 }
 
-const NotificationSchema = z.object({ id: z.string().min(1), type: z.string(), payment: z.string().optional() });
+const NotificationSchema = z.object({
+  id: z.string().min(1),
+  type: z.string(),
+  payment: z.string().optional(),
+  metadata: z.object({ payment_id: z.string().optional() }).optional(),
+});
 
 /** Reads a notification: `Sandbox-Signature: t=<seconds>,v1=<hex>` is an HMAC-SHA256 of the seconds, a point and the body. */
 async function readNotification(
@@ -278,8 +283,10 @@ async function readNotification(
   if (!isSigned.includes(true)) return { tag: "unsigned" };
   const read = NotificationSchema.safeParse(parse(body));
   if (!read.success) return { tag: "unsigned" };
-  const { id, payment } = read.data;
-  return payment === undefined ? { tag: "ignored", id } : { tag: "notified", id, reference: payment };
+  const { id, payment, metadata } = read.data;
+  if (payment === undefined) return { tag: "ignored", id };
+  const paymentId = Number(metadata?.payment_id);
+  return { tag: "notified", id, reference: payment, paymentId: Number.isSafeInteger(paymentId) ? paymentId : null };
 }
 
 function parse(text: string): unknown {

@@ -171,6 +171,8 @@ export type Notified =
       readonly id: string;
       /** The provider's name for the payment. */
       readonly reference: string;
+      /** The service's own, as the provider was told it with the payment; null where the notification does not say. */
+      readonly paymentId: number | null;
     }
   /** The signature is missing, wrong or too old. */
   | { readonly tag: "unsigned" }

@@ -195,6 +195,7 @@ export class Sandbox {
       id: this.#around.makeId("snot"),
       type: `${about}.updated`,
       payment: payment.id,
+      metadata: payment.metadata,
       created: now,
     });
     const notification: Notification = {

@@ -14,8 +14,8 @@ import type { CaptureMethod, NextAction, OperationKind, ProviderDispute } from "
 export const OPERATION_STATES = ["open", "unknown", "pending", "succeeded", "declined", "failed"] as const;
 export type OperationState = (typeof OPERATION_STATES)[number];
 
-/** Who asked for an operation: a request of ours, or somebody at the provider. */
-export const OPERATION_SOURCES = ["request", "provider"] as const;
+/** Who asked for an operation: a request, the payment's expiry, or somebody at the provider. */
+export const OPERATION_SOURCES = ["request", "expiry", "provider"] as const;
 
 /** Whether an operation may still come to something. */
 export const isUnsettled = (state: OperationState): boolean =>
@@ -41,7 +41,7 @@ export interface OperationView {
 export type DisputeView = ProviderDispute;
 
 /** Why a person has to look at a payment. */
-export const RECONCILIATION_KINDS = ["late_success", "amount_mismatch", "over_refunded"] as const;
+export const RECONCILIATION_KINDS = ["late_success", "amount_mismatch", "over_refunded", "unknown_payment"] as const;
 export type ReconciliationKind = (typeof RECONCILIATION_KINDS)[number];
 
 /** A reconciliation item that was opened, whether or not it is still open: none is opened twice. */

@@ -97,9 +97,12 @@ export function canBecome(view: PaymentView, status: Status): boolean {
   return [...PROVIDER_MOVES[view.status], ...allowed].includes(status);
 }
 
-/** Whether a cancellation was asked for here, and not refused. */
+/** Whether a cancellation was asked for here, and not refused. What the service ends itself, since its time is over, expires. */
 const isBeingCancelled = (view: PaymentView): boolean =>
-  view.operations.some(({ kind, state }) => kind === "cancel" && (isUnsettled(state) || state === "succeeded"));
+  view.operations.some(
+    ({ kind, state, source }) =>
+      kind === "cancel" && source === "request" && (isUnsettled(state) || state === "succeeded"),
+  );
 
 /** Where the snapshot moves the payment, or null. A paid one is moved by its refunds alone. */
 function nextStatus(view: PaymentView, { status }: Snapshot): Reached | null {
@@ -125,6 +128,7 @@ function reducePayment(view: PaymentView, snapshot: Snapshot): Change | null {
       nextAction: status === "requires_action" ? snapshot.nextAction : null,
       ...(status === "confirmed" && { capturedMinor: snapshot.capturedMinor }),
       ...(status === "failed" && { failure: snapshot.failure ?? WITHOUT_A_REASON }),
+      ...(status === "expired" && { failure: NOT_COMPLETED }),
     };
     return { ...NO_CHANGE, payment, operations, event: paymentEvent(status) };
   }
@@ -140,6 +144,13 @@ function reducePayment(view: PaymentView, snapshot: Snapshot): Change | null {
 const paymentEvent = (status: Reached) => ({ type: `payment.${status}` as const, refund: null, dispute: null });
 
 const isSameAction = (a: NextAction | null, b: NextAction | null) => a?.type === b?.type && a?.url === b?.url;
+
+/** Why a payment has expired. */
+export const NOT_COMPLETED: Failure = {
+  code: "expired",
+  decline_code: null,
+  message: "The payment was not completed in time",
+};
 
 const WITHOUT_A_REASON: Failure = {
   code: "provider_error",

@@ -827,8 +827,12 @@ describe("why an operation failed", () => {
     expect(after.operations[index]?.state).toMatch(/^(failed|declined)$/);
   });
 
+  it("is that nobody completed it in time, where the payment expired", () => {
+    expect(settle(pending(), says("expired")).view.failure).toMatchObject({ code: "expired" });
+  });
+
   it("is nothing of the payment's, but where the payment failed", () => {
-    for (const status of ["captured", "authorized", "expired", "processing"] as const) {
+    for (const status of ["captured", "authorized", "processing"] as const) {
       expect(settle(pending(), says(status, { failure: DECLINED })).view.failure).toBeNull();
     }
   });

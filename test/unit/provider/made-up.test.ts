@@ -88,7 +88,7 @@ const pigeon: Adapter = {
   async readNotification({ secrets }, { headers, body }) {
     const { loft } = secrets;
     if (loft === undefined || headers.get("Pigeon-Mac") !== (await pigeonMac(loft, body))) return { tag: "unsigned" };
-    return { tag: "notified", id: body, reference: body };
+    return { tag: "notified", id: body, reference: body, paymentId: null };
   },
 };
 

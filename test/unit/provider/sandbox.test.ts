@@ -374,7 +374,7 @@ describe("a notification", () => {
       headers: new Headers(signature === null ? {} : { "Sandbox-Signature": signature }),
       ...{ body, now },
     });
-  const known = { tag: "notified", id: "snot_1", reference: REFERENCE };
+  const known = { tag: "notified", id: "snot_1", reference: REFERENCE, paymentId: null };
 
   it("is known by the signature of either secret, while these are rotated", async () => {
     expect(await read(await signatureOf("new", BODY, NOW))).toEqual(known);
@@ -387,7 +387,12 @@ describe("a notification", () => {
     // printf '%s' '1795564800.{"id":"a","type":"payment.updated","payment":"p"}' | openssl dgst -sha256 -hmac new
     const body = '{"id":"a","type":"payment.updated","payment":"p"}';
     const mac = "5c4c663cf186657aeda2f4bc2f2cd1c133d84faa94e163e01acec1f4fed8b4fd";
-    expect(await read(`t=1795564800,v1=${mac}`, { body })).toEqual({ tag: "notified", id: "a", reference: "p" });
+    expect(await read(`t=1795564800,v1=${mac}`, { body })).toEqual({
+      tag: "notified",
+      id: "a",
+      reference: "p",
+      paymentId: null,
+    });
   });
 
   it("is good for five minutes, by a clock that may be off either way", async () => {

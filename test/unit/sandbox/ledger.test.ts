@@ -262,7 +262,7 @@ describe("notifications", () => {
       ...["payment.updated", "payment.updated", "refund.updated", "dispute.updated", "dispute.updated"],
     ]);
     expect(new Set(told.map((body) => body.id)).size).toBe(5);
-    for (const body of told) expect(Object.keys(body)).toEqual(["id", "type", "payment", "created"]);
+    for (const body of told) expect(Object.keys(body)).toEqual(["id", "type", "payment", "metadata", "created"]);
   });
 
   it("that are not taken come again under their id, after growing pauses, for three days", async () => {

@@ -1,14 +1,14 @@
 /** Committing a change that the reducer has decided on: the payment, its event and deliveries, and the journal in one batch. */
-import type { Origin } from "../context";
-import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
-import { insertEvent, newestEvent } from "../payment/history";
-import { EXPIRING, type Status } from "../payment/lifecycle";
-import { commitTime } from "../storage/clock";
-import type { Database } from "../storage/database";
-import { join, raw, type Sql, sql } from "../storage/sql";
+import type { Origin } from "../../context";
+import { type DeliveryId, insertDeliveries } from "../../outbox/outbox";
+import { insertEvent, newestEvent } from "../../payment/history";
+import { EXPIRING, type Status } from "../../payment/lifecycle";
+import { commitTime } from "../../storage/clock";
+import type { Database } from "../../storage/database";
+import { join, raw, type Sql, sql } from "../../storage/sql";
+import { type Change, isUnsettled, type OperationView, type PaymentPatch } from "../reducer/change";
 import { type Book, type BookRows, bookOf, bookStatements, REFUND_STATUS } from "./book";
 import { type Attempt, appended } from "./journal";
-import { type Change, isUnsettled, type OperationView, type PaymentPatch } from "./reducer/change";
 
 /** What a change stores in its event, in bytes, about. */
 const CHANGE_BYTES = 400;

@@ -1,14 +1,15 @@
 /** The journal: an operation is written here before anything is sent to a provider, and what comes of each call after it. */
-import type { Origin } from "../context";
-import { type Action, statusesBefore } from "../payment/lifecycle";
-import type { Payment } from "../payment/payment";
-import type { RefundDetails } from "../payment/refund";
-import { MAY_CONFIRM } from "../payment/single";
-import type { OperationKind } from "../provider/seam";
-import { commitTime } from "../storage/clock";
-import type { Database } from "../storage/database";
-import type { Idempotency } from "../storage/idempotency";
-import { join, raw, type Sql, sql } from "../storage/sql";
+import type { Origin } from "../../context";
+import { type Action, statusesBefore } from "../../payment/lifecycle";
+import type { Payment } from "../../payment/payment";
+import type { RefundDetails } from "../../payment/refund";
+import { MAY_CONFIRM } from "../../payment/single";
+import type { OperationKind } from "../../provider/seam";
+import { commitTime } from "../../storage/clock";
+import type { Database } from "../../storage/database";
+import type { Idempotency } from "../../storage/idempotency";
+import { join, raw, type Sql, sql } from "../../storage/sql";
+import { minorOr } from "../run-action";
 import {
   type Book,
   type BookRows,
@@ -19,7 +20,6 @@ import {
   keyBeforeOf,
   type OperationRow,
 } from "./book";
-import { minorOr } from "./run-action";
 
 /** A call to the provider, and what came of it. */
 export interface Attempt {
@@ -41,6 +41,8 @@ export interface NewOperation {
   readonly request: string;
   readonly refund: RefundDetails | null;
   readonly dueAt: number;
+  /** Who asks for it: a request, unless something else is said. */
+  readonly source?: "request" | "expiry";
 }
 
 /** Under which conditions an operation is opened. */
@@ -84,7 +86,7 @@ export async function openOperation(
   db: Database,
   { merchantId, keyId, requestId, now }: Origin,
   paymentId: number,
-  { action, kind, nonce, request, refund, dueAt }: NewOperation,
+  { action, kind, nonce, request, refund, dueAt, source = "request" }: NewOperation,
   { idempotency, expected, amount, providers }: OpenConditions,
 ): Promise<{
   readonly opened: OperationRow | null;
@@ -115,7 +117,7 @@ export async function openOperation(
     INSERT INTO operations (merchant_id, payment_id, number, kind, amount_minor, state, source, nonce, request, reason, metadata,
       key_id, request_id, idempotency_key, due_at, created_at, updated_at)
     SELECT merchant_id, id, 1 + coalesce((SELECT max(number) FROM operations AS other WHERE ${isIts}), 0), ${kind}, ${moved}, 'open',
-      'request', ${nonce}, ${request}, ${refund?.reason ?? null}, ${JSON.stringify(refund?.metadata ?? {})}, ${keyId}, ${requestId},
+      ${source}, ${nonce}, ${request}, ${refund?.reason ?? null}, ${JSON.stringify(refund?.metadata ?? {})}, ${keyId}, ${requestId},
       ${key}, ${dueAt}, ${time}, ${time}
     FROM payments WHERE ${join(conditions, " AND ")}`;
   const insertKey =
@@ -169,20 +171,6 @@ export async function postpone(
     UPDATE operations SET due_at = ${dueAt}, attempted = attempted + 1, attempts = ${appended(attempts)},
       updated_at = max(updated_at, ${commitTime(now)})
     WHERE merchant_id = ${merchant_id} AND payment_id = ${payment_id} AND number = ${number} AND state = ${state}`);
-}
-
-/** A payment whose provider is to be asked. */
-export interface DuePayment {
-  readonly merchant_id: number;
-  readonly payment_id: number;
-}
-
-/** Payments with operations that were due at a time, the longest due first; each once. */
-export function findDuePayments(db: Database, now: number, limit: number): Promise<DuePayment[]> {
-  return db.all<DuePayment>(sql`
-    SELECT merchant_id, payment_id, min(due_at) AS due FROM (
-      SELECT merchant_id, payment_id, due_at FROM operations WHERE due_at <= ${now} ORDER BY due_at LIMIT ${limit})
-    GROUP BY payment_id ORDER BY due`);
 }
 
 /** Records the key of a success that changed nothing. One round trip. */

@@ -1,13 +1,13 @@
 /** The book of a payment: what it is, with all that was asked of its provider for it, read whole from D1. */
 import type { InferSelectModel } from "drizzle-orm";
-import { PAYMENT_COLUMNS, type Payment } from "../payment/payment";
-import type { Refund, RefundStatus } from "../payment/refund";
-import type { BatchRows, Database } from "../storage/database";
-import type { Idempotency } from "../storage/idempotency";
-import { columnsOf, type Sql, sql } from "../storage/sql";
-import type { KeyBefore } from "./classify";
-import { type ItemView, isUnsettled, type OperationView, type PaymentView } from "./reducer/change";
-import type { disputes, operations, reconciliationItems } from "./tables";
+import { PAYMENT_COLUMNS, type Payment } from "../../payment/payment";
+import type { Refund, RefundStatus } from "../../payment/refund";
+import type { BatchRows, Database } from "../../storage/database";
+import type { Idempotency } from "../../storage/idempotency";
+import { columnsOf, type Sql, sql } from "../../storage/sql";
+import type { KeyBefore } from "../classify";
+import { type ItemView, isUnsettled, type OperationView, type PaymentView } from "../reducer/change";
+import type { disputes, operations, reconciliationItems } from "../tables";
 
 export type OperationRow = InferSelectModel<typeof operations>;
 type DisputeRow = InferSelectModel<typeof disputes>;
