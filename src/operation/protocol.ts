@@ -46,7 +46,6 @@ const ABSENCES_NEEDED = 2;
 export async function send(desk: Desk, origin: Origin, book: Book, number: number): Promise<Book> {
   const row = rowOf(book, number);
   const operation = await operationOf(desk, book, row);
-  const attempts: Attempt[] = [];
   const { reference: order } = desk.adapter.capabilities;
   if (row.kind === "authorize" && order === "first" && book.view.providerReference === null) {
     const prepared = await desk.adapter.prepare(desk.connection, operation);
@@ -58,9 +57,9 @@ export async function send(desk: Desk, origin: Origin, book: Book, number: numbe
     if (prepared.tag !== "prepared") return leave(desk, origin, book, number, [attempt], prepared);
     await commitReference(desk.db, row, prepared.reference, attempt);
     const view = { ...book.view, providerReference: prepared.reference };
-    return perform(desk, origin, { ...book, view }, number, attempts);
+    return perform(desk, origin, { ...book, view }, number, []);
   }
-  return perform(desk, origin, book, number, attempts);
+  return perform(desk, origin, book, number, []);
 }
 
 /** Asks for what may move money. */
