@@ -92,7 +92,7 @@ const keyAfter = (or: string) =>
   `SELECT ?, ?, ?, id, ${TIME} FROM payments WHERE id = ? AND merchant_id = ? AND (changes() = 1${or}) ` +
   "ON CONFLICT (merchant_id, key) DO NOTHING";
 const KEY_OF_CHANGE = keyAfter("");
-const KEY_OF_REPETITION = keyAfter(` OR status IN (?, ?, ?, ?) AND ${IS_EXPECTED}`);
+const KEY_OF_REPETITION = keyAfter(` OR provider = 'internal' AND status IN (?, ?, ?, ?) AND ${IS_EXPECTED}`);
 /** The deliveries of the event, of which there are none: no payment here has a webhook endpoint. */
 const insertDeliveries = (payment: string) =>
   "INSERT INTO webhook_deliveries (endpoint_id, position, state, next_attempt_at, created_at) " +

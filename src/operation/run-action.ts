@@ -166,7 +166,8 @@ function statementsOf(origin: Origin, id: number, request: ActionRequest, isOurs
       ACTION_BYTES + detailBytes(request) + (idempotency ? IDEMPOTENCY_KEY_BYTES + 2 * idempotency.key.length : 0),
   });
   // A success is a change, which the event just inserted shows, or a repetition.
-  const repetition = repeating.length > 0 ? sql` OR status IN (${listOf(repeating)}) AND ${isExpected}` : sql``;
+  const repetition =
+    repeating.length > 0 ? sql` OR ${SETTLES_HERE} AND status IN (${listOf(repeating)}) AND ${isExpected}` : sql``;
   const insertKey = sql`
     INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
     SELECT ${merchantId}, ${key}, ${idempotency?.fingerprint ?? null}, id, ${commitTime(now)} FROM payments

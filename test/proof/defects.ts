@@ -156,7 +156,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a repeated confirm uses up its key",
     file: RUN_ACTION,
-    find: `repeating.length > 0 ? sql\` OR status IN (\${listOf(repeating)}) AND \${isExpected}\` : sql\`\``,
+    find: `repeating.length > 0 ? sql\` OR \${SETTLES_HERE} AND status IN (\${listOf(repeating)}) AND \${isExpected}\` : sql\`\``,
     replace: `sql\`\``,
   },
   {
@@ -309,8 +309,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a refusal after a lost answer of an object is no guess",
     noticedBy: "payment/outage.test.ts",
     file: OBJECT,
-    find: "if (attempts > 1 && (isRefusal(result) || result",
-    replace: "if (attempts > 1 && (result",
+    find: 'const isNothing = isRefusal(result) || result.tag === "busy"',
+    replace: 'const isNothing = result.tag === "busy"',
   },
   {
     breaks: "a refusal of a call that came twice is no guess",
@@ -339,11 +339,11 @@ export const DEFECTS: readonly Defect[] = [
     find: `  const { result, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
     // A stub that failed may be broken for good, so every attempt takes a fresh one.
-    return objects.getByName(name).run(`,
+    return ask(objects.getByName(name));`,
     replace: `  const stub = objects.getByName(name);
   const { result, cost } = await withRetries(async (): Promise<Reply> => {
     attempts++;
-    return stub.run(`,
+    return ask(stub);`,
   },
   {
     breaks: "a transient error of D1 is tried again",
@@ -1633,8 +1633,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "a busy line after a lost answer is no refusal",
     noticedBy: "payment/outage.test.ts",
     file: OBJECT,
-    find: `if (attempts > 1 && (isRefusal(result) || result.tag === "busy")) {`,
-    replace: "if (attempts > 1 && isRefusal(result)) {",
+    find: '|| result.tag === "busy" || result.tag === "blocked"',
+    replace: "",
   },
   {
     breaks: "a 412 after a lost answer is no guess",

@@ -72,6 +72,15 @@ describe("a confirmation at a provider", () => {
   });
 });
 
+it("a confirmation that changes nothing uses up its key, and is no replay", async () => {
+  const { id } = await newPayment();
+  await ask(id, "confirm", { payment_method: "test_ok" });
+  const first = await ask(id, "confirm", {}, `again-${id}`);
+  expect([first.status, first.replayed]).toEqual([200, false]);
+  const second = await ask(id, "confirm", {}, `again-${id}`);
+  expect([second.status, second.replayed]).toEqual([200, true]);
+});
+
 it("what settles at once takes no token", async () => {
   const { body } = await client().create({ order_id: 1, amount: 1, currency: "USD" });
   const { status, body: refused } = await ask(body.id, "confirm", { payment_method: "test_ok" });
