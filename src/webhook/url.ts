@@ -10,7 +10,9 @@ const PRIVATE_DOMAINS = [
   ...["home", "lan", "router", "gateway", "vpn", "domain", "workgroup", "arpa", "test", "invalid"],
   ...["onion", "alt", "svc", "pod", "default", "cluster", "k8s", "kube", "kubernetes", "consul", "nomad", "docker"],
   ...["mesos", "swarm", "podman", "mesh", "flycast", "ts.net", "metadata.goog", "example", "ip6-localhost"],
-  ...["ip6-loopback", "localhost4", "localhost6", "localdomain4", "localdomain6"],
+  ...["ip6-loopback", "localhost4", "localhost6", "localdomain4", "localdomain6", "internal.cloudapp.net"],
+  ...["metadata.tencentyun.com", "metadata.packet.net", "metadata.platformequinix.com", "fritz.box", "routerlogin.net"],
+  ...["tplinkwifi.net"],
 ];
 
 /** Public domains below which every name leads to the address that it spells, or to this machine. */
@@ -19,7 +21,14 @@ const ADDRESS_DOMAINS = [
   ...["localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "local.gd", "localhost.direct", "fuf.me", "fbi.com"],
   ...["yoogle.com", "smackaho.st", "42foo.com", "beweb.com", "ulh.us", "lndo.site", "ddev.site", "lcl.host"],
   ...["1u.ms", "rbndr.us", "rebind.network", "local-ip.co", "local-ip.sh", "plex.direct", "localho.st", "localh.st"],
-  ...["localdev.me", "spoofed.burpcollaborator.net", "bugbounty.dod.network", "mail.ebc.apple.com"],
+  ...[
+    "localhost.localstack.cloud",
+    "loopback.jp",
+    "localdev.me",
+    "spoofed.burpcollaborator.net",
+    "bugbounty.dod.network",
+    "mail.ebc.apple.com",
+  ],
 ];
 
 /** Two labels or more, none of them empty: `localhost..` is not to hide what it names. */
@@ -112,7 +121,10 @@ const PRIVATE_IPV4 = [
   /^192\.168\./,
   /^192\.0\.0\./,
   /^198\.1[89]\./,
+  /^255\.255\.255\.255$/,
 ];
+/** Addresses of nobody: this network, multicast and what is reserved. Meant where all four numbers stand; else, any number is. */
+const NOBODYS_IPV4 = /^(0|2(2[4-9]|[34]\d|5[0-5]))\./;
 const PRIVATE_IPV6 = /^\[(::|::1|::ffff:.*|64:ff9b:.*|f[cd].*|fe[89ab].*)\]$/;
 
 /** What a URL's host becomes when it is an address, else null. */
@@ -125,16 +137,19 @@ const isPrivate = (address: string | null): boolean =>
   address !== null &&
   (PRIVATE_IPV6.test(address) || PRIVATE_IPV4.some((range) => range.test(address)) || isPrivate(within6to4(address)));
 
+const isNoServers = (address: string | null): boolean =>
+  isPrivate(address) || (address !== null && NOBODYS_IPV4.test(address));
+
 /** The IPv4 address that an IPv6 address of 6to4 (RFC 3056) is of, else null. */
 function within6to4(address: string): string | null {
   const [, high, low = ""] = /^\[2002:([\da-f]{1,4}):([\da-f]{0,4})/.exec(address) ?? [];
   return high === undefined ? null : addressOf(`0x${high.padStart(4, "0")}${low.padStart(4, "0")}`);
 }
 
-const NUMBER = /^(\d{1,4}|0x[\da-f]{1,2})$/;
+const NUMBER = /^(\d+|0x[\da-f]+)$/;
 /** The first and the last of four numbers, with letters before or behind: `ip10`, `1a`. More of these begin a word: `1stshop`. */
-const FIRST_NUMBER = /^[a-z]*?(\d{1,4}|0x[\da-f]{1,2})$/;
-const LAST_NUMBER = /^(0x[\da-f]{1,2}|\d{1,4})[a-z]{0,2}$/;
+const FIRST_NUMBER = /^[a-z]*?(\d+|0x[\da-f]+)$/;
+const LAST_NUMBER = /^(0x[\da-f]{1,2}|\d+)[a-z]{0,2}$/;
 
 /** The four numbers that parts of a name are; null when they are not four, or no numbers. */
 function numbersOf([first = "", second = "", third = "", last = ""]: readonly string[]): string[] | null {
@@ -153,7 +168,7 @@ const LOOPBACK_NUMBER = /^(0*127|0+177|0x0*7f)$/;
 
 /**
  * Whether a name spells a private address, as services that answer with it have them: in four numbers with dots or
- * hyphens between them anywhere in the name; or in one label as one number in decimal, octal or hex, or as IPv6 with
+ * hyphens between them anywhere in the name, also in hex of two digits each; or in one label as one number in decimal, octal or hex, or as IPv6 with
  * hyphens for colons; or as a loopback address in short.
  */
 function spellsPrivateAddress(host: string): boolean {
@@ -162,7 +177,11 @@ function spellsPrivateAddress(host: string): boolean {
     const four = numbersOf(parts.slice(n, n + 4));
     if (four === null) return false;
     const decimal = four.map((part) => part.replace(/^0+(?=\d)/, ""));
-    return isPrivate(addressOf(four.join("."))) || isPrivate(addressOf(decimal.join(".")));
+    return isNoServers(addressOf(four.join("."))) || isNoServers(addressOf(decimal.join(".")));
+  });
+  const inHexPairs = parts.some((_, n) => {
+    const four = parts.slice(n, n + 4);
+    return four.every((part) => /^[\da-f]{2}$/.test(part)) && isPrivate(addressOf(`0x${four.join("")}`));
   });
   const labels = host.split(".");
   const inShort = labels.some(
@@ -173,7 +192,7 @@ function spellsPrivateAddress(host: string): boolean {
   const inIpv6 = labels.some(
     (label) => /^[\da-f]*(-[\da-f]*){2,7}$/.test(label) && isPrivate(addressOf(`[${label.replaceAll("-", ":")}]`)),
   );
-  return inFour || inShort || inOne || inHex || inIpv6;
+  return inFour || inHexPairs || inShort || inOne || inHex || inIpv6;
 }
 
 /**

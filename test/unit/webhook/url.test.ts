@@ -212,7 +212,8 @@ describe("refused is", () => {
       "lndo.site ddev.site lcl.host 1u.ms rbndr.us rebind.network local-ip.co local-ip.sh plex.direct",
       "localho.st localh.st localdev.me spoofed.burpcollaborator.net bugbounty.dod.network mail.ebc.apple.com",
       "metadata.goog mesos swarm flycast ts.net mesh podman ip6-localhost ip6-loopback localhost4 localhost6",
-      "localdomain4 localdomain6 example",
+      "localdomain4 localdomain6 example localhost.localstack.cloud internal.cloudapp.net metadata.tencentyun.com",
+      "metadata.packet.net metadata.platformequinix.com fritz.box loopback.jp routerlogin.net tplinkwifi.net",
     ].join(" ");
     expectRefusal(names, NOT_PUBLIC, HTTPS);
     expectRefusal(names, NOT_PUBLIC, `${HTTPS}a.`);
@@ -223,6 +224,9 @@ describe("refused is", () => {
       "100.64.0.1 100.69.0.1 100.70.0.1 100.75.1.1 100.99.0.1 100.100.0.1 100.109.0.1 100.115.0.1 100.120.0.1 100.127.9.9",
     ],
     ["172.16.0.1 172.19.0.1 172.20.0.1 172.25.0.1 172.29.0.1 172.30.0.1 172.31.0.1 198.18.0.1 198.19.9.9 192.0.0.8"],
+    ["0.0.0.1 0.1.2.3 0-255-255-255 224.0.0.1 230.1.1.1 239.255.255.250 240.0.0.1 249.0.0.1 255.0.0.1 255.255.255.255"],
+    ["7f-00-00-01 0a-00-00-01 a9-fe-a9-fe c0.a8.01.01 64-40-00-01 app-7f-00-00-01 00-00-00-00 ff-ff-ff-ff 4294967295"],
+    ["10.00000.0.1 000010.0.0.1 10.0.00000.1 10.0.0.00001 10.0x000.0.1 0x00a.0.0.1"],
     ["0010.0.0.1 0x0a.0.0.1 0x7f.0.0.1 ac106401 64-ff9b--a00-1 fc00--1 feb0--1"],
   ])("a name that spells an address of each private range: %s", (spelled) => {
     for (const host of spelled.split(" ")) expectRefusal(`${host}.example.com`, NOT_PUBLIC, HTTPS);
@@ -231,7 +235,11 @@ describe("refused is", () => {
   it.each([
     ["8.10.0.9 8.100.64.1 8.127.0.1 8.169.254.1 8.172.16.1 8.192.168.1 8.198.18.1 20.0.0.0 100.1.1.1"],
     ["100.63.0.1 100.128.0.1 100.20.0.1 100.130.0.1 172.15.0.1 172.32.0.1 198.17.0.1 198.20.0.1 192.0.1.1 11.0.0.1"],
-    ["0a0a0001 08080808 134744072 2001-db8--1"],
+    [
+      "0a0a0001 08080808 134744072 2001-db8--1 223.255.255.255 22.4.0.1 1.0.0.1 256.0.0.1 08-08-08-08 7f-00-00 7f-00-00-1",
+    ],
+    // One number, or hex, by which shops are called as well: of this network, multicast and what is reserved.
+    ["12345678 4000000000 00112233 e0c0ffee f00dbabe 0-1-2 e1-00-00-01 10.x0.0.1 10.0.0x.1x1"],
   ])("no name that spells a public address: %s", (spelled) => {
     for (const host of spelled.split(" ")) {
       const url = `https://${host}.example.com/`;
