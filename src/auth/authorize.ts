@@ -6,7 +6,7 @@
  */
 import type { Context } from "hono";
 import { ADMINISTRATOR_MERCHANT, type App } from "../context";
-import { problem } from "../http/problem";
+import { misnamedHeader, problem } from "../http/problem";
 import { type Principal, SCOPE_NAMES, type Scope } from "../scopes";
 import { sha256 } from "../storage/digest";
 import { logError } from "../storage/log";
@@ -39,6 +39,9 @@ const MANAGEMENT_SCOPES: ReadonlySet<Scope> = new Set(["keys:manage", "admin"]);
  */
 const ADMINISTRATOR_SCOPES: ReadonlySet<Scope> = new Set([...MANAGEMENT_SCOPES, "account:read"]);
 
+/** Letters of a name that was meant as `Authorization`, as in X-API-Key, X-Auth-Token and Authorisation. */
+const MEANT_AS_AUTHORIZATION = /^x?(api|access|auth|secret)?(key|token)$|^x?auth$|authori[sz]ation$|^x?authentication$/;
+
 const CHALLENGE = 'Bearer realm="payments"';
 
 /**
@@ -51,7 +54,11 @@ export async function authorize(c: Context<App>, scopes: readonly Scope[]): Prom
   const header = c.req.header("Authorization");
   if (header === undefined) {
     if (c.env.AUTH_MODE !== "open") {
-      return problem(c, "credentials_missing", { headers: { "WWW-Authenticate": CHALLENGE } });
+      const meant = misnamedHeader(c.req.raw.headers, MEANT_AS_AUTHORIZATION);
+      return problem(c, "credentials_missing", {
+        headers: { "WWW-Authenticate": CHALLENGE },
+        ...(meant !== null && { detail: `${meant} is not read: send Authorization: Bearer and the key` }),
+      });
     }
     c.set("principal", ANONYMOUS_PRINCIPAL);
     return null;

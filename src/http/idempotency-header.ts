@@ -3,7 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { App } from "../context";
 import { fingerprint, IDEMPOTENCY_KEY_PATTERN, type Idempotency, readIdempotencyKey } from "../storage/idempotency";
-import { problem } from "./problem";
+import { misnamedHeader, problem } from "./problem";
 
 /**
  * The key's header in the document.
@@ -49,7 +49,7 @@ export async function readIdempotency(
 ): Promise<Idempotency | null | Response> {
   const header = c.req.header("Idempotency-Key");
   if (header === undefined) {
-    const meant = misnamedHeader(c);
+    const meant = misnamedHeader(c.req.raw.headers, MEANT_AS_KEY);
     return meant === null
       ? null
       : problem(c, "idempotency_key_invalid", { errors: [{ detail: MISNAMED, header: meant }] });
@@ -67,7 +67,7 @@ export async function requireIdempotency(
   body: object,
 ): Promise<Idempotency | Response> {
   if (c.req.header("Idempotency-Key") === undefined) {
-    const meant = misnamedHeader(c);
+    const meant = misnamedHeader(c.req.raw.headers, MEANT_AS_KEY);
     return problem(c, "idempotency_key_missing", {
       ...(meant !== null && { detail: `The Idempotency-Key header is required; ${meant} is not read` }),
     });
@@ -78,17 +78,5 @@ export async function requireIdempotency(
 
 const MISNAMED = "Is not read: send the key as Idempotency-Key";
 
-/** Letters of a name that was meant as `Idempotency-Key`, as in X-Idempotency-Key, Idempotency_Key and IdempotentKey. */
+/** Letters of a name that was meant as `Idempotency-Key`: its sender takes a retry to be safe. */
 const MEANT_AS_KEY = /idempoten(t|cy|ce)?(key|token|id)|^x?idempoten(cy|ce)$/;
-const MAX_SHOWN_NAME_LENGTH = 100;
-
-/** A header that was sent and may be meant as `Idempotency-Key`: its sender takes a retry to be safe. */
-function misnamedHeader(c: Context<App>): string | null {
-  for (const name of c.req.raw.headers.keys()) {
-    if (MEANT_AS_KEY.test(name.toLowerCase().replace(/[^a-z]/g, ""))) {
-      // The runtime has the name in lower case.
-      return name.slice(0, MAX_SHOWN_NAME_LENGTH).replace(/(?<![a-z])[a-z]/g, (letter) => letter.toUpperCase());
-    }
-  }
-  return null;
-}

@@ -118,3 +118,18 @@ export function problem(
     ...more.headers,
   });
 }
+
+const MAX_HEADER_NAME_LENGTH = 100;
+/** Where a word begins in a name that the runtime has in lower case, also in one without hyphens. */
+const WORDS = /idempoten(?:cy|ce|t)|authori[sz]ation|access|secret|api|auth|token|key|(?<![a-z])[a-z]/g;
+
+/**
+ * A header that was sent and may be meant as another one, as a problem names it; null when there is none.
+ *
+ * @param meant matches the letters of such names
+ */
+export function misnamedHeader(headers: Headers, meant: RegExp): string | null {
+  const name = [...headers.keys()].find((sent) => meant.test(sent.toLowerCase().replace(/[^a-z]/g, "")));
+  if (name === undefined) return null;
+  return name.slice(0, MAX_HEADER_NAME_LENGTH).replace(WORDS, (word) => word.charAt(0).toUpperCase() + word.slice(1));
+}

@@ -17,6 +17,8 @@ const KindSchema = z
   })
   .openapi("ProblemKind", { description: "A kind of problem" });
 
+const KindListSchema = z.array(KindSchema).openapi("ProblemKindList", { description: "Kinds of problem" });
+
 const list = createRoute({
   method: "get",
   path: "/problems",
@@ -26,7 +28,7 @@ const list = createRoute({
   tags: ["Problems"],
   ...PUBLIC,
   responses: {
-    200: ok(z.array(KindSchema), { description: "All kinds", example: [describeKind("payment_not_found")] }),
+    200: ok(KindListSchema, { description: "All kinds", example: [describeKind("payment_not_found")] }),
   },
   problems: [],
 });

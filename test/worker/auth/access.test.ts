@@ -390,12 +390,12 @@ describe.each(SCOPED_PROBLEMS)("$method $path", (route) => {
       ]);
       expect(JSON.stringify(body)).not.toContain(publicId(key));
     }
-    for (const [name, value] of [
-      ["X-API-Key", key],
-      ["Authentication", `Bearer ${key}`],
+    for (const [name, value, shown] of [
+      ["X-API-Key", key, "X-Api-Key"],
+      ["Authentication", `Bearer ${key}`, "Authentication"],
     ] as const) {
       const { status, body } = await ask(route, path, { [name]: value });
-      expect([status, body.detail]).toEqual([401, "An API key is required: send Authorization: Bearer and the key"]);
+      expect([status, body.detail]).toEqual([401, `${shown} is not read: send Authorization: Bearer and the key`]);
       expect(JSON.stringify(body)).not.toContain(publicId(key));
     }
     expect(await state()).toEqual(before);
@@ -432,6 +432,36 @@ it.each(["bearer ", "BEARER ", "bEaReR ", "Bearer   "])("a key after %j is autho
     client(undefined, { key: null }).request("GET", "/api/v1/payments", { headers: { Authorization } });
   expect((await asked(scheme + key)).status).toBe(200);
   expect((await asked(scheme + keys.revoked)).status).toBe(401);
+});
+
+describe("a key in a header that is not read", () => {
+  const UNNAMED = "An API key is required: send Authorization: Bearer and the key";
+  const LIST = SCOPED_PROBLEMS.find(({ method, path }) => method === "GET" && path === "/api/v1/payments");
+  const detailOf = async (name: string) => {
+    if (LIST === undefined) throw new Error("There is no list of payments");
+    const { status, body } = await ask(LIST, LIST.path, { [name]: `Bearer ${keys.strangers}` });
+    expect([status, body.type]).toEqual([401, "/problems/credentials-missing"]);
+    return body.detail;
+  };
+
+  it.each([
+    ["X-API-Key", "X-Api-Key"],
+    ["apikey", "ApiKey"],
+    ["X_AUTH_TOKEN", "X_Auth_Token"],
+    ["Authorisation", "Authorisation"],
+    ["X-Authorization", "X-Authorization"],
+    ["Proxy-Authorization", "Proxy-Authorization"],
+    ["Token", "Token"],
+  ])("%s is named", async (name, shown) => {
+    expect(await detailOf(name)).toBe(`${shown} is not read: send Authorization: Bearer and the key`);
+  });
+
+  it.each(["X-Monkey", "Cf-Access-Jwt-Assertion", "Idempotency-Key", "X-Request-Id", "Author"])(
+    "%s is not",
+    async (name) => {
+      expect(await detailOf(name)).toBe(UNNAMED);
+    },
+  );
 });
 
 describe("merchants side by side", () => {

@@ -199,7 +199,8 @@ const CASES: Case[] = [
     [
       ["X-Idempotency-Key", "X-Idempotency-Key"],
       ["Idempotency_Key", "Idempotency_Key"],
-      ["IdempotencyKey", "Idempotencykey"],
+      ["IdempotencyKey", "IdempotencyKey"],
+      ["X_IdempotentKey", "X_IdempotentKey"],
       ["idempotent-key", "Idempotent-Key"],
       ["X-Request-Idempotency-Token", "X-Request-Idempotency-Token"],
       ["Idempotency", "Idempotency"],
@@ -416,7 +417,7 @@ describe("conflicts", () => {
 describe("methods", () => {
   it.each([
     [PAYMENTS, "GET, HEAD, OPTIONS, POST"],
-    [`${PAYMENTS}/1`, "GET, HEAD, OPTIONS"],
+    [`${PAYMENTS}/1`, "GET, HEAD, OPTIONS, PATCH"],
     [`${PAYMENTS}/1/confirm`, "OPTIONS, POST"],
     ["/api/v1/api-keys/0123456789ab", "GET, HEAD, OPTIONS, PATCH"],
     ["/health", "GET, HEAD, OPTIONS"],
