@@ -31,6 +31,7 @@ const LEGAL = [
  * - payment_metadata holds exactly the pairs of every payment's metadata, the first 64 characters of their values, with
  *   the payment's merchant and time
  * - every idempotency key names an existing payment of its merchant (that it names one only, its table sees to)
+ * - of a payment's operations one is open at most; each that is not settled is asked about later, and no other
  * - no request is the cause of two events
  */
 export const VIOLATIONS = `
@@ -100,7 +101,20 @@ disabled AS (
   JOIN webhook_endpoints AS endpoint ON endpoint.id = CAST(trail.subject AS INTEGER) AND endpoint.merchant_id = trail.merchant_id
   WHERE trail.type = 'webhook_endpoint.disabled' GROUP BY endpoint.id
 ),
+asked AS (
+  SELECT payment_id AS id, CASE
+    WHEN (state IN ('open', 'unknown', 'pending')) <> (due_at IS NOT NULL)
+      THEN 'an operation is asked about although it is settled, or is not and never will be'
+    WHEN state IN ('open', 'unknown') AND EXISTS (SELECT 1 FROM operations AS other
+      WHERE other.merchant_id = operations.merchant_id AND other.payment_id = operations.payment_id
+      AND other.number <> operations.number AND other.state IN ('open', 'unknown'))
+      THEN 'two operations of a payment are open'
+    END AS violation
+  FROM operations
+),
 unlike AS (
+  SELECT violation, id FROM asked WHERE violation IS NOT NULL
+  UNION ALL
   SELECT violation, id FROM feed WHERE violation IS NOT NULL
   UNION ALL
   SELECT 'the feed and the trail differ on an endpoint that was disabled', id FROM disabled
