@@ -1233,14 +1233,20 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "no event goes to a name that spells a private address",
     file: "src/webhook/url.ts",
-    find: "return inFour || inShort || inOne || inHex || inIpv6;",
-    replace: "return inShort || inOne || inHex || inIpv6;",
+    find: "return inFour || inHexPairs",
+    replace: "return inHexPairs",
+  },
+  {
+    breaks: "no event goes to a name that spells a private address in pairs of hex digits",
+    file: "src/webhook/url.ts",
+    find: "return inFour || inHexPairs",
+    replace: "return inFour",
   },
   {
     breaks: "no event goes to a name that spells a loopback address in short",
     file: "src/webhook/url.ts",
-    find: "return inFour || inShort || inOne",
-    replace: "return inFour || inOne",
+    find: "|| inShort || inOne",
+    replace: "|| inOne",
   },
   {
     breaks: "no event goes to a name that spells a private address of 6to4",
