@@ -37,3 +37,24 @@ export function positionCursor(text: z.ZodString, list: string) {
     return z.NEVER;
   });
 }
+
+/** A place in a list that each owner has of its own, such as the deliveries of an endpoint. */
+export interface OwnedPlace {
+  readonly owner: number;
+  readonly position: number;
+}
+
+/**
+ * A text that must be a cursor of one position in an owner's list. Whose it is, the handler compares with the path.
+ *
+ * @param list as of `positionCursor`
+ */
+export function ownedCursor(text: z.ZodString, list: string) {
+  const place = z.tuple([z.literal(list), z.int().min(1), z.int().min(0)]);
+  return text.transform((cursor, context): OwnedPlace => {
+    const [, owner, position] = readCursor(cursor, place) ?? [];
+    if (owner !== undefined && position !== undefined) return { owner, position };
+    context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
+    return z.NEVER;
+  });
+}

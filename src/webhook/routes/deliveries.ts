@@ -5,7 +5,7 @@ import { withLease } from "../../auth/leases";
 import { refuseBeyond } from "../../auth/rate-limits";
 import type { App } from "../../context";
 import { json } from "../../http/answer";
-import { CURSOR_MESSAGE, CURSOR_PATTERN, positionCursor, writeCursor } from "../../http/cursors";
+import { CURSOR_MESSAGE, CURSOR_PATTERN, type OwnedPlace, ownedCursor, writeCursor } from "../../http/cursors";
 import { choiceOf, NOT_AN_OBJECT_MESSAGE, oneOrSeveralOf, single } from "../../http/fields";
 import { DEFAULT_LIMIT, limitParameter } from "../../http/pages";
 import { problem } from "../../http/problem";
@@ -50,7 +50,7 @@ const list = createRoute({
     params: WebhookEndpointPath,
     query: z.strictObject({
       limit: limitParameter(),
-      cursor: positionCursor(single(CURSOR_MESSAGE), "before")
+      cursor: ownedCursor(single(CURSOR_MESSAGE), "before")
         .optional()
         .openapi({
           param: { name: "cursor", in: "query" },
@@ -76,11 +76,12 @@ registerRoute(
   list,
   async (c, { params, query }) => {
     const { merchantId } = c.get("principal");
+    if (isForeign(query.cursor, params.endpoint_id)) return foreignCursor(c, { parameter: "cursor" });
     const found = await findWebhookEndpoint(c.get("db"), merchantId, params.endpoint_id, { deleted: true });
     if (!found) return problem(c, "webhook_endpoint_not_found");
-    const { limit = DEFAULT_LIMIT, cursor = null, status: states, type: types, payment_id: paymentId } = query;
+    const { limit = DEFAULT_LIMIT, cursor, status: states, type: types, payment_id: paymentId } = query;
     const { created_from: from, created_to: to } = query;
-    const question = { before: cursor, limit, states, types, paymentId, from, to };
+    const question = { before: cursor?.position ?? null, limit, states, types, paymentId, from, to };
     const listed = await listDeliveries(c.get("db"), { merchantId, endpointId: found.id }, question);
     const deliveries = withinBytes(
       listed.deliveries.map((delivery) => ({ delivery, shown: toDeliveryResponse(delivery) })),
@@ -90,11 +91,18 @@ registerRoute(
     return json(c, 200, {
       data: deliveries.map(({ shown }) => shown),
       has_more: end !== null,
-      next_cursor: end === null ? null : writeCursor(["before", end]),
+      next_cursor: end === null ? null : writeCursor(["before", found.id, end]),
     });
   },
   { isCostly: true },
 );
+
+const isForeign = (cursor: OwnedPlace | undefined, endpointId: number) =>
+  cursor !== undefined && cursor.owner !== endpointId;
+
+/** The refusal of another endpoint's cursor. */
+const foreignCursor = (c: Context<App>, place: { parameter: string } | { pointer: string }) =>
+  problem(c, "validation_failed", { errors: [{ detail: CURSOR_MESSAGE, ...place }] });
 
 /** In bytes: where a page of the log ends. It is filled up to here, and has one delivery at least. */
 const MAX_PAGE_BYTES = 1_000_000;
@@ -198,7 +206,7 @@ const Range = z
       to: Time.openapi({
         description: "Events before this time, which is later than `from`; a date is its midnight in UTC",
       }),
-      cursor: positionCursor(z.string({ error: CURSOR_MESSAGE }), "replayed")
+      cursor: ownedCursor(z.string({ error: CURSOR_MESSAGE }), "replayed")
         .optional()
         .openapi({
           type: "string",
@@ -252,19 +260,26 @@ const replay = createRoute({
 registerRoute(
   webhookDeliveries,
   replay,
-  (c, { params, body: { from, to, cursor: after = 0 } }) =>
-    withLease(c, async () => {
+  (c, { params, body: { from, to, cursor } }) => {
+    if (isForeign(cursor, params.endpoint_id)) return foreignCursor(c, { pointer: "#/cursor" });
+    return withLease(c, async () => {
       const target = await findEnabledEndpoint(c, params.endpoint_id);
       if (target instanceof Response) return target;
       const endpoint = { merchantId: target.merchant_id, endpointId: target.id };
-      const { replayed, end } = await replayRange(c.get("db"), endpoint, { from, to, after }, Date.now());
+      const { replayed, end } = await replayRange(
+        c.get("db"),
+        endpoint,
+        { from, to, after: cursor?.position ?? 0 },
+        Date.now(),
+      );
       enqueueDeliveries(c, replayed);
       return json(c, 200, {
         delivery_count: replayed.length,
         has_more: end !== null,
-        next_cursor: end === null ? null : writeCursor(["replayed", end]),
+        next_cursor: end === null ? null : writeCursor(["replayed", target.id, end]),
       });
-    }),
+    });
+  },
   { isCostly: true },
 );
 

@@ -381,12 +381,28 @@ describe("the log", () => {
     expect(await states(other.id)).toEqual([[events[0], "pending"]]);
   });
 
+  it("does not take another endpoint's cursor", async () => {
+    const [one, other] = [await newEndpoint(), await newEndpoint()];
+    await newPayment();
+    await newPayment();
+    const page = (id: number, cursor = "") =>
+      api.request<{ next_cursor?: string; errors?: object[] }>(
+        "GET",
+        `${ENDPOINTS}/${id}/deliveries?limit=1${cursor && `&cursor=${cursor}`}`,
+      );
+    const { next_cursor: cursor } = (await page(one.id)).body;
+    expect((await page(one.id, cursor)).status).toBe(200);
+    const { status, body } = await page(other.id, cursor);
+    const detail = "Must be a cursor from an earlier answer, as it was";
+    expect([status, body.errors]).toEqual([422, [{ detail, parameter: "cursor" }]]);
+  });
+
   it.each([
     ["limit=0", "limit"],
     ["limit=101", "limit"],
     ["cursor=abc", "cursor"],
-    [`cursor=${btoa('["replayed",1]').replaceAll("=", "")}`, "cursor"],
-    [`cursor=${btoa('["before",-1]').replaceAll("=", "")}`, "cursor"],
+    [`cursor=${btoa('["replayed",1,1]').replaceAll("=", "")}`, "cursor"],
+    [`cursor=${btoa('["before",1,-1]').replaceAll("=", "")}`, "cursor"],
     ["status=open", "status"],
     ["status=pending,", "status"],
     ["type=payment.paid", "type"],

@@ -326,7 +326,7 @@ describe("a replay", () => {
     ["another cursor", { from, to, cursor: "abc" }, [["#/cursor", INVALID_CURSOR]]],
     [
       "a cursor of the log",
-      { from, to, cursor: btoa('["before",1]').replaceAll("=", "") },
+      { from, to, cursor: btoa('["before",1,1]').replaceAll("=", "") },
       [["#/cursor", INVALID_CURSOR]],
     ],
     ["a number for a cursor", { from, to, cursor: 1 }, [["#/cursor", INVALID_CURSOR]]],
@@ -336,6 +336,17 @@ describe("a replay", () => {
     const { id } = await newEndpoint();
     const { status, body: problem } = await api.request("POST", `${ENDPOINTS}/${id}/replay`, { body });
     expect([status, problem.errors]).toEqual([422, errors.map(([pointer, detail]) => ({ detail, pointer }))]);
+  });
+
+  it("does not take another endpoint's cursor", async () => {
+    const [{ id }, other] = [await newEndpoint(), await newEndpoint()];
+    const ask = (of: number) => {
+      const cursor = btoa(JSON.stringify(["replayed", of, 1])).replaceAll("=", "");
+      return api.request("POST", `${ENDPOINTS}/${id}/replay`, { body: { from, to, cursor } });
+    };
+    expect((await ask(id)).status).toBe(200);
+    const { status, body } = await ask(other.id);
+    expect([status, body.errors]).toEqual([422, [{ detail: INVALID_CURSOR, pointer: "#/cursor" }]]);
   });
 
   it("of less than a millisecond is a range, in which nothing can be", async () => {
