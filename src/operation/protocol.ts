@@ -19,7 +19,7 @@ import { commitChange } from "./journal/commit-change";
 import { type Attempt, commitReference, postpone } from "./journal/journal";
 import { backoffMs } from "./reducer/backoff";
 import { type Change, isUnsettled, type OperationView } from "./reducer/change";
-import { reduce } from "./reducer/reduce";
+import { reduce, reportLateAuthorization } from "./reducer/reduce";
 import { refused, unanswered } from "./reducer/unanswered";
 
 /** What the protocol needs of whoever runs it. */
@@ -32,6 +32,7 @@ export interface Desk {
   readonly enqueue: (deliveries: readonly DeliveryId[]) => Promise<void>;
   /** In milliseconds. */
   readonly now: () => number;
+  /** A request may lead to several changes, and may come twice: each commit is known by an id of its own. */
   readonly newCommitId: () => string;
 }
 
@@ -111,7 +112,9 @@ export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Bo
     }
     return after;
   }
-  let after = await absorb(desk, origin, book, observed.snapshot, [attempt]);
+  const late = reportLateAuthorization(book.view, observed.snapshot);
+  let after = late === null ? book : await settle(desk, origin, book, late, []);
+  after = await absorb(desk, origin, after, observed.snapshot, [attempt]);
   for (const { number } of unsettled(after)) {
     const row = rowOf(after, number);
     if (row.state === "pending") continue;
@@ -159,13 +162,11 @@ async function absorb(
   attempts: readonly Attempt[],
 ): Promise<Book> {
   let after = book;
-  let by = origin;
   for (let changes = 0; ; changes++) {
     if (changes === MAX_CHANGES) throw new Error("A provider's word does not come to an end");
     const change = reduce(after.view, snapshot);
     if (change === null) break;
-    after = await settle(desk, by, after, change, changes === 0 ? attempts : []);
-    by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
+    after = await settle(desk, origin, after, change, changes === 0 ? attempts : []);
   }
   return rest(desk, after, book, attempts);
 }
@@ -180,7 +181,8 @@ async function settle(
 ): Promise<Book> {
   const attempted = Math.max(...book.operations.map((row) => row.attempted), 0) + 1;
   const dueAt = desk.now() + backoffMs(attempted);
-  const { book: after, deliveries } = await commitChange(desk.db, origin, book, change, { attempts, dueAt });
+  const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
+  const { book: after, deliveries } = await commitChange(desk.db, by, book, change, { attempts, dueAt });
   await desk.enqueue(deliveries);
   return after;
 }
@@ -228,7 +230,8 @@ async function leave(
     await postpone(desk.db, row, attempts, dueAt, desk.now());
     return { ...book, operations: book.operations.map((one) => (one === row ? { ...row, due_at: dueAt } : one)) };
   }
-  const { book: after, deliveries } = await commitChange(desk.db, origin, book, change, { attempts, dueAt });
+  const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
+  const { book: after, deliveries } = await commitChange(desk.db, by, book, change, { attempts, dueAt });
   await desk.enqueue(deliveries);
   return after;
 }

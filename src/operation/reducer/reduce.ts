@@ -37,10 +37,22 @@ export function reduce(view: PaymentView, snapshot: Snapshot): Change | null {
   );
 }
 
+const hasEnded = ({ status }: PaymentView): boolean =>
+  status === "failed" || status === "cancelled" || status === "expired";
+
+/**
+ * Money that is held for a payment that had ended before the provider was asked: a person has it released. A snapshot that may be older
+ * than the payment's end says nothing of that, so that `reduce` does not ask for it.
+ */
+export function reportLateAuthorization(view: PaymentView, { status, ...snapshot }: Snapshot): Change | null {
+  if (!hasEnded(view) || status !== "authorized") return null;
+  const detail = `The provider holds ${snapshot.amountMinor} ${snapshot.currency} for a payment that is ${view.status}`;
+  return openItem(view, "late_success", snapshot.reference, detail);
+}
+
 /** Money that came after the payment had ended changes nothing: a person gives it back, or the goods. */
 function reportLateSuccess(view: PaymentView, snapshot: Snapshot): Change | null {
-  const hasEnded = view.status === "failed" || view.status === "cancelled" || view.status === "expired";
-  if (!hasEnded || (snapshot.status !== "captured" && snapshot.capturedMinor === 0)) return null;
+  if (!hasEnded(view) || (snapshot.status !== "captured" && snapshot.capturedMinor === 0)) return null;
   const detail = `The provider captured ${snapshot.capturedMinor} ${snapshot.currency} of a payment that is ${view.status}`;
   return openItem(view, "late_success", snapshot.reference, detail);
 }
