@@ -64,6 +64,7 @@ export class SimulatedD1 {
   clear(): void {
     this.#database.exec(`
       DELETE FROM webhook_deliveries; DELETE FROM webhook_endpoints; DELETE FROM account_events; DELETE FROM events; DELETE FROM idempotency_keys; DELETE FROM payment_metadata; DELETE FROM payments;
+      DELETE FROM operations; DELETE FROM disputes; DELETE FROM reconciliation_items; DELETE FROM provider_notifications;
       UPDATE merchants SET disabled_at = NULL; UPDATE api_keys SET last_used_at = NULL`);
   }
 

@@ -73,6 +73,9 @@ interface Instance {
 export class Platform {
   /** How likely a fault strikes each call; 0 switches them off. */
   faultRate = 0;
+  /** The clock jumps by 24 of these at most, and gets so far from the true time. */
+  jumpUnitMs = HOUR;
+  maxJumpedMs = Number.POSITIVE_INFINITY;
   readonly struck = new Map<Strike, number>();
   /** How many have struck. */
   faults = 0;
@@ -125,12 +128,18 @@ export class Platform {
         await world.turn();
         break;
       case "clock: jump":
-        world.jump((1 + world.below(24)) * world.pick([HOUR, -HOUR]));
+        this.#jump((1 + world.below(24)) * world.pick([this.jumpUnitMs, -this.jumpUnitMs]));
         break;
     }
     const result = execute();
     await world.turn();
     return result;
+  }
+
+  #jump(milliseconds: number): void {
+    const { world, maxJumpedMs } = this;
+    const isTooFar = Math.abs(world.now - world.steady + milliseconds) > maxJumpedMs;
+    world.jump(isTooFar ? -milliseconds : milliseconds);
   }
 
   async #call(name: string, asked: Parameters<PaymentObject["run"]>): Promise<Reply> {

@@ -1,8 +1,8 @@
 /**
  * `npm run proof`: the long version of every test of faults, and its figures, written to
  * bench/RESULTS.md. With --replay-history SEED, --replay-http SEED, --replay-webhooks SEED,
- * --replay-permutations SEED [--path PATH] or --replay-model SEED [--property NAME] [--path PATH] it runs only that; with
- * --only PART (simulation, permutations, http, kills, webhooks, regressions, defects) only that part.
+ * --replay-operations SEED, --replay-permutations SEED [--path PATH] or --replay-model SEED [--property NAME] [--path PATH] it runs only that; with
+ * --only PART (simulation, permutations, operations, http, kills, webhooks, regressions, defects) only that part.
  */
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -20,6 +20,7 @@ const FULL = {
   modelSeeds: 20_000,
   histories: 200_000,
   providerPermutations: 500_000,
+  operationHistories: 200_000,
   faults: 100_000,
   httpHistories: 10_000,
   kills: 200,
@@ -36,6 +37,7 @@ const { values: options } = parseArgs({
     "replay-history": { type: "string" },
     "replay-http": { type: "string" },
     "replay-model": { type: "string" },
+    "replay-operations": { type: "string" },
     "replay-permutations": { type: "string" },
     "replay-webhooks": { type: "string" },
     property: { type: "string" },
@@ -89,6 +91,7 @@ const REPLAYS = {
   "replay-history": "histories.test",
   "replay-http": "http.test",
   "replay-model": "model.test",
+  "replay-operations": "operations.test",
   "replay-permutations": "permutations.test",
   "replay-webhooks": "webhooks.test",
 } as const;
@@ -196,6 +199,42 @@ sums are the provider's or an item is open, and no step on the way is one that t
     ])}`,
   );
   atLeast({ "permutations of a provider's history": [permutations, FULL.providerPermutations] });
+  endIfFailed();
+}
+
+if (wanted("operations")) {
+  const share = FULL.operationHistories / PROCESSES;
+  const shares = Array.from({ length: PROCESSES }, (_, index) =>
+    vitest(["operations.test"], {
+      PROOF_OPERATION_HISTORIES: String(share),
+      PROOF_FIRST_SEED: String(seed + index * share),
+    }),
+  );
+  const figures: Figures = {};
+  for (const part of await Promise.all(shares)) add(figures, part);
+  const { operationHistories = 0, operationCalls = 0, operationViolations = 0 } = figures;
+  const { operations = 0, operationsDone = 0, operationItems = 0, providerEffects = 0 } = figures;
+  const struck = Object.entries(figures).flatMap(([name, times]): [string, number][] =>
+    name.endsWith(" / operations") ? [[name.slice(0, -" / operations".length), times]] : [],
+  );
+  record(
+    "Proof: payments at a provider",
+    "npm run proof",
+    `Seed ${seed}. The real app, object, SQL and sandbox on a simulated platform. Shops and payers ask at once, under random tokens
+of all that the sandbox has; faults strike D1, objects, alarms, the sweep, the way to the provider and its notifications. Then
+the faults end, days go by, and our rows are held against the sandbox's own ledger: the invariants of the contract.\n\n${table(
+      [
+        ["what", "tried", "target", "without a row, doubled, of another amount, or untrue"],
+        ["histories", operationHistories, FULL.operationHistories, operationViolations],
+        ["calls in them", operationCalls, "", ""],
+        ["operations that were asked for", operations, "", ""],
+        ["of these, done", operationsDone, "", ""],
+        ["movements of money in the sandbox's ledger", providerEffects, "", operationViolations],
+        ["items that a person has to look at", operationItems, "", ""],
+      ],
+    )}\n\n${table([["class of fault", "struck"], ...struck.sort()])}`,
+  );
+  atLeast({ "histories of payments at a provider": [operationHistories, FULL.operationHistories] });
   endIfFailed();
 }
 

@@ -12,6 +12,8 @@ export const SCALE = {
   webhookRuns: number("PROOF_WEBHOOK_RUNS", 100),
   /** Histories at a provider, each heard of in an order of its own. */
   providerPermutations: number("PROOF_PROVIDER_PERMUTATIONS", 5_000),
+  /** Histories of payments at the sandbox. */
+  operationHistories: number("PROOF_OPERATION_HISTORIES", 600),
   /** Where the seeds of the histories begin, so that several processes can share the work. */
   firstSeed: number("PROOF_FIRST_SEED", 1),
 };
@@ -23,6 +25,7 @@ export const REPLAY = {
   webhooks: optional("PROOF_REPLAY_WEBHOOKS"),
   model: optional("PROOF_REPLAY_MODEL"),
   permutations: optional("PROOF_REPLAY_PERMUTATIONS"),
+  operations: optional("PROOF_REPLAY_OPERATIONS"),
   property: process.env.PROOF_REPLAY_PROPERTY,
   path: process.env.PROOF_REPLAY_PATH,
 };

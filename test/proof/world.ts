@@ -1,4 +1,5 @@
-import { createHash, createHmac, KeyObject, timingSafeEqual } from "node:crypto";
+import { createHash } from "node:crypto";
+import { subtle } from "./world-crypto";
 
 /** A seed for one of the uses of a seed: two that drew the same numbers would not be independent. */
 export function derived(seed: number, use: string): number {
@@ -16,9 +17,12 @@ const MAX_STEPS = 50_000;
 export class World {
   #state: number;
   #now = Date.UTC(2026, 0, 1);
+  #jumped = 0;
   #ready: (() => void)[] = [];
   /** The errors that the service has logged. */
   readonly errors: string[] = [];
+  /** Hears every line of the log. */
+  onLog: (line: string) => void = () => {};
   #made = 0;
   #sleeping: { until: number; wake: () => void }[] = [];
 
@@ -53,13 +57,28 @@ export class World {
     return this.#now;
   }
 
-  wait(milliseconds: number): Promise<void> {
-    return new Promise((wake) => this.#sleeping.push({ until: this.#now + milliseconds, wake }));
+  /** The time of those whose clocks do not jump. */
+  get steady(): number {
+    return this.#now - this.#jumped;
+  }
+
+  /** @param signal ends the wait early, with an error */
+  wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((wake, fail) => {
+      const sleeper = { until: this.#now + milliseconds, wake };
+      this.#sleeping.push(sleeper);
+      const end = () => {
+        this.#sleeping = this.#sleeping.filter((other) => other !== sleeper);
+        fail(signal?.reason);
+      };
+      signal?.addEventListener("abort", end, { once: true });
+    });
   }
 
   /** Sets the clock that the service reads forward or back; who sleeps does not notice. */
   jump(milliseconds: number): void {
     this.#now += milliseconds;
+    this.#jumped += milliseconds;
     for (const sleeper of this.#sleeping) sleeper.until += milliseconds;
   }
 
@@ -102,15 +121,16 @@ export class World {
 
   #takeGlobals(): () => void {
     const own = {
-      scheduler: { wait: (milliseconds: number) => this.wait(milliseconds) },
+      scheduler: {
+        wait: (milliseconds: number, options?: { signal?: AbortSignal }) => this.wait(milliseconds, options?.signal),
+      },
       crypto: {
         randomUUID: () => `00000000-0000-4000-8000-${(++this.#made).toString(16).padStart(12, "0")}`,
-        subtle: {
-          digest: async (_: string, data: Uint8Array) => createHash("sha256").update(data).digest(),
-          sign: async (_: string, key: Parameters<typeof KeyObject.from>[0], data: Uint8Array) =>
-            new Uint8Array(createHmac("sha256", KeyObject.from(key)).update(data).digest()).buffer,
-          timingSafeEqual,
+        getRandomValues: (bytes: Uint8Array) => {
+          for (let at = 0; at < bytes.length; at++) bytes[at] = this.below(256);
+          return bytes;
         },
+        subtle,
       },
     };
     const before = Object.fromEntries(
@@ -123,8 +143,11 @@ export class World {
     Date.now = () => Math.floor(this.#now);
     Math.random = this.random;
     // A line for every request would be most of what a test prints.
-    console.log = () => {};
-    console.error = (line: unknown) => this.errors.push(String(line));
+    console.log = (line: unknown) => this.onLog(String(line));
+    console.error = (line: unknown) => {
+      this.errors.push(String(line));
+      this.onLog(String(line));
+    };
     return () => {
       Date.now = dateNow;
       Math.random = mathRandom;

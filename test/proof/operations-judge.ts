@@ -1,0 +1,364 @@
+/**
+ * Holds payments at the sandbox against the sandbox's own ledger, and against what callers were answered: the invariants of the
+ * contract, from the contract, and not from the code. Pure.
+ */
+import { open } from "../../src/auth/seal";
+import type { SandboxPayment } from "../../src/sandbox/ledger";
+import type { StoredEffect } from "../../src/sandbox/store";
+
+export interface PaymentRow {
+  id: number;
+  status: string;
+  amount_minor: number;
+  captured_minor: number;
+  refunded_minor: number;
+  provider_reference: string | null;
+  expires_at: number | null;
+}
+
+export interface OperationRow {
+  payment_id: number;
+  number: number;
+  kind: string;
+  amount_minor: number;
+  state: string;
+  source: string;
+  nonce: string | null;
+  request: string | null;
+  provider_reference: string | null;
+  failure: string | null;
+  idempotency_key: string | null;
+}
+
+export interface Rows {
+  readonly payments: readonly PaymentRow[];
+  readonly operations: readonly OperationRow[];
+  readonly events: readonly { payment_id: number; sequence: number; type: string; data: string }[];
+  readonly keys: readonly { key: string; payment_id: number }[];
+  readonly items: readonly { payment_id: number; kind: string; reference: string }[];
+  readonly disputes: readonly { payment_id: number; reference: string; amount_minor: number; state: string }[];
+}
+
+/** A request of a client's, and its answer. */
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly key: string | null;
+  readonly body: unknown;
+  readonly status: number;
+  /** In its ETag; 0 without one. */
+  readonly version: number;
+  readonly isReplay: boolean;
+  readonly answer: unknown;
+}
+
+export interface Evidence {
+  readonly rows: Rows;
+  readonly asked: readonly Asked[];
+  /** The log. */
+  readonly lines: readonly string[];
+  /** The provider's. */
+  readonly payments: readonly SandboxPayment[];
+  readonly effects: readonly StoredEffect[];
+  readonly planned: readonly { readonly token: string }[];
+}
+
+const UNSETTLED = ["open", "unknown", "pending"];
+const sum = (amounts: readonly number[]) => amounts.reduce((total, amount) => total + amount, 0);
+
+/** Where a payment may go (section 2 of the contract). */
+const STEPS: Readonly<Record<string, readonly string[]>> = {
+  pending: ["confirmed", "authorized", "requires_action", "processing", "failed", "cancelled", "expired"],
+  requires_action: ["processing", "authorized", "confirmed", "failed", "cancelled", "expired"],
+  processing: ["requires_action", "authorized", "confirmed", "failed", "cancelled"],
+  authorized: ["confirmed", "cancelled", "expired"],
+  confirmed: ["refunded"],
+  refunded: ["confirmed"],
+  failed: [],
+  cancelled: [],
+  expired: [],
+};
+
+/** In which statuses an action is refused with the status as the reason. */
+const REFUSED: Readonly<Record<string, readonly string[]>> = {
+  confirm: ["refunded", "failed", "cancelled", "expired"],
+  capture: ["pending", "requires_action", "processing", "confirmed", "refunded", "failed", "cancelled", "expired"],
+  cancel: ["processing", "confirmed", "refunded", "failed", "cancelled", "expired"],
+  fail: ["requires_action", "processing", "authorized", "confirmed", "refunded", "failed", "cancelled", "expired"],
+  refund: ["pending", "requires_action", "processing", "authorized", "refunded", "failed", "cancelled", "expired"],
+};
+
+/** What the payment of each end at the provider may be here; anything else needs an item. */
+const ENDS: Readonly<Record<string, readonly string[]>> = {
+  unconfirmed: ["pending", "failed", "cancelled", "expired"],
+  requires_action: ["requires_action"],
+  processing: ["processing"],
+  authorized: ["authorized"],
+  captured: ["confirmed", "refunded"],
+  // What was paid late, and then declined, had ended before.
+  declined: ["failed", "cancelled", "expired"],
+  cancelled: ["cancelled", "expired"],
+  expired: ["expired", "cancelled"],
+};
+
+/** What is wrong when nothing is asked of the provider any more, or null. */
+export function judgeEnd(evidence: Evidence, now: number): string | null {
+  const { rows } = evidence;
+  for (const payment of rows.payments) {
+    const { expires_at, status } = payment;
+    const isOver = expires_at !== null && expires_at < now;
+    if (isOver && (status === "pending" || status === "requires_action"))
+      return `Payment ${payment.id} does not expire`;
+    const wrong = judgePayment(evidence, payment);
+    if (wrong !== null) return `Payment ${payment.id} (${evidence.planned[payment.id - 1]?.token}): ${wrong}`;
+  }
+  return judgeEffects(evidence) ?? judgeSteps(rows);
+}
+
+function judgePayment({ rows, payments, effects }: Evidence, payment: PaymentRow): string | null {
+  const { id, status, amount_minor, captured_minor, refunded_minor } = payment;
+  const operations = rows.operations.filter(({ payment_id }) => payment_id === id);
+  const items = rows.items.filter(({ payment_id }) => payment_id === id);
+  const disputes = rows.disputes.filter(({ payment_id }) => payment_id === id);
+  const refunds = operations.filter(({ kind }) => kind === "refund");
+  const succeeded = sum(refunds.filter(({ state }) => state === "succeeded").map((one) => one.amount_minor));
+  const open = sum(refunds.filter(({ state }) => UNSETTLED.includes(state)).map((one) => one.amount_minor));
+  const lost = sum(disputes.filter(({ state }) => state === "lost").map((one) => one.amount_minor));
+
+  // 1
+  if (captured_minor > amount_minor) return `captured ${captured_minor} of ${amount_minor}`;
+  if (succeeded + open + lost > captured_minor && items.length === 0) {
+    return `${succeeded} refunded, ${open} open and ${lost} lost are more than the ${captured_minor} captured, and no item says so`;
+  }
+  if (refunded_minor !== Math.min(succeeded, captured_minor)) return `shows ${refunded_minor} refunded of ${succeeded}`;
+
+  const references = new Set(
+    operations.filter(({ kind }) => kind !== "refund").flatMap((one) => one.provider_reference ?? []),
+  );
+  if (payment.provider_reference !== null) references.add(payment.provider_reference);
+  const moved = payments.filter(
+    ({ metadata, status: at }) => metadata.payment_id === String(id) && at !== "unconfirmed",
+  );
+  // 2, 4
+  if (moved.length > 1) return `is ${moved.length} payments at the provider`;
+  const unnamed = moved.find((one) => !references.has(one.id));
+  if (unnamed !== undefined) return `money moved for ${unnamed.id}, whose name D1 does not have`;
+  if (references.size > 1) return `has ${references.size} names at the provider`;
+  const [reference] = references;
+  const there = payments.find((one) => one.id === reference);
+  if (there === undefined) {
+    const isNothing = ["pending", "failed", "cancelled", "expired"].includes(status) && captured_minor === 0;
+    return isNothing ? null : `is ${status}, and the provider has no such payment`;
+  }
+
+  // 6, 9
+  // Whoever cannot be asked does not say that an authorisation has lapsed.
+  if (there.token === "test_no_query" && there.status === "expired" && status === "authorized") return null;
+  if (items.length > 0) return null;
+  if (!ENDS[there.status]?.includes(status))
+    return `is ${status}, and ${there.status} at the provider, without an item`;
+  if (there.captured !== captured_minor)
+    return `shows ${captured_minor} captured, and the provider has ${there.captured}`;
+  const returned = sum(there.refunds.filter((one) => one.status === "succeeded").map(({ amount }) => amount));
+  if (returned !== refunded_minor) return `shows ${refunded_minor} refunded, and the provider has ${returned}`;
+  const net = (kind: string) =>
+    sum(effects.filter((one) => one.payment === there.id && one.kind === kind).map(({ amount }) => amount));
+  if (net("refunded") - net("refund_reversed") !== refunded_minor)
+    return `shows ${refunded_minor} refunded, and other money moved`;
+  if (net("captured") !== captured_minor) return `shows ${captured_minor} captured, and other money moved`;
+  if (net("dispute_lost") !== lost) return `shows ${lost} lost in disputes, and other money moved`;
+  for (const refund of there.refunds) {
+    const known = refunds.filter(({ provider_reference }) => provider_reference === refund.id);
+    const [own] = known;
+    if (own === undefined || known.length > 1)
+      return `has ${known.length} operations of the provider's refund ${refund.id}`;
+    if (own.state !== refund.status || own.amount_minor !== refund.amount || own.nonce !== refund.nonce) {
+      return `has its refund ${own.number} as ${own.state} ${own.amount_minor}, and the provider ${refund.status} ${refund.amount}`;
+    }
+  }
+  const missing = refunds.find(
+    (one) => one.state === "succeeded" && !there.refunds.some(({ id: name }) => name === one.provider_reference),
+  );
+  if (missing !== undefined) return `has a refund ${missing.number} that the provider does not have`;
+  for (const dispute of there.disputes) {
+    const own = disputes.find(({ reference: name }) => name === dispute.id);
+    if (own?.state !== dispute.status || own.amount_minor !== dispute.amount) {
+      return `has the dispute ${dispute.id} as ${own?.state}, and the provider as ${dispute.status}`;
+    }
+  }
+  return null;
+}
+
+/** At most one effect of each kind a nonce, and of what was asked for (2). */
+function judgeEffects({ rows, effects }: Evidence): string | null {
+  const seen = new Set<string>();
+  for (const { kind, nonce, amount, payment } of effects) {
+    if (nonce === null) continue;
+    const name = `${kind} ${nonce}`;
+    if (seen.has(name)) return `Done twice at the provider: ${name} of ${amount}`;
+    seen.add(name);
+    const operation = rows.operations.find((one) => one.nonce === nonce);
+    if (operation === undefined) return `Money moved that no operation asked for: ${name} of ${amount} in ${payment}`;
+    const isWhole = kind === "authorized" || kind === "captured" || kind === "refunded" || kind === "refund_reversed";
+    if (isWhole && operation.amount_minor !== amount)
+      return `${name}: ${amount}, and ${operation.amount_minor} was asked for`;
+  }
+  return null;
+}
+
+/** A payment as of each of its versions: its statuses only go where the contract lets them (5). */
+function judgeSteps({ payments, events }: Rows): string | null {
+  for (const { id } of payments) {
+    const statuses = statesOf(events, id).map(({ status }) => String(status));
+    for (const [at, status] of statuses.entries()) {
+      const before = statuses[at - 1];
+      if (before === undefined || before === status || STEPS[before]?.includes(status)) continue;
+      return `Payment ${id} went from ${before} to ${status}`;
+    }
+  }
+  return null;
+}
+
+/** A payment as each of its events left it. */
+function statesOf(events: Rows["events"], id: number): Readonly<Record<string, unknown>>[] {
+  const states: Record<string, unknown>[] = [];
+  for (const { data } of events.filter(({ payment_id }) => payment_id === id)) {
+    states.push({ ...states.at(-1), ...JSON.parse(data) });
+  }
+  return states;
+}
+
+interface Shown {
+  readonly id?: number | string;
+  readonly status?: string;
+  readonly amount?: number;
+  readonly amount_captured?: number;
+  readonly amount_refunded?: number;
+  readonly detail?: string;
+  readonly type?: string;
+}
+
+/** Whether callers were told what is so (10). */
+export function judgeAnswers({ rows, asked }: Evidence): string | null {
+  const byKey = new Map<string, Asked>();
+  for (const one of asked) {
+    const wrong = judgeAnswer(rows, one);
+    if (wrong !== null) return `${wrong}: ${JSON.stringify(one)}`;
+    if (one.key === null || one.status >= 400) continue;
+    const first = byKey.get(one.key) ?? one;
+    byKey.set(one.key, first);
+    if (first.path !== one.path || JSON.stringify(first.body) !== JSON.stringify(one.body)) {
+      return `One key had two requests done: ${JSON.stringify([first, one])}`;
+    }
+    if ((first.answer as Shown).id !== (one.answer as Shown).id) {
+      return `One key had two things done: ${JSON.stringify([first, one])}`;
+    }
+  }
+  const keys = rows.operations.flatMap(({ idempotency_key }) => idempotency_key ?? []);
+  const twice = keys.find((key, at) => keys.indexOf(key) !== at);
+  if (twice !== undefined) return `The key ${twice} has two operations`;
+  const lost = keys.find((key) => !rows.keys.some((row) => row.key === key));
+  return lost === undefined ? null : `The key ${lost} has an operation, and is free`;
+}
+
+function judgeAnswer(rows: Rows, { method, path, key, status, version, isReplay, answer }: Asked): string | null {
+  const shown = answer as Shown;
+  const [, , , , id = "", action = ""] = path.split("/");
+  const states = statesOf(rows.events, Number(id || shown.id));
+  const operations = rows.operations.filter(({ payment_id }) => payment_id === Number(id));
+  const own = operations.find(({ idempotency_key }) => key !== null && idempotency_key === key);
+  if (status >= 500 && status !== 503) return "A bug was answered";
+  if (status === 402) return judgeDeclined(states, operations, own, action);
+  if (status === 409) return judgeRefused(states, operations, action, shown);
+  if (status >= 400) return null;
+  if (action === "refunds") {
+    const number = Number(/^re_\d+_(\d+)$/.exec(String(shown.id))?.[1]);
+    const refund = operations.find((one) => one.number === number && one.kind === "refund");
+    if (refund === undefined) return "A refund was acknowledged, and is not there";
+    if (minor(shown.amount) !== refund.amount_minor) return "A refund was acknowledged of another amount";
+    if (shown.status === "failed" && refund.state === "succeeded")
+      return "A refund was said to have failed, and has not";
+    return null;
+  }
+  if (version === 0) return null;
+  const state = states[version - 1];
+  if (state === undefined) return "A version was shown that is not there";
+  const isTrue =
+    shown.status === state.status &&
+    minor(shown.amount_captured) === Number(state.captured_minor ?? 0) &&
+    minor(shown.amount_refunded) === Number(state.refunded_minor ?? 0);
+  if (!isTrue) return `Of the version ${version} was told what it was not: ${JSON.stringify(state)}`;
+  if (method === "GET" || isReplay || action === "") return null;
+  const done: Readonly<Record<string, readonly string[]>> = {
+    ...{ confirm: ["confirmed", "authorized"], capture: ["confirmed"], cancel: ["cancelled"], fail: ["failed"] },
+    refund: ["refunded", "confirmed"],
+  };
+  if (status === 200 && action in done && !done[action]?.includes(String(shown.status)))
+    return `${action} was answered 200`;
+  return null;
+}
+
+function judgeDeclined(
+  states: readonly Readonly<Record<string, unknown>>[],
+  operations: readonly OperationRow[],
+  own: OperationRow | undefined,
+  action: string,
+): string | null {
+  const kind = action === "confirm" ? "authorize" : action === "refunds" ? "refund" : action;
+  const isFailed = ({ state }: OperationRow) => state === "declined" || state === "failed";
+  const failed = own === undefined ? operations.some((one) => one.kind === kind && isFailed(one)) : isFailed(own);
+  if (!failed) return "A decline was answered, and nothing was declined";
+  const isPaid = states.some(({ status }) => status === "confirmed");
+  return action === "confirm" && isPaid ? "A payment was said to be declined, and was paid" : null;
+}
+
+function judgeRefused(
+  states: readonly Readonly<Record<string, unknown>>[],
+  operations: readonly OperationRow[],
+  action: string,
+  { type, detail = "" }: Shown,
+): string | null {
+  if (type === "/problems/operation-in-progress") {
+    return operations.length > 0 ? null : "An operation was said to be in progress, and there was none";
+  }
+  const [, asked, status] = /^Cannot (\w+) payment in (\w+) status/.exec(detail) ?? [];
+  if (asked === undefined || status === undefined) return null;
+  const isRefused = REFUSED[asked]?.includes(status) === true;
+  const isKnown = states.some((state) => state.status === status);
+  return isRefused && isKnown ? null : `${action} was refused of a payment that was ${status}`;
+}
+
+/** Dollars in cents. */
+const minor = (amount: number | undefined): number => Number(`${amount}e2`);
+
+/** Payment tokens are where they are sealed, and open there only (11). */
+export async function judgeSealed({ rows, asked, lines, planned }: Evidence, secrets: string): Promise<string | null> {
+  const shown = [
+    ...lines,
+    ...rows.events.map(({ data }) => data),
+    ...rows.operations.map((row) => JSON.stringify(row)),
+    ...rows.payments.map((row) => JSON.stringify(row)),
+    ...asked.map(({ answer }) => JSON.stringify(answer)),
+  ];
+  for (const { token } of planned) {
+    const within = shown.find((text) => text.includes(token));
+    if (within !== undefined) return `The token ${token} is shown: ${within}`;
+  }
+  const sealed = rows.operations.flatMap(({ payment_id, nonce, request }) =>
+    request === null || nonce === null ? [] : [{ payment_id, nonce, request }],
+  );
+  for (const [at, { payment_id, nonce, request }] of sealed.entries()) {
+    const place = (of: string) => ({
+      account: "operations",
+      merchantId: 1,
+      field: `operations/${payment_id}/${of}/request`,
+    });
+    if ((await open(request, place(nonce), secrets)).tag !== "opened")
+      return `A request of payment ${payment_id} does not open`;
+    const other = sealed[(at + 1) % sealed.length]?.nonce;
+    if (other !== undefined && other !== nonce && (await open(request, place(other), secrets)).tag === "opened") {
+      return `A request of payment ${payment_id} opens in another row`;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,348 @@
+/** A history of payments at the sandbox: shops and payers ask at once, things go wrong, and in the end all comes to rest. */
+import { TOKENS, type Token } from "../../src/sandbox/tokens";
+import { VIOLATIONS } from "../invariants";
+import { SECRETS_KEYS, type SimulatedD1 } from "./d1";
+import { type Asked, type Evidence, judgeAnswers, judgeEnd, judgeSealed, type Rows } from "./operations-judge";
+import { type Ledger, MINUTE, OperationsPlatform } from "./operations-platform";
+import { derived, World } from "./world";
+
+const SECOND = 1_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+/** A payer has 24 hours, and is asked after six-hourly. */
+const RESOLVED_WITHIN_MS = 2 * DAY;
+/** An authorisation holds for 7 days, and a notification is sent again for 3. */
+const STILL_AFTER_MS = 12 * DAY;
+const API = "/api/v1/payments";
+
+/** A payment as it is to be created, and what its payer does. */
+export interface PlannedPayment {
+  readonly token: Token;
+  readonly isManual: boolean;
+  /** Whether the creation says how the payer pays, or the confirmation. */
+  readonly isTokenKnown: boolean;
+  /** In seconds; null for one that does not expire. */
+  readonly expiresIn: number | null;
+  readonly payer: "pays" | "refuses" | "never comes";
+  readonly payerAfterMs: number;
+}
+
+export interface Wish {
+  readonly payment: number;
+  readonly action: "confirm" | "capture" | "cancel" | "fail" | "refund" | "refunds" | "get" | "sync" | "again";
+  readonly amount: string | null;
+  readonly key: string | null;
+  readonly pauseMs: number;
+}
+
+export interface OperationsProgram {
+  readonly payments: readonly PlannedPayment[];
+  /** What each client asks, one after the other, while the others ask too. */
+  readonly clients: readonly (readonly Wish[])[];
+  /** For how long nothing is asked before the faults end. */
+  readonly faultsGoOnMs: number;
+}
+
+export interface OperationsRun {
+  readonly asked: readonly Asked[];
+  readonly struck: ReadonlyMap<string, number>;
+  readonly rows: Rows;
+  /** Movements of money in the provider's ledger. */
+  readonly effects: number;
+  /** What is wrong, or null. */
+  readonly violation: string | null;
+}
+
+const TOKEN_NAMES = Object.keys(TOKENS) as Token[];
+/** Of 12.34 dollars: parts, what is finer than a cent, and too much. */
+const AMOUNTS = ["6.17", "6.17", "5", "1", "12.34", "20", "0.005"];
+
+/** A random program: one or two payments, and two or three clients that get into each other's way. */
+export function randomOperations(seed: number): OperationsProgram {
+  const world = new World(derived(seed, "operations"));
+  const payments = Array.from(
+    { length: 1 + world.below(2) },
+    (): PlannedPayment => ({
+      token: world.pick(TOKEN_NAMES),
+      isManual: world.random() < 0.4,
+      isTokenKnown: world.random() < 0.5,
+      expiresIn: world.random() < 0.3 ? world.pick([60, 120, 3_600]) : null,
+      payer: world.pick(["pays", "pays", "refuses", "never comes"]),
+      payerAfterMs: world.below(world.pick([5 * SECOND, 10 * MINUTE])),
+    }),
+  );
+  const wish = (client: number, place: number): Wish => {
+    const payment = world.below(payments.length);
+    const isManual = payments[payment]?.isManual === true;
+    const first: Wish["action"][] =
+      place === 0 ? ["confirm", "confirm", "confirm", "confirm", "confirm", "cancel"] : [];
+    const action = world.pick<Wish["action"]>([
+      ...first,
+      ...(first.length > 0
+        ? []
+        : ([
+            "confirm",
+            "cancel",
+            "refunds",
+            "refunds",
+            "refunds",
+            "refund",
+            "get",
+            "sync",
+            "again",
+            "again",
+            "fail",
+          ] as const)),
+      ...(isManual && first.length === 0 ? (["capture", "capture", "capture", "capture"] as const) : []),
+    ]);
+    const amount = world.random() < 0.3 ? null : world.pick(AMOUNTS);
+    // Few keys, so that some come again with another request.
+    const key = world.random() < 0.1 ? `key-${world.below(2)}` : `${action}-${client}-${place}`;
+    const isKeyed = action === "refunds" || world.random() < 0.7;
+    const pauseMs = world.pick([0, 0, world.below(2 * SECOND), world.below(20 * SECOND), world.below(5 * MINUTE)]);
+    return { payment, action, amount, key: isKeyed ? key : null, pauseMs };
+  };
+  return {
+    payments,
+    clients: Array.from({ length: 2 + world.below(2) }, (_, client) =>
+      Array.from({ length: 2 + world.below(5) }, (__, place) => wish(client, place)),
+    ),
+    faultsGoOnMs: world.pick([0, world.below(MINUTE), world.below(HOUR)]),
+  };
+}
+
+export async function simulateOperations(
+  seed: number,
+  d1: SimulatedD1,
+  ledger: Ledger,
+  faultRate: number,
+  program: OperationsProgram = randomOperations(seed),
+): Promise<OperationsRun> {
+  d1.clear();
+  const world = new World(derived(seed, "schedule of operations"));
+  const platform = new OperationsPlatform(world, d1, ledger);
+  const asked: Asked[] = [];
+  const lines: string[] = [];
+  world.onLog = (line) => lines.push(line);
+  const run = new Running(world, platform, asked);
+  const result = (violation: string | null): OperationsRun => {
+    const struck = new Map<string, number>([...platform.struck, ...platform.platform.struck]);
+    return { asked, struck, rows: readRows(d1), effects: ledger.effects.length, violation };
+  };
+  const evidence = (): Evidence => ({
+    ...{ rows: readRows(d1), asked, lines, payments: ledger.payments, effects: ledger.effects },
+    planned: program.payments,
+  });
+  const broken = () => {
+    const rows = d1.rows(VIOLATIONS);
+    return rows.length > 0 ? `The invariants do not hold: ${JSON.stringify(rows)}` : null;
+  };
+  try {
+    const found = await world.run(async () => {
+      await run.create(program.payments);
+      platform.setFaultRate(faultRate);
+      await run.whileTicking(() => run.askAll(program));
+      await run.whileTicking(() => world.wait(program.faultsGoOnMs));
+      platform.setFaultRate(0);
+      const unsettled = await run.untilSettled(RESOLVED_WITHIN_MS);
+      if (unsettled !== null) return unsettled;
+      await run.retryAll();
+      // A retry may be the first of its requests to arrive.
+      const again = await run.untilSettled(RESOLVED_WITHIN_MS);
+      if (again !== null) return again;
+      await run.syncAll(program.payments.length);
+      // Nothing is said yet of those whose time is over: the sweep has to find them.
+      const early = judgeEnd(evidence(), 0);
+      if (early !== null) return `When nothing is asked of the provider: ${early}`;
+      const restless = await run.untilStill(STILL_AFTER_MS);
+      if (restless !== null) return restless;
+      await run.syncAll(program.payments.length);
+      const before = JSON.stringify(readRows(d1));
+      const end = judgeEnd(evidence(), world.now);
+      if (end !== null) return `When all is still: ${end}`;
+      await run.syncAll(program.payments.length);
+      return before === JSON.stringify(readRows(d1)) ? null : "Asking once more changes something";
+    });
+    if (found !== null) return result(found);
+  } catch (error) {
+    return result(`${error instanceof Error ? error.stack : error}\n${world.errors.join("\n")}`);
+  }
+  const [finding] = platform.findings;
+  if (finding !== undefined) return result(finding);
+  const bug = world.errors.find((line) => /"bug"/.test(line));
+  if (bug !== undefined) return result(bug);
+  return result(broken() ?? judgeAnswers(evidence()) ?? (await judgeSealed(evidence(), SECRETS_KEYS)));
+}
+
+class Running {
+  constructor(
+    readonly world: World,
+    readonly platform: OperationsPlatform,
+    readonly asked: Asked[],
+  ) {}
+
+  async create(payments: readonly PlannedPayment[]): Promise<void> {
+    for (const [index, { token, isManual, isTokenKnown, expiresIn }] of payments.entries()) {
+      const body = {
+        ...{ order_id: index + 1, amount: 12.34, currency: "USD", provider: "sandbox" },
+        ...(isManual && { capture_method: "manual" }),
+        ...(isTokenKnown && { payment_method: token }),
+        ...(expiresIn !== null && { expires_in: expiresIn }),
+      };
+      const { status, answer } = await this.#send("POST", API, `create-${index}`, body);
+      if (status !== 201) throw new Error(`A payment was not created: ${JSON.stringify(answer)}`);
+    }
+  }
+
+  /** Has the sweep run while something goes on. */
+  async whileTicking(work: () => Promise<void>): Promise<void> {
+    let isOver = false;
+    const working = work().finally(() => {
+      isOver = true;
+    });
+    working.catch(() => {});
+    while (!isOver) {
+      this.platform.tick();
+      await this.world.wait(MINUTE / 4);
+    }
+    await working;
+  }
+
+  async askAll({ payments, clients }: OperationsProgram): Promise<void> {
+    const payers = payments.map((payment, index) => this.#payer(payment, index + 1));
+    const shops = clients.map(async (wishes) => {
+      let last: Parameters<Running["ask"]> | null = null;
+      for (const wish of wishes) {
+        await this.world.wait(wish.pauseMs);
+        const planned = payments[wish.payment];
+        if (planned === undefined) throw new Error("There is no such payment");
+        const next: Parameters<Running["ask"]> = wish.action === "again" && last ? last : [wish, planned];
+        last = next;
+        await this.ask(...next);
+      }
+    });
+    await Promise.all([...payers, ...shops]);
+  }
+
+  async ask({ payment, action, amount, key }: Wish, { token, isTokenKnown }: PlannedPayment): Promise<void> {
+    const path = `${API}/${payment + 1}`;
+    switch (action) {
+      case "again":
+      case "get":
+        await this.#send("GET", path, null, null);
+        return;
+      case "sync":
+        await this.#send("POST", `${path}/sync`, null, null);
+        return;
+      case "confirm":
+        await this.#send("POST", `${path}/confirm`, key, isTokenKnown ? {} : { payment_method: token });
+        return;
+      case "capture":
+        await this.#send("POST", `${path}/capture`, key, amount === null ? {} : { amount });
+        return;
+      case "refunds":
+        await this.#send("POST", `${path}/refunds`, key, amount === null ? {} : { amount });
+        return;
+      case "cancel":
+      case "fail":
+      case "refund":
+        await this.#send("POST", `${path}/${action}`, key, null);
+        return;
+    }
+  }
+
+  /** Every call with a key once more: those of unknown outcome until they are answered, the others as replays. */
+  async retryAll(): Promise<void> {
+    for (const { method, path, key, body, status } of [...this.asked]) {
+      if (key === null || (status >= 400 && status !== 402 && status !== 503)) continue;
+      const again = await this.#send(method, path, key, body);
+      if (again.status >= 500) throw new Error(`${path} ${key} is answered ${again.status} without faults`);
+    }
+  }
+
+  async syncAll(payments: number): Promise<void> {
+    for (let id = 1; id <= payments; id++) {
+      const { result } = await this.platform.sync(id);
+      if (result.tag === "bug" || result.tag === "outage") throw new Error(`${result.tag}: ${result.cause}`);
+    }
+    await this.platform.quiet();
+  }
+
+  /** Lets time pass until no operation is open; what is wrong, or null. */
+  untilSettled(withinMs: number): Promise<string | null> {
+    const open = () =>
+      this.platform.d1.rows("SELECT * FROM operations WHERE state NOT IN ('succeeded', 'declined', 'failed')");
+    return this.#until(
+      withinMs,
+      () => open().length === 0,
+      () => `Not resolved: ${JSON.stringify(open())}`,
+    );
+  }
+
+  untilStill(withinMs: number): Promise<string | null> {
+    return this.#until(
+      withinMs,
+      () => false,
+      () => `It does not come to rest: something is due at ${this.platform.nextDue()}`,
+    );
+  }
+
+  async #until(withinMs: number, isReached: () => boolean, otherwise: () => string): Promise<string | null> {
+    const { platform, world } = this;
+    const end = world.now + withinMs;
+    for (;;) {
+      platform.tick();
+      await platform.quiet();
+      if (isReached()) return null;
+      const next = platform.nextDue();
+      if (next === null) return null;
+      if (next > end) return otherwise();
+      await world.wait(Math.max(next - world.now, 1));
+    }
+  }
+
+  async #payer({ payer, payerAfterMs }: PlannedPayment, id: number): Promise<void> {
+    if (payer === "never comes") return;
+    await this.world.wait(payerAfterMs);
+    for (let looks = 0; looks < 5; looks++) {
+      const found = this.platform.ledger.payments.find(
+        ({ metadata, status }) => metadata.payment_id === String(id) && status === "requires_action",
+      );
+      if (found !== undefined) {
+        this.platform.sandbox.press(found.id, payer === "pays" ? "pay" : "refuse");
+        return;
+      }
+      await this.world.wait(20 * SECOND);
+    }
+  }
+
+  async #send(method: string, path: string, key: string | null, body: unknown): Promise<Asked> {
+    const { service } = this.platform.platform;
+    const headers: Record<string, string> = {
+      ...{ "Content-Type": "application/json", Authorization: `Bearer ${service.key}` },
+      ...(key !== null && { "Idempotency-Key": key }),
+    };
+    const sent = body === null || body === undefined ? null : JSON.stringify(body);
+    await this.world.turn();
+    const response = await service.send(new Request(`${service.origin}${path}`, { method, headers, body: sent }));
+    const asked: Asked = {
+      ...{ method, path, key, body: body ?? null, status: response.status },
+      version: Number(/^"(\d+)"$/.exec(response.headers.get("ETag") ?? "")?.[1] ?? 0),
+      isReplay: response.headers.get("Idempotent-Replayed") === "true",
+      answer: await response.json(),
+    };
+    this.asked.push(asked);
+    return asked;
+  }
+}
+
+function readRows(d1: SimulatedD1): Rows {
+  return {
+    payments: d1.rows("SELECT * FROM payments ORDER BY id"),
+    operations: d1.rows("SELECT * FROM operations ORDER BY payment_id, number"),
+    events: d1.rows("SELECT payment_id, sequence, type, data FROM events ORDER BY position"),
+    keys: d1.rows("SELECT key, payment_id FROM idempotency_keys ORDER BY key"),
+    items: d1.rows("SELECT payment_id, kind, reference, detail FROM reconciliation_items"),
+    disputes: d1.rows("SELECT payment_id, reference, amount_minor, state FROM disputes"),
+  };
+}

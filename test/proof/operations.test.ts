@@ -1,0 +1,56 @@
+import { expect, it } from "vitest";
+import { TOKENS } from "../../src/sandbox/tokens";
+import { SimulatedD1 } from "./d1";
+import { Ledger, OPERATION_FAULTS } from "./operations-platform";
+import { type OperationsRun, randomOperations, simulateOperations } from "./operations-simulation";
+import { FAULTS } from "./platform";
+import { REPLAY, report, SCALE } from "./scale";
+
+const [d1, ledger] = [new SimulatedD1(), new Ledger()];
+
+/** A history by its seed alone: two in three run under faults. */
+async function history(seed: number): Promise<OperationsRun> {
+  const run = await simulateOperations(seed, d1, ledger, seed % 3 === 0 ? 0 : 0.08);
+  if (run.violation !== null) report({ operationViolations: 1 });
+  expect(run.violation, `Seed ${seed}; again: npm run proof -- --replay-operations ${seed}`).toBeNull();
+  return run;
+}
+
+it("payments at the sandbox end as its ledger has them, whatever is lost on the way", async () => {
+  const figures: Record<string, number> = {};
+  const add = (name: string, times: number) => {
+    figures[name] = (figures[name] ?? 0) + times;
+  };
+  const { operationHistories: histories, firstSeed } =
+    REPLAY.operations === undefined ? SCALE : { operationHistories: 1, firstSeed: REPLAY.operations };
+  const seen = {
+    tokens: new Set<string>(),
+    faults: new Set<string>(),
+    ends: new Set<string>(),
+    answers: new Set<number>(),
+  };
+  for (let seed = firstSeed; seed < firstSeed + histories; seed++) {
+    const { asked, struck, rows, effects } = await history(seed);
+    for (const { token } of randomOperations(seed).payments) seen.tokens.add(token);
+    for (const { status } of rows.payments) seen.ends.add(status);
+    for (const { status } of asked) seen.answers.add(status);
+    for (const [fault, times] of struck) {
+      seen.faults.add(fault.split(" / ")[0] ?? "");
+      add(`${fault.split(" / ")[0]} / operations`, times);
+    }
+    add("operationHistories", 1);
+    add("operationCalls", asked.length);
+    add("operations", rows.operations.length);
+    add("operationsDone", rows.operations.filter(({ state }) => state === "succeeded").length);
+    add("operationItems", rows.items.length);
+    add("providerEffects", effects);
+  }
+  report(figures);
+  if (REPLAY.operations !== undefined) return;
+  // What never came was never checked.
+  expect([...seen.tokens].sort()).toEqual(Object.keys(TOKENS).sort());
+  const classes = FAULTS.filter((fault) => !fault.startsWith("object"));
+  expect([...seen.faults]).toEqual(expect.arrayContaining([...OPERATION_FAULTS, ...classes]));
+  expect([...seen.ends]).toEqual(expect.arrayContaining(["confirmed", "failed", "cancelled", "expired", "refunded"]));
+  expect([...seen.answers]).toEqual(expect.arrayContaining([200, 201, 202, 402, 409, 503]));
+}, 3_600_000);
