@@ -5,12 +5,19 @@ import type { Origin } from "../context";
 import { queueEndpoints } from "../outbox/outbox";
 import { paymentMethodPlace } from "../payment/create";
 import type { Payment } from "../payment/payment";
-import { allowsSandbox, isProvider, PROVIDERS, sandboxConnection } from "../provider/providers";
+import {
+  allowsSandbox,
+  isProvider,
+  PROVIDER_NAMES,
+  PROVIDERS,
+  type ProviderName,
+  sandboxConnection,
+} from "../provider/providers";
 import type { OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
 import type { Book, OperationRow } from "./journal/book";
 import type { Desk } from "./protocol";
-import type { Counter, Fault } from "./provider-action";
+import { type Counter, type Fault, KINDS, requestOf } from "./provider-action";
 import { type ActionRequest, applyAction } from "./run-action";
 
 /** Where the request of an operation is sealed: it opens in its own row only. */
@@ -79,7 +86,7 @@ export function counterOf(
     sealRequest: (nonce, sent) => seal(JSON.stringify(sent), placeOf(merchantId, paymentId, nonce), secrets),
     setAlarm,
     newNonce: () => crypto.randomUUID(),
-    judge: (asked) => new Map(Object.keys(PROVIDERS).map((name) => [name, faultOf(env, name, asked)])),
+    judge: (asked) => new Map(PROVIDER_NAMES.map((name) => [name, faultOf(env, name, asked)])),
     applyHere: () => {
       if (request === null) throw new Error("Nothing was asked for");
       return applyAction(db, origin, paymentId, request, true);
@@ -88,12 +95,16 @@ export function counterOf(
 }
 
 /** What a provider does not take of a request, or null. */
-function faultOf(env: Env, provider: string, { paymentMethod, returnUrl }: ActionRequest): Fault | null {
-  if (provider === "internal") {
+function faultOf(env: Env, provider: ProviderName, request: ActionRequest): Fault | null {
+  const { paymentMethod, returnUrl, action } = request;
+  const adapter = PROVIDERS[provider];
+  if (adapter === null) {
     const field = paymentMethod != null ? "payment_method" : returnUrl != null ? "return_url" : null;
-    return field && { field, detail: `The provider internal settles at once, and takes no ${field}` };
+    return field && { field, detail: `The provider ${provider} settles at once, and takes no ${field}` };
   }
   if (provider === "sandbox" && !allowsSandbox(env))
     return { field: "provider", detail: "The sandbox is not allowed here" };
-  return null;
+  const kind = KINDS[action];
+  const fault = kind && adapter.check?.(kind, requestOf(request));
+  return fault ? { ...fault, isMissing: fault.field === "payment_method" && paymentMethod == null } : null;
 }

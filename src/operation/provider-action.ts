@@ -38,7 +38,7 @@ export type ProviderActionResult =
   | ({ readonly tag: "unsupported" } & Fault);
 
 /** What an action asks of a provider; null where it is for the service alone to do. */
-const KINDS: Readonly<Record<Action, OperationKind | null>> = {
+export const KINDS: Readonly<Record<Action, OperationKind | null>> = {
   confirm: "authorize",
   capture: "capture",
   cancel: "cancel",
@@ -53,6 +53,8 @@ export const FIRST_LOOK_MS = 15_000;
 export interface Fault {
   readonly field: string;
   readonly detail: string;
+  /** Whether only the means of payment is missing, which the payment's creation may have named. */
+  readonly isMissing?: boolean;
 }
 export type Judged = ReadonlyMap<string, Fault | null>;
 
@@ -84,7 +86,10 @@ export async function runAtProvider(
   const { db } = counter;
   const kind = KINDS[request.action];
   const judged = counter.judge(request);
-  const providers = [...judged].filter(([, fault]) => fault === null).map(([name]) => name);
+  const taking = (isTaken: (fault: Fault | null) => boolean | undefined) =>
+    [...judged].filter(([, fault]) => isTaken(fault)).map(([name]) => name);
+  const providers = taking((fault) => fault === null);
+  const withItsMethod = taking((fault) => fault?.isMissing);
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     if (kind === null) {
       const book = await readBook(db, origin.merchantId, paymentId, request.idempotency);
@@ -96,7 +101,7 @@ export async function runAtProvider(
     const dueAt = origin.now + FIRST_LOOK_MS;
     await counter.setAlarm(dueAt);
     const sealed = await counter.sealRequest(nonce, requestOf(request));
-    const conditions = { ...request, amount: request.amount ?? null, providers };
+    const conditions = { ...request, amount: request.amount ?? null, providers, withItsMethod };
     const operation = { action: request.action, kind, nonce, request: sealed, refund: request.refund ?? null, dueAt };
     const { opened, book, attempts } = await openOperation(db, origin, paymentId, operation, conditions);
     if (opened === null) {
@@ -116,7 +121,7 @@ export async function runAtProvider(
 }
 
 /** What is sent of a request. */
-function requestOf({ paymentMethod, returnUrl, reason, refund }: ActionRequest): OperationRequest {
+export function requestOf({ paymentMethod, returnUrl, reason, refund }: ActionRequest): OperationRequest {
   return {
     ...(paymentMethod != null && { paymentMethod }),
     ...(returnUrl != null && { returnUrl }),
@@ -170,7 +175,8 @@ async function judgeAfter(
   // Of a payment that no provider has heard of, a cancellation is nobody else's matter.
   if (action === "fail" || (action === "cancel" && book.view.providerReference === null)) return counter.applyHere();
   const fault = judged.get(payment.provider);
-  if (fault !== null && fault !== undefined) return { tag: "unsupported", ...fault };
+  const isNamed = fault?.isMissing && book.paymentMethod !== null;
+  if (fault && !isNamed) return { tag: "unsupported", ...fault };
   const isOverdue = action === "confirm" && payment.expires_at !== null && payment.expires_at <= Date.now();
   if (isOverdue) return { tag: "refused", status: "expired" };
   if (isFreed) return "again";

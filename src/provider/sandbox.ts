@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { exchange, type ProviderAnswer } from "./exchange";
 import type { Failure, FailureCode } from "./failures";
+import { isSandboxToken } from "./sandbox-tokens";
 import type {
   Adapter,
   Connection,
@@ -23,6 +24,8 @@ const KEY_WINDOW_MS = 23 * 3_600_000;
 /** How old a notification may be, or how far ahead of this machine's clock. */
 const MAX_NOTIFICATION_AGE_MS = 5 * 60_000;
 
+const UNKNOWN_TOKEN = "Must be a token of the sandbox, such as test_ok: docs/sandbox.md lists them";
+
 export const sandbox: Adapter = {
   capabilities: {
     reference: "first",
@@ -32,6 +35,13 @@ export const sandbox: Adapter = {
     manualCapture: true,
     partialCapture: true,
     partialRefund: true,
+  },
+
+  check(kind, { paymentMethod }) {
+    if (kind !== "authorize") return null;
+    if (paymentMethod !== undefined && isSandboxToken(paymentMethod)) return null;
+    const detail = paymentMethod === undefined ? "Field required, unless the creation has named it" : UNKNOWN_TOKEN;
+    return { field: "payment_method", detail };
   },
 
   async prepare(connection, operation): Promise<Prepared> {

@@ -187,9 +187,20 @@ export interface NotificationRequest {
   readonly now: number;
 }
 
+/** What is wrong with a request: the field of the API's that says it, and what to say instead, in a sentence. */
+export interface RequestFault {
+  readonly field: "payment_method" | "return_url" | "reason";
+  readonly detail: string;
+}
+
 /** A provider. Every method may be called again with the same arguments. None throws for what a provider may answer. */
 export interface Adapter {
   readonly capabilities: Capabilities;
+  /**
+   * What the provider would not take of a request whatever the payment, which is then refused before anything is written or
+   * sent; null where nothing is wrong with it. Pure. Without it, the provider is asked.
+   */
+  readonly check?: (kind: OperationKind, request: OperationRequest) => RequestFault | null;
   /** Has the provider make the payment without moving anything. */
   prepare(connection: Connection, operation: ProviderOperation): Promise<Prepared>;
   /** Asks for what may move money, under a key made of the operation's nonce. */

@@ -1,4 +1,5 @@
 /** What the ledger makes of a call of the API: the answer, and the change that goes with it. */
+import { isSandboxToken } from "../provider/sandbox-tokens";
 import { cancel, capture, confirm, refund } from "./actions";
 import { type Action, BODIES, isReturnUrl, readPath } from "./calls";
 import {
@@ -10,7 +11,7 @@ import {
   refundable,
   type SandboxPayment,
 } from "./ledger";
-import { type Behaviour, isToken, TOKENS } from "./tokens";
+import { type Behaviour, TOKENS } from "./tokens";
 import { refundView } from "./views";
 
 /** A call that changes something. */
@@ -99,7 +100,7 @@ function decide(
     const read = BODIES.confirm.safeParse(json);
     if (!read.success) return invalid(read.error);
     const { payment_method: token, return_url: returnUrl = null, metadata } = read.data;
-    if (!isToken(token)) return error(400, "no_such_payment_method", "There is no such payment method");
+    if (!isSandboxToken(token)) return error(400, "no_such_payment_method", "There is no such payment method");
     if (returnUrl !== null && !isReturnUrl(returnUrl)) {
       return error(400, "invalid_request", "return_url must be an http or https URL");
     }
@@ -122,7 +123,7 @@ export function behaviourOfCall({ path, body }: Call, find: Bench["find"]): Beha
   if (asked === null || asked.action === "create") return undefined;
   if (asked.action === "confirm") {
     const token = BODIES.confirm.safeParse(json).data?.payment_method;
-    return token !== undefined && isToken(token) ? TOKENS[token] : undefined;
+    return token !== undefined && isSandboxToken(token) ? TOKENS[token] : undefined;
   }
   const named = asked.action === "refund" ? BODIES.refund.safeParse(json).data?.payment : asked.payment;
   const payment = find(named ?? "");

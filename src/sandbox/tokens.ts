@@ -2,6 +2,7 @@
  * What each of the sandbox's payment tokens does: the one table from which its behaviour, the documents and the tests
  * derive. A token that says nothing of a matter behaves there as `test_ok`. Times in milliseconds of the sandbox's clock.
  */
+import type { SandboxToken } from "../provider/sandbox-tokens";
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -47,6 +48,8 @@ export type Fault =
   | "key_forgotten"
   | "no_query";
 
+export type Token = SandboxToken;
+
 export interface Behaviour {
   readonly group: "outcome" | "action" | "delay" | "fault" | "notification" | "afterwards";
   /** For the documents. */
@@ -65,7 +68,7 @@ export interface Behaviour {
   readonly isRefundedInDashboard?: boolean;
 }
 
-const TABLE = {
+export const TOKENS: Readonly<Record<Token, Behaviour>> = {
   test_ok: { group: "outcome", does: "Succeeds at once" },
   test_declined: { group: "outcome", does: "Is declined", decline: "declined" },
   test_insufficient_funds: { group: "outcome", does: "Is declined for lack of money", decline: "insufficient_funds" },
@@ -219,11 +222,4 @@ const TABLE = {
     does: "Succeeds; 3 seconds after the capture, somebody refunds half of it in the dashboard",
     isRefundedInDashboard: true,
   },
-} satisfies Readonly<Record<string, Behaviour>>;
-
-export type Token = keyof typeof TABLE;
-export const TOKENS: Readonly<Record<Token, Behaviour>> = TABLE;
-
-export function isToken(text: string): text is Token {
-  return Object.hasOwn(TOKENS, text);
-}
+};

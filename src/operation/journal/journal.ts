@@ -53,6 +53,8 @@ export interface OpenConditions {
   readonly amount: number | string | null;
   /** The providers that can do what is asked for. */
   readonly providers: readonly string[];
+  /** Those that can where the payment's creation has named the means of payment. */
+  readonly withItsMethod: readonly string[];
 }
 
 /** Where an operation stands in the way of another: it is not known what has become of it, or it decides over the same money. */
@@ -87,7 +89,7 @@ export async function openOperation(
   { merchantId, keyId, requestId, now }: Origin,
   paymentId: number,
   { action, kind, nonce, request, refund, dueAt, source = "request" }: NewOperation,
-  { idempotency, expected, amount, providers }: OpenConditions,
+  { idempotency, expected, amount, providers, withItsMethod }: OpenConditions,
 ): Promise<{
   readonly opened: OperationRow | null;
   readonly book: Book | null | "key_reused";
@@ -100,7 +102,8 @@ export async function openOperation(
   const moved = minorOr(amount, LEFT[kind]);
   const conditions = [
     sql`payments.id = ${paymentId} AND payments.merchant_id = ${merchantId}`,
-    sql`provider IN (SELECT value FROM json_each(${JSON.stringify(providers)}))`,
+    sql`(provider IN (SELECT value FROM json_each(${JSON.stringify(providers)})) OR payment_method IS NOT NULL
+      AND provider IN (SELECT value FROM json_each(${JSON.stringify(withItsMethod)})))`,
     sql`status IN (SELECT value FROM json_each(${JSON.stringify(statusesBefore(action))}))`,
     sql`(${versions} IS NULL OR version IN (SELECT value FROM json_each(${versions})))`,
     sql`NOT EXISTS (SELECT 1 FROM operations AS other WHERE ${isIts} AND (${BLOCKING} OR nonce = ${nonce}))`,

@@ -109,7 +109,12 @@ function refusedByProvider({ provider, ...body }: NewPaymentBody): [field: strin
   if (body.capture_method === "manual" && !adapter?.capabilities.manualCapture) {
     faults.push(["capture_method", `Must be automatic: the provider ${provider} captures at once`]);
   }
-  if (adapter !== null) return faults;
+  if (adapter !== null) {
+    const { payment_method: paymentMethod } = body;
+    // Without one, the confirmation has to name it.
+    const fault = typeof paymentMethod === "string" ? adapter.check?.("authorize", { paymentMethod }) : null;
+    return fault ? [...faults, [fault.field, fault.detail]] : faults;
+  }
   for (const field of ["payment_method", "return_url"] as const) {
     if (typeof body[field] === "string") faults.push([field, `The provider ${provider} takes none`]);
   }
