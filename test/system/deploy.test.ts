@@ -7,8 +7,8 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PROJECT } from "./server";
 
-/** What the gzipped bundle may weigh, in bytes. */
-const BUDGET = 200 * 1024;
+/** What the gzipped bundle may weigh, in bytes: of it, the sandbox and its adapter are a sixth. */
+const BUDGET = 230 * 1024;
 
 /** The part of esbuild's metafile that says what a bundle is made of. */
 interface Metafile {

@@ -151,25 +151,26 @@ describe("the feed", () => {
     const noon = Date.UTC(2026, 0, 16, 12);
     const types = ["payment.created", "payment.confirmed", "payment.refunded"] as const;
     const statuses = ["pending", "confirmed", "refunded"];
+    const amounts = [{}, { captured_minor: 100 }, { refunded_minor: 100 }];
     // Payment by payment: three at each of eight seconds, each with all of its events there.
     const kept = Array.from({ length: 72 }, (_, n) => ({
       position: n + 1,
       payment: id * 1_000 + Math.floor(n / 3),
       at: noon + Math.floor(n / 9) * 1_000,
       type: types[n % 3],
-      status: statuses[n % 3],
+      data: { status: statuses[n % 3], ...amounts[n % 3] },
     }));
     await env.DB.batch([
       env.DB.prepare(
-        `INSERT INTO payments (id, merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, event_positions)
-         SELECT value ->> 'payment', ?1, 1, 100, 'USD', 'refunded', 'internal', 3, min(value ->> 'at'), max(value ->> 'at'),
+        `INSERT INTO payments (id, merchant_id, order_id, amount_minor, captured_minor, refunded_minor, currency, status, provider, version, created_at, updated_at, event_positions)
+         SELECT value ->> 'payment', ?1, 1, 100, 100, 100, 'USD', 'refunded', 'internal', 3, min(value ->> 'at'), max(value ->> 'at'),
            json_group_array(value ->> 'position') FROM json_each(?2) GROUP BY 1`,
       ).bind(id, JSON.stringify(kept)),
       env.DB.prepare(
         `INSERT INTO events (merchant_id, position, payment_id, sequence, type, data, request_id, created_at)
          SELECT ?1, value ->> 'position', value ->> 'payment', 1 + key % 3, value ->> 'type',
            json_patch(iif(key % 3, '{}', '{"order_id":1,"amount_minor":100,"currency":"USD","provider":"internal"}'),
-             json_object('status', value ->> 'status')), 'seed', value ->> 'at'
+             value -> 'data'), 'seed', value ->> 'at'
          FROM json_each(?2)`,
       ).bind(id, JSON.stringify(kept)),
     ]);
