@@ -172,4 +172,5 @@ const HEADERS: Partial<Record<Kind["status"], Headers>> = {
 /** The headers that problems of a kind come with, beside those of its status. */
 const KIND_HEADERS: Partial<Record<ProblemKind, Headers>> = {
   webhook_endpoint_busy: { "Retry-After": retryAfter(10) },
+  operation_in_progress: { "Retry-After": retryAfter(1) },
 };

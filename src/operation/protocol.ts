@@ -77,8 +77,14 @@ async function perform(
   switch (performed.tag) {
     case "answered":
       return absorb(desk, origin, book, performed.snapshot, attempts);
-    case "refused":
-      return settle(desk, origin, book, refused(book.view, viewOf(book, number), performed.failure), attempts);
+    case "refused": {
+      // What the payment is at the provider says more than that its state does not allow the call.
+      const { snapshot = null, failure } = performed;
+      const { book: after, left } = await heard(desk, origin, book, snapshot, attempts);
+      return isUnsettled(rowOf(after, number).state)
+        ? settle(desk, origin, after, refused(after.view, viewOf(after, number), failure), left)
+        : after;
+    }
     case "busy":
     case "unknown":
       return leave(desk, origin, book, number, attempts, performed);
@@ -153,7 +159,7 @@ function isAbsent(desk: Desk, row: OperationRow): boolean {
   return seen.length >= ABSENCES_NEEDED && desk.now() - sent >= LAG_MS;
 }
 
-/** Commits all that a provider's word changes, one event a commit, until it changes nothing more. */
+/** Commits all that a provider's word changes, and has what it leaves open asked about again. */
 async function absorb(
   desk: Desk,
   origin: Origin,
@@ -161,14 +167,31 @@ async function absorb(
   snapshot: Snapshot,
   attempts: readonly Attempt[],
 ): Promise<Book> {
+  const { book: after } = await heard(desk, origin, book, snapshot, attempts);
+  return rest(desk, after, book, attempts);
+}
+
+/**
+ * Commits all that a provider's word changes, one event a commit, until it changes nothing more.
+ *
+ * @returns the book after it, and the calls that no commit has recorded
+ */
+async function heard(
+  desk: Desk,
+  origin: Origin,
+  book: Book,
+  snapshot: Snapshot | null,
+  attempts: readonly Attempt[],
+): Promise<{ readonly book: Book; readonly left: readonly Attempt[] }> {
   let after = book;
+  let left = attempts;
   for (let changes = 0; ; changes++) {
     if (changes === MAX_CHANGES) throw new Error("A provider's word does not come to an end");
-    const change = reduce(after.view, snapshot);
-    if (change === null) break;
-    after = await settle(desk, origin, after, change, changes === 0 ? attempts : []);
+    const change = snapshot && reduce(after.view, snapshot);
+    if (change === null) return { book: after, left };
+    after = await settle(desk, origin, after, change, left);
+    left = [];
   }
-  return rest(desk, after, book, attempts);
 }
 
 /** Commits a change, and has what it tells delivered. */

@@ -72,7 +72,7 @@ export const sandbox: Adapter = {
     }
     // A refusal of what an earlier call, whose answer was lost, may have done: the payment tells.
     if (snapshot && isDone(snapshot, operation)) return { tag: "answered", snapshot };
-    return { tag: "refused", failure: refusalOf(answer) };
+    return { tag: "refused", failure: refusalOf(answer), snapshot };
   },
 
   async observe(connection, { reference }) {

@@ -143,8 +143,11 @@ export type Prepared =
 export type Performed =
   /** The provider has done or declined it, or will: the snapshot says which. */
   | { readonly tag: "answered"; readonly snapshot: Snapshot }
-  /** It was not done and never will be by this call: the request is wrong, or the provider's state does not allow it. */
-  | { readonly tag: "refused"; readonly failure: Failure }
+  /**
+   * It was not done and never will be by this call: the request is wrong, or the provider's state does not allow it. The snapshot,
+   * where the provider gives one with its refusal, says what that state is.
+   */
+  | { readonly tag: "refused"; readonly failure: Failure; readonly snapshot?: Snapshot | null }
   | Unanswered;
 
 /** What `observe` came to. */

@@ -79,6 +79,7 @@ const create = createRoute({
     "payment_not_found",
     "action_not_allowed",
     "amount_exceeds_remaining",
+    "operation_in_progress",
     "idempotency_key_reused",
     "precondition_failed",
     "card_number_refused",

@@ -1,6 +1,7 @@
 /** A shop whose payments are at the sandbox: what its tests ask, and what they look at. */
 import { env } from "cloudflare:workers";
 import { expect } from "vitest";
+import { sandboxConnection } from "../../../src/provider/providers";
 import { type Answer, type Body, client, ORDER } from "../client";
 
 export const api = client();
@@ -52,3 +53,53 @@ export async function eventTypesOf(id: number): Promise<string[]> {
   const { body } = await api.request<{ data: { type: string }[] }>("GET", `/api/v1/payments/${id}/events`);
   return body.data.map(({ type }) => type);
 }
+
+/** Money that has moved at the sandbox for a payment, in the order in which it did. */
+export async function effectsOf(id: number): Promise<string[]> {
+  const { provider_reference: reference } = (await api.get(id)).body;
+  if (reference === null) return [];
+  return effectsIn(1, `payment=${reference}`);
+}
+
+/** Money that has moved in a merchant's ledger at the sandbox. */
+export async function effectsIn(merchantId: number, filter = ""): Promise<string[]> {
+  const { data } = await query(merchantId, `effects?${filter}`);
+  return data.map(({ kind, amount }) => `${kind} ${amount}`);
+}
+
+/** All that a merchant's ledger at the sandbox has: the payments, and the money that has moved. */
+export async function ledgerOf(merchantId: number): Promise<unknown[]> {
+  return [await query(merchantId, "payments"), await query(merchantId, "effects")];
+}
+
+async function query(merchantId: number, path: string) {
+  const connection = await sandboxConnection(env, merchantId, null);
+  const response = await connection.fetch(new Request(`https://sandbox.invalid/v1/${path}`));
+  return response.json<{ data: { kind: string; amount: number }[] }>();
+}
+
+/** A payment of 99.99 USD that was confirmed with a token, and the answer to that. */
+export async function confirmedWith(token: string, more: object = {}): Promise<Answer> {
+  const { id } = await newPayment(more);
+  return ask(id, "confirm", { payment_method: token });
+}
+
+/** A payment of 99.99 USD whose money is authorised, and not captured. */
+export async function authorised(token = "test_ok"): Promise<Body> {
+  const { status, body } = await confirmedWith(token, { capture_method: "manual" });
+  expect([status, body.status]).toEqual([200, "authorized"]);
+  return body;
+}
+
+/** Lets time pass at the sandbox, and has the payment asked about, until it is in a status; the payment. */
+export async function eventually(id: number, isIt: (payment: Body) => boolean): Promise<Body> {
+  let { body } = await api.get(id);
+  for (let tries = 0; tries < 12 && !(isIt(body) && (await isSettled(id))); tries++) {
+    await advanceSandbox(20_000);
+    body = await resumed(id);
+  }
+  expect([body.status, isIt(body), await isSettled(id)]).toEqual([body.status, true, true]);
+  return body;
+}
+
+const isSettled = async (id: number) => (await operationsOf(id)).every(({ due_at }) => due_at === null);
