@@ -103,3 +103,18 @@ export async function eventually(id: number, isIt: (payment: Body) => boolean): 
 }
 
 const isSettled = async (id: number) => (await operationsOf(id)).every(({ due_at }) => due_at === null);
+
+/** Has the payer press a button on the hosted page of a payment. */
+export async function pressed({ next_action }: Body, choice: "pay" | "refuse"): Promise<void> {
+  const reference = new URL(next_action?.url ?? "").pathname.split("/").at(-1) ?? "";
+  await env.SANDBOX_LEDGER.getByName("1").press(reference, choice);
+}
+
+/** Lets six minutes pass at the sandbox, in steps, each time asking what has become of a payment. */
+export async function untilStill(id: number): Promise<void> {
+  // Before and after three seconds, a second three, and a payer's five minutes.
+  for (const milliseconds of [3_100, 3_100, 20_000, 274_000, 60_000]) {
+    await advanceSandbox(milliseconds);
+    await resumed(id);
+  }
+}
