@@ -1,4 +1,6 @@
 /** What the sandbox takes for a payer's means of payment: tokens, each of which decides what comes of the payment. */
+import type { OperationKind, OperationRequest, RequestFault } from "./seam";
+
 export const SANDBOX_TOKENS = [
   "test_ok",
   "test_declined",
@@ -42,3 +44,14 @@ export const SANDBOX_TOKENS = [
 export type SandboxToken = (typeof SANDBOX_TOKENS)[number];
 
 export const isSandboxToken = (text: string): text is SandboxToken => SANDBOX_TOKENS.some((token) => token === text);
+
+/** What the sandbox would not take of a request: a confirmation has one of the tokens. */
+export function requestFault(kind: OperationKind, { paymentMethod }: OperationRequest): RequestFault | null {
+  if (kind !== "authorize") return null;
+  if (paymentMethod === undefined) {
+    return { field: "payment_method", detail: "Field required, unless the creation has named it" };
+  }
+  if (isSandboxToken(paymentMethod)) return null;
+  const detail = "Must be a token of the sandbox, such as test_ok: docs/sandbox.md lists them";
+  return { field: "payment_method", detail };
+}

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { exchange, type ProviderAnswer } from "./exchange";
 import type { Failure, FailureCode } from "./failures";
-import { isSandboxToken } from "./sandbox-tokens";
+import { requestFault } from "./sandbox-tokens";
 import type {
   Adapter,
   Connection,
@@ -24,8 +24,6 @@ const KEY_WINDOW_MS = 23 * 3_600_000;
 /** How old a notification may be, or how far ahead of this machine's clock. */
 const MAX_NOTIFICATION_AGE_MS = 5 * 60_000;
 
-const UNKNOWN_TOKEN = "Must be a token of the sandbox, such as test_ok: docs/sandbox.md lists them";
-
 export const sandbox: Adapter = {
   capabilities: {
     reference: "first",
@@ -37,12 +35,7 @@ export const sandbox: Adapter = {
     partialRefund: true,
   },
 
-  check(kind, { paymentMethod }) {
-    if (kind !== "authorize") return null;
-    if (paymentMethod !== undefined && isSandboxToken(paymentMethod)) return null;
-    const detail = paymentMethod === undefined ? "Field required, unless the creation has named it" : UNKNOWN_TOKEN;
-    return { field: "payment_method", detail };
-  },
+  check: requestFault,
 
   async prepare(connection, operation): Promise<Prepared> {
     const { payment } = operation;
@@ -72,7 +65,7 @@ export const sandbox: Adapter = {
     }
     // A refusal of what an earlier call, whose answer was lost, may have done: the payment tells.
     if (snapshot && isDone(snapshot, operation)) return { tag: "answered", snapshot };
-    return { tag: "refused", failure: refusalOf(answer), snapshot };
+    return { tag: "refused", failure: refusalOf(answer), ...(snapshot && { snapshot }) };
   },
 
   async observe(connection, { reference }) {

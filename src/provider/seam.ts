@@ -147,7 +147,7 @@ export type Performed =
    * It was not done and never will be by this call: the request is wrong, or the provider's state does not allow it. The snapshot,
    * where the provider gives one with its refusal, says what that state is.
    */
-  | { readonly tag: "refused"; readonly failure: Failure; readonly snapshot?: Snapshot | null }
+  | { readonly tag: "refused"; readonly failure: Failure; readonly snapshot?: Snapshot }
   | Unanswered;
 
 /** What `observe` came to. */

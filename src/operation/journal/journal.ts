@@ -54,7 +54,7 @@ export interface OpenConditions {
   /** The providers that can do what is asked for. */
   readonly providers: readonly string[];
   /** Those that can where the payment's creation has named the means of payment. */
-  readonly withItsMethod: readonly string[];
+  readonly withItsMethod?: readonly string[];
 }
 
 /** Where an operation stands in the way of another: it is not known what has become of it, or it decides over the same money. */
@@ -89,7 +89,7 @@ export async function openOperation(
   { merchantId, keyId, requestId, now }: Origin,
   paymentId: number,
   { action, kind, nonce, request, refund, dueAt, source = "request" }: NewOperation,
-  { idempotency, expected, amount, providers, withItsMethod }: OpenConditions,
+  { idempotency, expected, amount, providers, withItsMethod = [] }: OpenConditions,
 ): Promise<{
   readonly opened: OperationRow | null;
   readonly book: Book | null | "key_reused";
