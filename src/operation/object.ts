@@ -129,7 +129,9 @@ export class PaymentObject extends DurableObject<Env> {
       if (result.tag !== "elsewhere") return result;
       this.#isAtProvider = true;
     }
-    return this.#rest(await runAtProvider(this.#counter(db, origin, id, request), origin, id, request));
+    const result = await runAtProvider(this.#counter(db, origin, id, request), origin, id, request);
+    if (result.tag === "at_provider") this.#isAtProvider = true;
+    return this.#rest(result);
   }
 
   async #sync(db: Database, origin: Origin): Promise<Reply["result"]> {

@@ -7,9 +7,10 @@ import { PaymentObject } from "../../src/operation/object";
  * one instance of PaymentObject that runs in the real object's context.
  *
  * @param onCall runs before every call to an object
+ * @param more other bindings than the Worker's own
  */
-export function envWithD1(db: D1Database, onCall: () => void = () => {}): Env {
-  const inside: Env = { ...env, DB: db };
+export function envWithD1(db: D1Database, onCall: () => void = () => {}, more: Partial<Env> = {}): Env {
+  const inside: Env = { ...env, DB: db, ...more };
   const instances = new Map<string, PaymentObject>();
   const getByName = (name: string) => ({
     ping: async () => {},

@@ -66,6 +66,7 @@ const DEFAULT_PROVIDER = "internal" satisfies ProviderName;
 
 type NewPaymentBody = z.output<typeof NewPaymentFields>;
 
+/** No field but the currency has a default in the document: generators make what has one a required field of the request. */
 const NewPaymentFields = z.strictObject(
   {
     order_id: PositiveInteger.optional().openapi({
@@ -82,20 +83,23 @@ const NewPaymentFields = z.strictObject(
     expires_in: ExpiresIn.optional(),
     provider: z
       .enum(PROVIDER_NAMES, { error: `Must be one of ${PROVIDER_NAMES.join(", ")}` })
-      .default(DEFAULT_PROVIDER)
-      .openapi({ description: "What moves the money; `internal` settles at once, `sandbox` moves none" }),
+      .optional()
+      .openapi({
+        description: `What moves the money; \`internal\` settles at once, \`sandbox\` moves none. \`${DEFAULT_PROVIDER}\` without it`,
+      }),
     capture_method: z
       .enum(CAPTURE_METHODS, { error: `Must be one of ${CAPTURE_METHODS.join(", ")}` })
-      .default(PAYMENT_DEFAULTS.capture_method)
+      .optional()
       .openapi({
         description:
-          "When the money is taken: with the confirmation (`automatic`), or when it is captured (`manual`, which `internal` refuses)",
+          "When the money is taken: with the confirmation (`automatic`), or when it is captured (`manual`, which `internal` refuses). " +
+          `\`${PAYMENT_DEFAULTS.capture_method}\` without it`,
       }),
     payment_method: PaymentMethod.optional(),
     return_url: ReturnUrl.optional(),
-    single: z.boolean({ error: "Must be true or false" }).default(false).openapi({
+    single: z.boolean({ error: "Must be true or false" }).optional().openapi({
       description:
-        "Whether this is to be the only live or paid payment of its order or reference: it is refused while there is another, and others are while it is live or paid",
+        "Whether this is to be the only live or paid payment of its order or reference: it is refused while there is another, and others are while it is live or paid. `false` without it",
     }),
     metadata: Metadata.optional(),
   },
@@ -103,7 +107,10 @@ const NewPaymentFields = z.strictObject(
 );
 
 /** What is asked of a provider that does not do it: the fields at fault, each with what is said of it. */
-function refusedByProvider({ provider, ...body }: NewPaymentBody): [field: string, message: string][] {
+function refusedByProvider({
+  provider = DEFAULT_PROVIDER,
+  ...body
+}: NewPaymentBody): [field: string, message: string][] {
   const adapter = PROVIDERS[provider];
   const faults: [string, string][] = [];
   if (body.capture_method === "manual" && !adapter?.capabilities.manualCapture) {
@@ -154,13 +161,16 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
         context.addIssue({ code: "custom", path: [field], message });
       }
     },
-    { when: ({ value }) => PROVIDER_NAMES.some((name) => name === fieldsOf(value).provider) },
+    {
+      when: ({ value }) => isObject({ value }) && PROVIDER_NAMES.includes(fieldsOf(value).provider ?? DEFAULT_PROVIDER),
+    },
   )
   .transform((body): RequestedPayment => {
     const read = readAmount(body);
     if (!read.ok) return z.NEVER;
-    const { order_id = null, reference, currency, description, expires_in, capture_method, return_url } = body;
-    const { provider, payment_method, single, metadata = {} } = body;
+    const { order_id = null, reference, currency, description, expires_in, return_url } = body;
+    const { provider = DEFAULT_PROVIDER, capture_method = PAYMENT_DEFAULTS.capture_method } = body;
+    const { payment_method, single, metadata = {} } = body;
     // What was not given, or is what it would be anyway, is no part of the request's fingerprint.
     return {
       order_id,

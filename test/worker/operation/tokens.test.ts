@@ -47,7 +47,7 @@ const refused = (code: string): Course => ({
 });
 const EXPIRES: Course = {
   ...ASKED,
-  end: "expired",
+  end: "expired expired",
   events: ["payment.requires_action", "payment.expired"],
   operations: ["authorize failed"],
   effects: [],
