@@ -44,7 +44,7 @@ function returnUrlFault(text: string): string | null {
 /** It is kept sealed, and shown nowhere. */
 export const PaymentMethod = textOf(
   MAX_PAYMENT_METHOD_LENGTH,
-  `The provider's token for the payer's means of payment, of at most ${MAX_PAYMENT_METHOD_LENGTH} characters; \`internal\` refuses it`,
+  `The provider's token for the payer's means of payment, of at most ${MAX_PAYMENT_METHOD_LENGTH} characters; \`internal\` refuses it, and \`sandbox\` all but its own tokens`,
 );
 
 /** In its one normal spelling. */
@@ -162,7 +162,10 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
       }
     },
     {
-      when: ({ value }) => isObject({ value }) && PROVIDER_NAMES.includes(fieldsOf(value).provider ?? DEFAULT_PROVIDER),
+      when: ({ value }) => {
+        const { provider = DEFAULT_PROVIDER } = fieldsOf(value);
+        return isObject({ value }) && PROVIDER_NAMES.includes(provider);
+      },
     },
   )
   .transform((body): RequestedPayment => {

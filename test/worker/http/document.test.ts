@@ -62,7 +62,7 @@ const IN_WORDS: Readonly<Record<string, RegExp>> = {
   to: /^Must be later than from$/,
   "last-event-id": /^Must be the id of an event of this payment, as in the stream$/,
   capture_method: /^Must be automatic: the provider internal captures at once$/,
-  payment_method: /^The provider internal takes none$/,
+  payment_method: /^(The provider internal takes none|Must be a token of the sandbox, such as test_ok: .*)$/,
   return_url: /^(The provider internal takes none|Must (?!be a string$|be at most 2048 characters long$).*)$/,
   // Not every language's patterns know what can be seen, and what half a character is.
   name: /^Must (have something in it that can be seen|be Unicode text without control characters)$/,

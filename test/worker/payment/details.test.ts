@@ -126,7 +126,7 @@ describe("a payment at the sandbox", () => {
     const key = crypto.randomUUID();
     const { body } = await api.create({ ...AT_SANDBOX, payment_method: "test_ok" }, key);
     expect(await api.create({ ...AT_SANDBOX, payment_method: "test_ok" }, key)).toMatchObject({ status: 200, body });
-    expect((await api.create({ ...AT_SANDBOX, payment_method: "test_500" }, key)).status).toBe(409);
+    expect((await api.create({ ...AT_SANDBOX, payment_method: "test_500_then_ok" }, key)).status).toBe(409);
     expect((await api.create(ORDER, key)).status).toBe(409);
   });
 
