@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Origin } from "../context";
+import { setAlarmBy } from "../storage/alarm";
 import { type Cost, Database } from "../storage/database";
 import { logError } from "../storage/log";
 import { type ObjectId, objectName, readObjectName } from "../storage/object-name";
@@ -71,8 +72,7 @@ export class PaymentObject extends DurableObject<Env> {
 
   /** Has this payment looked at soon: something at its provider is due. Safe to call at any time, any number of times. */
   async wake(): Promise<void> {
-    const alarm = await this.ctx.storage.getAlarm();
-    if (alarm === null || alarm > Date.now()) await this.ctx.storage.setAlarm(Date.now());
+    await setAlarmBy(this.ctx.storage, Date.now());
   }
 
   /** Goes on with what is not settled at the provider. Whatever fails, it is tried again. */

@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { queueEndpoints } from "../outbox/outbox";
 import { findEventsAt } from "../payment/history";
 import { toEventResponse } from "../payment/response";
+import { setAlarmBy } from "../storage/alarm";
 import { Database } from "../storage/database";
 import { logError, logInfo } from "../storage/log";
 import { readObjectName } from "../storage/object-name";
@@ -52,9 +53,7 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     // A run looks again by itself, and should it break off, the runtime repeats its alarm.
     this.#due.notify();
     if (this.#isRunning) return;
-    const at = (await this.#pausedUntil()) ?? Date.now();
-    const alarm = await this.ctx.storage.getAlarm();
-    if (alarm === null || alarm > at) await this.ctx.storage.setAlarm(at);
+    await setAlarmBy(this.ctx.storage, (await this.#pausedUntil()) ?? Date.now());
   }
 
   /** Answers, and does nothing: readiness asks whether objects of this class can be called. */

@@ -1,6 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
+import type { PaymentObject } from "../../../src/operation/object";
 import { WebhookEndpointObject } from "../../../src/webhook/object";
 import { ORDER } from "../client";
 import { held, type Reply } from "../receiver";
@@ -110,6 +111,34 @@ it("an object that breaks in the middle of a run begins again by itself", async 
   await until(() => endpoint.statuses()).toEqual(["succeeded"]);
   expect(endpoint.receiver.ids).toEqual([`evt_${body.id}_1`, `evt_${body.id}_1`]);
 });
+
+it.each([
+  ["a webhook endpoint's object", env.WEBHOOK_ENDPOINT],
+  ["a payment's object", env.PAYMENT],
+])(
+  "%s that is woken sets an alarm anew whose time is long over, and leaves one that is only late",
+  async (_, objects) => {
+    const stub = objects.getByName(`1:${crypto.randomUUID()}`);
+    const now = stopClock();
+    const alarm = () =>
+      runInDurableObject<WebhookEndpointObject | PaymentObject, number | null>(stub, (__, { storage }) =>
+        storage.getAlarm(),
+      );
+    await stub.wake();
+    expect(await alarm()).toBe(now);
+    // The runtime's own clock has not jumped, and what is due now by the service's does not go off for an hour.
+    vi.setSystemTime(now + MINUTE);
+    await stub.wake();
+    expect(await alarm()).toBe(now);
+    vi.setSystemTime(now + MINUTE + 1);
+    await stub.wake();
+    expect(await alarm()).toBe(now + MINUTE + 1);
+    // Nor does one that is set for later hold what is due.
+    vi.setSystemTime(now);
+    await stub.wake();
+    expect(await alarm()).toBe(now);
+  },
+);
 
 describe("what becomes due while a run is on", () => {
   it("is sent when it comes just before the run's end", async () => {
