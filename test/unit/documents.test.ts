@@ -9,6 +9,7 @@ import { ACCOUNT_EVENT_TYPES } from "../../src/account/event-types";
 import { EVENT_TYPES } from "../../src/outbox/event-types";
 import { DELIVERY_STATES } from "../../src/outbox/states";
 import { ACTIONS, outcome, STATUSES, type Status, statusAfter } from "../../src/payment/lifecycle";
+import { FAILURES } from "../../src/provider/failures";
 import { TOKENS } from "../../src/sandbox/tokens";
 
 const PROJECT = path.join(import.meta.dirname, "../..");
@@ -137,6 +138,11 @@ it("docs/api.md has the lifecycle's table", () => {
 it("docs/api.md has every type of account event", () => {
   const rows = tableBelow("docs/api.md", "Account events").flatMap(([types = ""]) => quoted(types));
   expect(rows.sort()).toEqual([...ACCOUNT_EVENT_TYPES].sort());
+});
+
+it("docs/api.md has every code of a failure, with what a customer is told", () => {
+  const rows = tableBelow("docs/api.md", "Failures").map(([code = "", says]) => [quoted(code), says]);
+  expect(rows).toEqual(Object.entries(FAILURES).map(([code, says]) => [[code], says]));
 });
 
 it("docs/sandbox.md has every token, with what it does", () => {
