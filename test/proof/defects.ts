@@ -314,6 +314,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a refusal of a call that came twice is no guess",
+    noticedBy: "payment/outage.test.ts",
     file: OBJECT,
     find: "&& this.#lost.includes(commitId)",
     replace: "&& this.#lost.length > 1_000",

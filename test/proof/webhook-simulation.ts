@@ -400,11 +400,13 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       writing = false;
       await Promise.all([sweeping, pausing]);
       // A sweep finds what has not been delivered, once it is due on a clock that may have jumped.
-      for (let sweeps = 0; sweeps < MOST_SWEEPS; sweeps++) {
+      for (let sweeps = 0; ; sweeps++) {
         const [{ at } = { at: null }] = d1.rows<{ at: number | null }>(
           "SELECT min(next_attempt_at) AS at FROM webhook_deliveries",
         );
         if (at === null) break;
+        // What an alarm sends at last, hours later, was not sent when it was due.
+        if (sweeps === MOST_SWEEPS) throw new Error(`After ${sweeps} sweeps a delivery that was due at ${at} is open`);
         await world.wait(Math.max(at - Date.now(), 0) + 2 * MINUTE);
         await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, Date.now());
       }

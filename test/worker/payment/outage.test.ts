@@ -118,6 +118,22 @@ describe("a refusal after an attempt whose answer was lost", () => {
     logged.mockRestore();
   });
 
+  it("of a call that comes to the payment's object twice would be one too", async () => {
+    const { id } = await paymentIn("pending");
+    let isOut = true;
+    const outage: Around = (roundTrip) => (isOut ? Promise.reject(new Error(LOST)) : roundTrip());
+    const object = envWithD1(instrumentD1(env.DB, outage)).PAYMENT.getByName(`1:${id}`);
+    /** Refunds the payment, which is not confirmed. */
+    const call = async (commitId: string) => {
+      const origin = { merchantId: 1, keyId: null, requestId: "test", commitId, now: Date.now() };
+      return (await object.run(origin, { action: "refund", idempotency: null, expected: null })).result.tag;
+    };
+    expect(await call("came before")).toBe("outage");
+    isOut = false;
+    expect(await call("came before")).toBe("outage");
+    expect(await call("comes once")).toBe("refused");
+  });
+
   it("because the payment was busy would be one too", async () => {
     const logged = vi.spyOn(console, "error").mockImplementation(() => {});
     const { id } = await paymentIn("pending");
