@@ -217,7 +217,7 @@ async function rest(desk: Desk, book: Book, before: Book, attempts: readonly Att
     return same !== undefined && same.attempted === row.attempted;
   });
   for (const row of due) {
-    await postpone(desk.db, row, attempts, desk.now() + backoffMs(row.attempted + 1), desk.now());
+    await postpone(desk.db, row, attempts, nextLook(desk, row, null), desk.now());
   }
   return due.length === 0
     ? book
@@ -232,9 +232,21 @@ function later(
   attempts: readonly Attempt[],
 ): OperationRow {
   if (!due.includes(row)) return row;
-  const dueAt = desk.now() + backoffMs(row.attempted + 1);
+  const dueAt = nextLook(desk, row, null);
+  const attempted = row.attempted + (dueAt === row.due_at ? 0 : 1);
   const all = [...JSON.parse(row.attempts), ...attempts];
-  return { ...row, due_at: dueAt, attempted: row.attempted + 1, attempts: JSON.stringify(all) };
+  return { ...row, due_at: dueAt, attempted, attempts: JSON.stringify(all) };
+}
+
+/**
+ * When the provider is asked again about what its word has left as it was, in milliseconds. Whoever looks earlier, for somebody has asked, does
+ * not put off what is due: the pauses would soon be longer than the provider keeps keys.
+ */
+function nextLook(desk: Desk, { state, due_at, attempted }: OperationRow, retryAfterMs: number | null): number {
+  const now = desk.now();
+  const isEarly = state !== "open" && due_at !== null && due_at > now;
+  const pause = now + backoffMs(attempted + 1);
+  return Math.max(isEarly ? Math.min(due_at, pause) : pause, now + (retryAfterMs ?? 0));
 }
 
 /** Leaves an operation as one of which nobody knows what has become of it; it is asked about again later. */
@@ -247,7 +259,7 @@ async function leave(
   { retryAfterMs = null }: { readonly tag: string; readonly retryAfterMs?: number | null },
 ): Promise<Book> {
   const row = rowOf(book, number);
-  const dueAt = desk.now() + Math.max(backoffMs(row.attempted + 1), retryAfterMs ?? 0);
+  const dueAt = nextLook(desk, row, retryAfterMs);
   const change = unanswered(book.view, viewOf(book, number));
   if (change === null) {
     await postpone(desk.db, row, attempts, dueAt, desk.now());

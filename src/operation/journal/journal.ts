@@ -171,7 +171,7 @@ export async function postpone(
   now: number,
 ): Promise<void> {
   await db.all(sql`
-    UPDATE operations SET due_at = ${dueAt}, attempted = attempted + 1, attempts = ${appended(attempts)},
+    UPDATE operations SET due_at = ${dueAt}, attempted = attempted + (due_at IS NOT ${dueAt}), attempts = ${appended(attempts)},
       updated_at = max(updated_at, ${commitTime(now)})
     WHERE merchant_id = ${merchant_id} AND payment_id = ${payment_id} AND number = ${number} AND state = ${state}`);
 }
