@@ -50,6 +50,11 @@ const WAITING = "src/operation/waiting/waiting-list.ts";
 const WATCH = "src/operation/waiting/watch.ts";
 const WAIT_ROUTE = "src/operation/routes/payment.ts";
 const STREAM = "src/operation/routes/stream.ts";
+const PROTOCOL = "src/operation/protocol.ts";
+const COUNTER = "src/operation/counter.ts";
+const JOURNAL = "src/operation/journal/journal.ts";
+const COMMIT_CHANGE = "src/operation/journal/commit-change.ts";
+const LIFECYCLE = "src/payment/lifecycle.ts";
 const ENDPOINT_EVENTS = "src/outbox/endpoint-events.ts";
 
 export const DEFECTS: readonly Defect[] = [
@@ -1986,6 +1991,120 @@ export const DEFECTS: readonly Defect[] = [
     noticedBy: "payment/cost.test.ts",
     file: STREAM,
     find: " || db.cost.trips >= MAX_TRIPS_WHILE_WAITING",
+    replace: "",
+  },
+  {
+    breaks: "money is asked for on a name that D1 holds",
+    file: PROTOCOL,
+    find: "await commitReference(desk.db, row, prepared.reference, attempt);",
+    replace: "",
+  },
+  {
+    breaks: "what is repeated at a provider comes under its old key",
+    file: SANDBOX_ADAPTER,
+    find: `\`\${operation.nonce}_\${operation.kind}\``,
+    replace: `\`\${operation.nonce}_\${operation.kind}_\${crypto.randomUUID()}\``,
+  },
+  {
+    breaks: "whoever looks early does not put off what is due",
+    file: PROTOCOL,
+    find: `const isEarly = state !== "open" && due_at !== null && due_at > now;`,
+    replace: `const isEarly = state !== "open" && due_at !== null && due_at > now && due_at < 0;`,
+  },
+  {
+    breaks: "the key of an operation is in the batch that opens it",
+    file: JOURNAL,
+    find: "    insertKey,\n    ...bookStatements",
+    replace: "    null,\n    ...bookStatements",
+  },
+  {
+    breaks: "refunds that are under way count before they are asked for",
+    file: JOURNAL,
+    find: `refund: sql\`payments.captured_minor - \${GONE}\``,
+    replace: "refund: sql`payments.captured_minor - refunded_minor`",
+  },
+  {
+    breaks: "one operation of a payment is open at a time",
+    file: JOURNAL,
+    find: `(\${BLOCKING} OR nonce = \${nonce})`,
+    replace: `(nonce = \${nonce})`,
+  },
+  {
+    breaks: "what is not settled is asked about again",
+    file: COMMIT_CHANGE,
+    find: `due_at = iif(settled.value ->> 'unsettled', \${dueAt}, NULL)`,
+    replace: "due_at = NULL",
+  },
+  {
+    breaks: "a payment changes from the version that was read",
+    file: COMMIT_CHANGE,
+    find: `FROM \${newestEvent(merchantId)} WHERE \${isIt} AND version = \${version}`,
+    replace: `FROM \${newestEvent(merchantId)} WHERE \${isIt}`,
+  },
+  {
+    breaks: "each commit of an operation is known by an id of its own",
+    file: PROTOCOL,
+    find: `const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
+  const { book: after, deliveries } = await commitChange(desk.db, by, book, change, { attempts, dueAt });
+  await desk.enqueue(deliveries);
+  return after;
+}
+
+/** Has the provider`,
+    replace: `const { book: after, deliveries } = await commitChange(desk.db, origin, book, change, { attempts, dueAt });
+  await desk.enqueue(deliveries);
+  return after;
+}
+
+/** Has the provider`,
+  },
+  {
+    breaks: "money that is held for a payment that has ended is reported",
+    file: PROTOCOL,
+    find: "const late = reportLateAuthorization(book.view, observed.snapshot);",
+    replace: "const late = null as ReturnType<typeof reportLateAuthorization>;",
+  },
+  {
+    breaks: "money that is taken of a payment that has ended is reported",
+    file: REDUCE,
+    find: "if (late !== null) return late;",
+    replace: "if (late !== null) return null;",
+  },
+  {
+    breaks: "what has expired stays so",
+    file: LIFECYCLE,
+    find: "  expired: [],\n  // When",
+    replace: '  expired: ["confirmed"],\n  // When',
+  },
+  {
+    breaks: "no answer is not a failure",
+    file: "src/operation/reducer/unanswered.ts",
+    find: 'state: "unknown" as const, failure: null, providerReference }',
+    replace:
+      'state: "failed" as const, failure: { code: "provider_error" as const, decline_code: null, message: "" }, providerReference }',
+  },
+  {
+    breaks: "what is captured is what was asked for",
+    file: SANDBOX_ADAPTER,
+    find: 'body: { amount: amountMinor, metadata } };\n    case "cancel"',
+    replace: 'body: { metadata } };\n    case "cancel"',
+  },
+  {
+    breaks: "a payment that is not decided is not answered 200",
+    file: ACTION_ROUTES,
+    find: "isOpen || isUndecided(payment.status) ? 202 : 200",
+    replace: "200",
+  },
+  {
+    breaks: "the request of an operation opens in its own row",
+    file: COUNTER,
+    find: `field: \`operations/\${paymentId}/\${nonce}/request\``,
+    replace: `field: \`operations/request/\${Math.sign(nonce.length)}\``,
+  },
+  {
+    breaks: "a notification counts when its signature is right",
+    file: "src/operation/routes/notifications.ts",
+    find: 'if (notified.tag === "unsigned") return problem(c, "notification_not_signed");',
     replace: "",
   },
 ];

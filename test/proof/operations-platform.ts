@@ -139,6 +139,7 @@ export class OperationsPlatform {
   readonly #providerDue = new Set<number>();
   #made = 0;
   #sweptAt = 0;
+  #isStopped = false;
 
   constructor(
     readonly world: World,
@@ -212,9 +213,15 @@ export class OperationsPlatform {
     void this.world.wait(Math.max(milliseconds, 1)).then(() => this.tick());
   }
 
+  /** Nothing begins any more: what has no end would go on for ever. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   /** Begins all that has become due. */
   tick(): void {
     const { world } = this;
+    if (this.#isStopped) return;
     for (const host of this.#hosts.values()) {
       if (host.alarmAt === null || host.alarmAt > world.now) continue;
       host.alarmAt = null;
@@ -397,8 +404,8 @@ export class OperationsPlatform {
 
   /** Money is asked for of what D1 holds: the operation, and the provider's name for its payment. */
   #watch(path: string, key: string | null, body: string | null): void {
-    if (body === null || key === null) return;
-    const nonce = key.slice(0, key.lastIndexOf("_"));
+    if (body === null) return;
+    const { nonce } = JSON.parse(body).metadata;
     const [held] = this.d1.rows<{ number: number; payment_id: number }>(
       `SELECT number, payment_id FROM operations WHERE nonce = '${nonce}'`,
     );

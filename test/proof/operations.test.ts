@@ -4,6 +4,7 @@ import { SimulatedD1 } from "./d1";
 import { Ledger, OPERATION_FAULTS } from "./operations-platform";
 import { type OperationsRun, randomOperations, simulateOperations } from "./operations-simulation";
 import { FAULTS } from "./platform";
+import regressions from "./regressions.json";
 import { REPLAY, report, SCALE } from "./scale";
 
 const [d1, ledger] = [new SimulatedD1(), new Ledger()];
@@ -15,6 +16,13 @@ async function history(seed: number): Promise<OperationsRun> {
   expect(run.violation, `Seed ${seed}; again: npm run proof -- --replay-operations ${seed}`).toBeNull();
   return run;
 }
+
+it.runIf(REPLAY.operations === undefined).each(regressions.operations)(
+  "the history $seed, which once found a defect, finds none",
+  async ({ seed }) => {
+    await history(seed);
+  },
+);
 
 it("payments at the sandbox end as its ledger has them, whatever is lost on the way", async () => {
   const figures: Record<string, number> = {};

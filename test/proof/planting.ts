@@ -25,6 +25,7 @@ const SUITES: readonly Suite[] = [
       "proof/webhooks.test",
     ],
   ],
+  ["payments at the sandbox", ["--project", "proof", "proof/operations.test"]],
   ["worker", ["--project", "worker"]],
 ];
 

@@ -19,6 +19,9 @@ export const SEEDS: readonly Regression[] = [
   ...REGRESSIONS.histories.map(({ seed, finds }) => {
     return { file: "histories.test", environment: { PROOF_REPLAY_HISTORY: String(seed) }, finds };
   }),
+  ...REGRESSIONS.operations.map(({ seed, finds }) => {
+    return { file: "proof/operations.test", environment: { PROOF_REPLAY_OPERATIONS: String(seed) }, finds };
+  }),
   ...REGRESSIONS.webhooks.map(({ seed, finds }) => {
     return { file: "proof/webhooks.test", environment: { PROOF_REPLAY_WEBHOOKS: String(seed) }, finds };
   }),
