@@ -2006,12 +2006,6 @@ export const DEFECTS: readonly Defect[] = [
     replace: `\`\${operation.nonce}_\${operation.kind}_\${crypto.randomUUID()}\``,
   },
   {
-    breaks: "whoever looks early does not put off what is due",
-    file: PROTOCOL,
-    find: `const isEarly = state !== "open" && due_at !== null && due_at > now;`,
-    replace: `const isEarly = state !== "open" && due_at !== null && due_at > now && due_at < 0;`,
-  },
-  {
     breaks: "the key of an operation is in the batch that opens it",
     file: JOURNAL,
     find: "    insertKey,\n    ...bookStatements",
