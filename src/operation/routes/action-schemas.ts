@@ -38,6 +38,7 @@ export function normalised(amount: number | string): number | null {
   return read.ok ? read.minor : null;
 }
 
+// A body may also be null, as ever. In the document it is an object: generators make two types of one that may be null.
 const ConfirmBody = z
   .strictObject({
     payment_method: PaymentMethod.optional(),
@@ -45,6 +46,7 @@ const ConfirmBody = z
   })
   .nullish()
   .openapi("Confirmation", {
+    type: "object",
     description: "How the payer pays; what it leaves out is as the creation said",
     example: {},
   });
@@ -56,12 +58,17 @@ const CaptureBody = z
     }),
   })
   .nullish()
-  .openapi("Capture", { description: "How much is captured", example: { amount: 40 } });
+  .openapi("Capture", {
+    type: "object",
+    description: "How much is captured",
+    example: { amount: 40 },
+  });
 
 const CancelBody = z
   .strictObject({ reason: shortText("Why, for your own records and the provider's").optional() })
   .nullish()
   .openapi("Cancellation", {
+    type: "object",
     description: "Why a payment is cancelled",
     example: { reason: "The order was cancelled" },
   });
@@ -75,7 +82,11 @@ const FailBody = z
     message: shortText("Why, in words; without it, those of the code").optional(),
   })
   .nullish()
-  .openapi("FailRequest", { description: "Why a payment has failed", example: { code: "fraud_suspected" } });
+  .openapi("FailRequest", {
+    type: "object",
+    description: "Why a payment has failed",
+    example: { code: "fraud_suspected" },
+  });
 
 const NO_BODY: ActionBody = {
   schema: null,
