@@ -160,7 +160,8 @@ describe("notifications", () => {
       `/api/v1/provider-notifications/sandbox_${merchant.merchantId}`,
     ]);
     const { id } = JSON.parse(received[0]?.body ?? "");
-    expect(await read(0)).toEqual({ tag: "notified", id, reference: asked.payment.reference });
+    const { id: paymentId } = asked.payment;
+    expect(await read(0)).toEqual({ tag: "notified", id, reference: asked.payment.reference, paymentId });
     // Five minutes is what a clock may be off.
     expect(await read(0, Date.now() + 301 * SECOND)).toEqual({ tag: "unsigned" });
     // Another account's secret is another one.
