@@ -89,8 +89,8 @@ export function secondsParameter(name: string, least: number, most: number, byDe
       type: "integer",
       minimum: least,
       maximum: most,
-      default: byDefault,
-      description,
+      // No `default` in the document: generators send it with every request, also where it is refused.
+      description: `${description}; ${byDefault} without it`,
     });
 }
 
