@@ -40,7 +40,9 @@ describe("a creation with a card number", () => {
   it("is refused where a token of the provider's belongs", async () => {
     const order = { ...ORDER, provider: "sandbox", payment_method: "4242424242424242" };
     const { status, body } = await api.create(order, crypto.randomUUID());
-    expect([status, body]).toMatchObject([422, refusal({ detail: VALUE, pointer: "#/payment_method" })]);
+    // It is none of the sandbox's tokens, which is said first; another provider's may look like anything.
+    expect([status, body.errors?.[0]?.pointer]).toEqual([422, "#/payment_method"]);
+    expect(JSON.stringify(body)).not.toContain("4242");
   });
 
   it("is refused before its key is asked for, as an invalid one is", async () => {
