@@ -1994,6 +1994,20 @@ export const DEFECTS: readonly Defect[] = [
     replace: "",
   },
   {
+    breaks: "a refund is not sent again before it was surely absent",
+    noticedBy: "operation/resending.test.ts",
+    file: PROTOCOL,
+    find: "return isAbsent(desk, row) && isWithinKeyWindow(desk, row);",
+    replace: "return isWithinKeyWindow(desk, row);",
+  },
+  {
+    breaks: "whoever looks early does not draw out the next look",
+    noticedBy: "operation/resending.test.ts",
+    file: PROTOCOL,
+    find: 'const isEarly = state !== "open" && due_at !== null && due_at > now;',
+    replace: "const isEarly = false;",
+  },
+  {
     breaks: "money is asked for on a name that D1 holds",
     file: PROTOCOL,
     find: "await commitReference(desk.db, row, prepared.reference, attempt);",

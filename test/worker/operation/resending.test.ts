@@ -1,0 +1,51 @@
+import { env } from "cloudflare:workers";
+import { afterEach, expect, it, vi } from "vitest";
+import { ask, newPayment, operationsOf, resumed } from "./shop";
+
+afterEach(() => vi.useRealTimers());
+
+const SECOND = 1_000;
+
+/** What the sandbox has given back of a payment. */
+async function refundsThere(reference: string | null): Promise<number> {
+  const request = new Request(`https://sandbox.invalid/v1/effects?payment=${reference}`);
+  const response = await env.SANDBOX_LEDGER.getByName("1").fetch(request);
+  const { data } = await response.json<{ data: { kind: string }[] }>();
+  return data.filter(({ kind }) => kind === "refunded").length;
+}
+
+/** A confirmed payment at the sandbox, whose refund has not arrived there. */
+async function withLostRefund() {
+  const { id } = await newPayment();
+  await ask(id, "confirm", { payment_method: "test_lost_request" });
+  const { provider_reference } = await resumed(id);
+  expect((await ask(id, "refund")).status).toBe(202);
+  return { id, reference: provider_reference };
+}
+
+it("a refund that did not arrive is sent again once it was surely absent, and not before", async () => {
+  const { id, reference } = await withLostRefund();
+  const sent = Date.now();
+  vi.useFakeTimers({ toFake: ["Date"] });
+  // A query may lag: what is not there within a minute may be there all the same.
+  for (const after of [1, 30, 59]) {
+    vi.setSystemTime(sent + after * SECOND);
+    expect((await resumed(id)).status).toBe("confirmed");
+    expect(await refundsThere(reference)).toBe(0);
+  }
+  // Once is no proof.
+  vi.setSystemTime(sent + 70 * SECOND);
+  await resumed(id);
+  expect(await refundsThere(reference)).toBe(0);
+  vi.setSystemTime(sent + 80 * SECOND);
+  expect((await resumed(id)).status).toBe("refunded");
+  expect(await refundsThere(reference)).toBe(1);
+});
+
+it("looks that come early do not draw out the next one", async () => {
+  const { id } = await withLostRefund();
+  const dueAt = async () => (await operationsOf(id)).find(({ kind }) => kind === "refund")?.due_at;
+  const before = await dueAt();
+  for (let looks = 0; looks < 5; looks++) await resumed(id);
+  expect(await dueAt()).toBe(before);
+});
