@@ -147,7 +147,7 @@ describe("a stream", () => {
     await stream.until(1);
     const next = stream.read();
     await vi.waitUntil(() => waits.count === 1);
-    await runInDurableObject(objectOf(id), (_, state) => state.abort("evicted")).catch(() => {});
+    await runInDurableObject(objectOf(id), (_, state) => state.abort("as by an outage")).catch(() => {});
     await next;
     expect(stream.text).toMatch(/\n\n: alive\n\n$/);
     await api.run(id, "confirm");
@@ -311,7 +311,7 @@ describe("a stream ends, and tells no more,", () => {
     await owner.run(id, "confirm");
     expect(await stream.until(2)).toHaveLength(2);
     await administrator().request("POST", `/api/v1/merchants/${merchant}/disable`);
-    await runInDurableObject(objectOf(id, merchant), (_, state) => state.abort("evicted")).catch(() => {});
+    await runInDurableObject(objectOf(id, merchant), (_, state) => state.abort("as by an outage")).catch(() => {});
     expect(await stream.toTheEnd()).toHaveLength(2);
   });
 });

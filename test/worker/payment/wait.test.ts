@@ -93,7 +93,7 @@ describe("a payment that is waited for", () => {
     const waiting = waitFor(id, "confirmed", 30, asker);
     await vi.waitUntil(() => waits.count === 1);
     expect(meter.trips).toBe(2);
-    await runInDurableObject(objectOf(id), (_, state) => state.abort("evicted")).catch(() => {});
+    await runInDurableObject(objectOf(id), (_, state) => state.abort("as by an outage")).catch(() => {});
     // It looks again, and waits in the object that has come instead.
     await vi.waitUntil(() => waits.count === 2);
     expect(meter.trips).toBe(3);
