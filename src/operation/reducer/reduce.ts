@@ -76,7 +76,10 @@ function expectedCapture(view: PaymentView, snapshot: Snapshot): number | null {
   if (view.captureMethod === "automatic") return view.amountMinor;
   const asked = view.operations.filter(({ kind }) => kind === "capture");
   const nonce = capturedBy(snapshot);
-  const own = asked.find((one) => (nonce === null ? isUnsettled(one.state) : one.nonce === nonce));
+  // Of one that the provider has just given up, as of one that was given up before, nothing is expected.
+  const hasFailed = (one: OperationView) =>
+    snapshot.captures.some((capture) => capture.nonce === one.nonce && capture.state === "failed");
+  const own = asked.find((one) => (nonce === null ? isUnsettled(one.state) && !hasFailed(one) : one.nonce === nonce));
   return own?.amountMinor ?? null;
 }
 
