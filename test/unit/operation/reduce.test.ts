@@ -726,6 +726,20 @@ describe("whose capture it is", () => {
     expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 60 EUR, and not 70"]);
   });
 
+  it("is not held to one that the provider has given up, whenever that was heard", () => {
+    const both = () => [
+      asked(2, "capture", { amountMinor: 60, state: "unknown" }),
+      asked(3, "capture", { amountMinor: 100, state: "unknown" }),
+    ];
+    const givenUp = capture("n2", 60, "failed");
+    const last = says("captured", { capturedMinor: 60, captures: [givenUp, capture(null, 60, "succeeded")] });
+    const before = settle(authorized(...both()), says("authorized", { captures: [givenUp] })).view;
+    for (const view of [authorized(...both()), before]) {
+      const { changes } = settle(view, last);
+      expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual(["The provider captured 60 EUR, and not 100"]);
+    }
+  });
+
   it("is never that of an operation of another kind", () => {
     const view = authorized(asked(2, "cancel", { amountMinor: 30, state: "unknown" }));
     expect(inWords(settle(view, says("captured", { capturedMinor: 70 })).view)).toBe(
