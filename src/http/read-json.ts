@@ -23,14 +23,7 @@ export async function readJson(c: Context<App>): Promise<unknown> {
   // A body is a stream even when nothing is in it, and a stream costs more than the rest of the request.
   if (c.req.header("Content-Length") === "0" || c.req.raw.body === null) return undefined;
   const read = await readBytes(c.req.raw.body);
-  switch (read.tag) {
-    case "too_large":
-      return problem(c, "body_too_large");
-    case "timeout":
-      return problem(c, "body_timeout");
-    case "broken_off":
-      return problem(c, "invalid_json", { detail: "The request body ended before it was complete" });
-  }
+  if (read.tag !== "read") return unreadProblem(c, read.tag);
   if (read.bytes.byteLength === 0) return undefined;
   const unsupported = unsupportedMedia(c);
   if (unsupported !== null) return problem(c, "unsupported_media_type", { detail: unsupported });
@@ -49,7 +42,13 @@ export async function readJson(c: Context<App>): Promise<unknown> {
 export async function readText(c: Context<App>): Promise<string | Response> {
   if (c.req.raw.body === null) return "";
   const read = await readBytes(c.req.raw.body);
-  switch (read.tag) {
+  if (read.tag !== "read") return unreadProblem(c, read.tag);
+  return decode(read.bytes, true) ?? problem(c, "invalid_json", { detail: "The request body is not UTF-8" });
+}
+
+/** The problem of a body that was not read whole. */
+function unreadProblem(c: Context<App>, tag: Unread["tag"]): Response {
+  switch (tag) {
     case "too_large":
       return problem(c, "body_too_large");
     case "timeout":
@@ -57,7 +56,6 @@ export async function readText(c: Context<App>): Promise<string | Response> {
     case "broken_off":
       return problem(c, "invalid_json", { detail: "The request body ended before it was complete" });
   }
-  return decode(read.bytes, true) ?? problem(c, "invalid_json", { detail: "The request body is not UTF-8" });
 }
 
 /** What is wrong with what the headers say of the body, or null. */
@@ -84,7 +82,11 @@ function decode(bytes: Uint8Array, keepsBom = false): string | null {
   }
 }
 
-type ReadBytes = { tag: "read"; bytes: Uint8Array } | { tag: "too_large" | "timeout" | "broken_off" };
+interface Unread {
+  readonly tag: "too_large" | "timeout" | "broken_off";
+}
+
+type ReadBytes = { readonly tag: "read"; readonly bytes: Uint8Array } | Unread;
 
 /** The whole body. Whatever comes of it, neither the timer nor the stream is left open. */
 async function readBytes(body: ReadableStream<Uint8Array>): Promise<ReadBytes> {

@@ -15,7 +15,7 @@ import type {
 } from "../provider/seam";
 import type { Database } from "../storage/database";
 import type { Book, OperationRow } from "./journal/book";
-import { commitChange } from "./journal/commit-change";
+import { type Asked, commitChange } from "./journal/commit-change";
 import { type Attempt, commitReference, postpone } from "./journal/journal";
 import { backoffMs } from "./reducer/backoff";
 import { type Change, isUnsettled, type OperationView } from "./reducer/change";
@@ -203,9 +203,13 @@ async function settle(
   attempts: readonly Attempt[],
 ): Promise<Book> {
   const attempted = Math.max(...book.operations.map((row) => row.attempted), 0) + 1;
-  const dueAt = desk.now() + backoffMs(attempted);
+  return commit(desk, origin, book, change, { attempts, dueAt: desk.now() + backoffMs(attempted) });
+}
+
+/** Commits a change under an id of its own, and has what it tells delivered. */
+async function commit(desk: Desk, origin: Origin, book: Book, change: Change, asked: Asked): Promise<Book> {
   const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
-  const { book: after, deliveries } = await commitChange(desk.db, by, book, change, { attempts, dueAt });
+  const { book: after, deliveries } = await commitChange(desk.db, by, book, change, asked);
   await desk.enqueue(deliveries);
   return after;
 }
@@ -265,10 +269,7 @@ async function leave(
     await postpone(desk.db, row, attempts, dueAt, desk.now());
     return { ...book, operations: book.operations.map((one) => (one === row ? { ...row, due_at: dueAt } : one)) };
   }
-  const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
-  const { book: after, deliveries } = await commitChange(desk.db, by, book, change, { attempts, dueAt });
-  await desk.enqueue(deliveries);
-  return after;
+  return commit(desk, origin, book, change, { attempts, dueAt });
 }
 
 /** Who asked for an operation: what becomes of it later is in that request's name. */

@@ -47,7 +47,7 @@ export const KINDS: Readonly<Record<Action, OperationKind | null>> = {
 };
 
 /** How long an operation has before the sweep looks after it, in milliseconds: longer than its calls take. */
-export const FIRST_LOOK_MS = 15_000;
+const FIRST_LOOK_MS = 15_000;
 
 /** What a provider does not take of a request. */
 export interface Fault {

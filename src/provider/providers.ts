@@ -19,7 +19,7 @@ export function allowsSandbox({ SANDBOX }: { SANDBOX: string }): boolean {
 }
 
 /** The name of the sandbox account that every merchant has. */
-export function sandboxAccountId(merchantId: number): string {
+function sandboxAccountId(merchantId: number): string {
   return `sandbox_${merchantId}`;
 }
 

@@ -2052,19 +2052,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "each commit of an operation is known by an id of its own",
     file: PROTOCOL,
-    find: `const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
-  const { book: after, deliveries } = await commitChange(desk.db, by, book, change, { attempts, dueAt });
-  await desk.enqueue(deliveries);
-  return after;
-}
-
-/** Has the provider`,
-    replace: `const { book: after, deliveries } = await commitChange(desk.db, origin, book, change, { attempts, dueAt });
-  await desk.enqueue(deliveries);
-  return after;
-}
-
-/** Has the provider`,
+    find: "await commitChange(desk.db, by, book, change, asked);",
+    replace: "await commitChange(desk.db, origin, book, change, asked);",
   },
   {
     breaks: "money that is held for a payment that has ended is reported",
