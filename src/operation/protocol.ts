@@ -17,7 +17,7 @@ import type { Database } from "../storage/database";
 import type { Book, OperationRow } from "./journal/book";
 import { type Asked, commitChange } from "./journal/commit-change";
 import { type Attempt, commitReference, postpone } from "./journal/journal";
-import { backoffMs } from "./reducer/backoff";
+import { backoffMs, nextLook } from "./reducer/backoff";
 import { type Change, isUnsettled, type OperationView } from "./reducer/change";
 import { reduce, reportLateAuthorization } from "./reducer/reduce";
 import { refused, unanswered } from "./reducer/unanswered";
@@ -221,7 +221,7 @@ async function rest(desk: Desk, book: Book, before: Book, attempts: readonly Att
     return same !== undefined && same.attempted === row.attempted;
   });
   for (const row of due) {
-    await postpone(desk.db, row, attempts, nextLook(desk, row, null), desk.now());
+    await postpone(desk.db, row, attempts, nextLook(desk.now(), row, null), desk.now());
   }
   return due.length === 0
     ? book
@@ -236,21 +236,10 @@ function later(
   attempts: readonly Attempt[],
 ): OperationRow {
   if (!due.includes(row)) return row;
-  const dueAt = nextLook(desk, row, null);
+  const dueAt = nextLook(desk.now(), row, null);
   const attempted = row.attempted + (dueAt === row.due_at ? 0 : 1);
   const all = [...JSON.parse(row.attempts), ...attempts];
   return { ...row, due_at: dueAt, attempted, attempts: JSON.stringify(all) };
-}
-
-/**
- * When the provider is asked again about what its word has left as it was, in milliseconds. Whoever looks earlier, for somebody has asked, does
- * not put off what is due: the pauses would soon be longer than the provider keeps keys.
- */
-function nextLook(desk: Desk, { state, due_at, attempted }: OperationRow, retryAfterMs: number | null): number {
-  const now = desk.now();
-  const isEarly = state !== "open" && due_at !== null && due_at > now;
-  const pause = now + backoffMs(attempted + 1);
-  return Math.max(isEarly ? Math.min(due_at, pause) : pause, now + (retryAfterMs ?? 0));
 }
 
 /** Leaves an operation as one of which nobody knows what has become of it; it is asked about again later. */
@@ -263,7 +252,7 @@ async function leave(
   { retryAfterMs = null }: { readonly tag: string; readonly retryAfterMs?: number | null },
 ): Promise<Book> {
   const row = rowOf(book, number);
-  const dueAt = nextLook(desk, row, retryAfterMs);
+  const dueAt = nextLook(desk.now(), row, retryAfterMs);
   const change = unanswered(book.view, viewOf(book, number));
   if (change === null) {
     await postpone(desk.db, row, attempts, dueAt, desk.now());

@@ -2003,7 +2003,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "whoever looks early does not draw out the next look",
     noticedBy: "operation/resending.test.ts",
-    file: PROTOCOL,
+    file: "src/operation/reducer/backoff.ts",
     find: 'const isEarly = state !== "open" && due_at !== null && due_at > now;',
     replace: "const isEarly = false;",
   },

@@ -14,3 +14,21 @@ const LAST_PAUSE_MS = 6 * HOUR_MS;
 export function backoffMs(attempts: number): number {
   return PAUSES_MS[Math.max(attempts, 1) - 1] ?? LAST_PAUSE_MS;
 }
+
+/** An operation that is not settled, as far as the next look goes by it; times in milliseconds. */
+interface Unsettled {
+  readonly state: string;
+  readonly due_at: number | null;
+  /** How often it was looked at when it was due. */
+  readonly attempted: number;
+}
+
+/**
+ * When the provider is asked again about what its word has left as it was, in milliseconds. Whoever looks earlier, for somebody
+ * has asked, does not put off what is due: the pauses would soon be longer than the provider keeps keys.
+ */
+export function nextLook(now: number, { state, due_at, attempted }: Unsettled, retryAfterMs: number | null): number {
+  const isEarly = state !== "open" && due_at !== null && due_at > now;
+  const pause = now + backoffMs(attempted + 1);
+  return Math.max(isEarly ? Math.min(due_at, pause) : pause, now + (retryAfterMs ?? 0));
+}
