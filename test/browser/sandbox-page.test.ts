@@ -85,7 +85,11 @@ async function open(url: string, options: BrowserContextOptions = {}): Promise<{
   // The browser reports violations of the Content-Security-Policy as console errors.
   page.on("console", (message) => complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("requestfailed", (request) => complaints.push(`failed: ${request.url()}`));
+  // A page that is left breaks off what it was still loading.
+  page.on("requestfailed", (request) => {
+    const { errorText } = request.failure() ?? {};
+    if (errorText !== "net::ERR_ABORTED") complaints.push(`failed: ${request.url()}: ${errorText}`);
+  });
   await page.goto(url);
   return { page, complaints };
 }
