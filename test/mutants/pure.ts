@@ -1,7 +1,7 @@
 /** Mutants of the pure modules, by Stryker, against the unit tests of their room. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import EXPLAINED from "./survivors.json" with { type: "json" };
@@ -10,14 +10,26 @@ const PROJECT = path.join(import.meta.dirname, "../..");
 const STRYKER = path.join(import.meta.dirname, "node_modules/@stryker-mutator/core/bin/stryker.js");
 const REPORT = path.join(PROJECT, ".wrangler/mutants.json");
 
-/** By room: their tests are what a mutant in it is run against. */
+/**
+ * By room: the modules that need neither a database nor an object, and whose rules the room's unit tests state. A mutant is
+ * run against these tests. `provider/failures.ts` is a table of texts alone, which the documents are held to.
+ */
 export const PURE_MODULES: Readonly<Record<string, readonly string[]>> = {
-  auth: ["api-key.ts"],
-  http: ["cursors.ts", "etag.ts", "exact-json.ts", "pages.ts"],
+  auth: ["api-key.ts", "seal.ts", "secret-keys.ts"],
+  http: ["cursors.ts", "etag.ts", "exact-json.ts", "pages.ts", "times.ts"],
   money: ["currency.ts", "money.ts"],
-  operation: ["classify.ts"],
-  payment: ["lifecycle.ts"],
-  storage: ["idempotency.ts", "object-name.ts", "sql.ts"],
+  operation: [
+    "classify.ts",
+    "reducer/backoff.ts",
+    "reducer/change.ts",
+    "reducer/reduce.ts",
+    "reducer/reduce-refunds.ts",
+    "reducer/unanswered.ts",
+  ],
+  payment: ["card-number.ts", "lifecycle.ts", "refund.ts"],
+  provider: ["exchange.ts", "providers.ts", "sandbox.ts", "sandbox-tokens.ts"],
+  sandbox: ["actions.ts", "afterwards.ts", "judge.ts", "ledger.ts", "notifications.ts", "tokens.ts", "views.ts"],
+  storage: ["capacity.ts", "idempotency.ts", "object-name.ts", "outage.ts", "sql.ts"],
   webhook: ["schedule.ts", "signal.ts", "signature.ts", "url.ts"],
 };
 
@@ -62,30 +74,41 @@ export function installStryker(): void {
 }
 
 /**
- * Runs Stryker on the pure modules of a room. What it found is remembered while neither they nor their tests change, so
- * that a run that was broken off goes on where it was.
+ * Runs Stryker on the pure modules of a room, one after another. What it found of a module is remembered while neither it nor
+ * its tests change, so that a run that was broken off goes on where it was; when they do, Stryker tries again what the change
+ * concerns.
+ *
+ * @param concurrency how many mutants are tried at once
  */
-export function mutatePureModules(room: string, fresh: boolean): Score[] {
-  const files = (PURE_MODULES[room] ?? []).map((file) => `src/${room}/${file}`);
-  const digest = digestOf([...files, ...testsOf(room)]);
-  const remembered = path.join(PROJECT, `.wrangler/mutants-${room}.json`);
+export function mutatePureModules(room: string, concurrency: number, fresh: boolean): Score[] {
+  return (PURE_MODULES[room] ?? []).flatMap((module) => mutateModule(room, module, concurrency, fresh));
+}
+
+function mutateModule(room: string, module: string, concurrency: number, fresh: boolean): Score[] {
+  const file = `src/${room}/${module}`;
+  const digest = digestOf([file, ...testsOf(room)]);
+  const memory = path.join(PROJECT, ".wrangler/mutants-remembered", file.replaceAll("/", "-"));
+  const [remembered, incremental] = [`${memory}.json`, `${memory}.stryker.json`];
   if (!fresh && existsSync(remembered)) {
     const before: Remembered = JSON.parse(readFileSync(remembered, "utf8"));
     if (before.digest === digest) return scoresOf(before.report);
   }
+  mkdirSync(path.dirname(memory), { recursive: true });
+  if (fresh) rmSync(incremental, { force: true });
   rmSync(REPORT, { force: true });
   const configuration = path.join(import.meta.dirname, "stryker.config.json");
+  const again = ["--incremental", "--incrementalFile", incremental];
   const directory = mkdtempSync(path.join(tmpdir(), "payments-stryker-"));
   try {
-    spawnSync(process.execPath, [STRYKER, "run", configuration, "--mutate", files.join(",")], {
-      cwd: PROJECT,
-      env: { ...process.env, MUTANTS_ROOM: room, TMPDIR: directory },
-      stdio: "inherit",
-    });
+    spawnSync(
+      process.execPath,
+      [STRYKER, "run", configuration, "--mutate", file, "--concurrency", String(concurrency), ...again],
+      { cwd: PROJECT, env: { ...process.env, MUTANTS_ROOM: room, TMPDIR: directory }, stdio: "inherit" },
+    );
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-  if (!existsSync(REPORT)) throw new Error(`Stryker has tried nothing of ${room}`);
+  if (!existsSync(REPORT)) throw new Error(`Stryker has tried nothing of ${file}`);
   const report: StrykerReport = JSON.parse(readFileSync(REPORT, "utf8"));
   writeFileSync(remembered, JSON.stringify({ digest, report } satisfies Remembered));
   return scoresOf(report);

@@ -7,8 +7,11 @@
  *     npm run mutants -- --only text --count 120 --seed 1
  *                                                  mutants of the text of the rest; it goes on where it was broken off,
  *                                                  and with --room tries those of one room, which only prints
+ *     --concurrency 1                              so many of Stryker's mutants at once; as many as there are cores, unless
+ *                                                  it is said
  *     --fresh                                      forgets earlier results
  */
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { record, table } from "../../bench/results.ts";
 import { installStryker, mutatePureModules, PURE_MODULES, type Score, type Survivor } from "./pure.ts";
@@ -24,6 +27,7 @@ const { values: options } = parseArgs({
     room: { type: "string" },
     count: { type: "string", default: "120" },
     seed: { type: "string", default: "1" },
+    concurrency: { type: "string", default: String(availableParallelism()) },
     fresh: { type: "boolean", default: false },
   },
 });
@@ -43,7 +47,7 @@ const survivorRows = (survivors: readonly Survivor[]) =>
 if (wanted("pure")) {
   installStryker();
   const rooms = options.room === undefined ? Object.keys(PURE_MODULES) : [options.room];
-  const scores = rooms.flatMap((room) => mutatePureModules(room, options.fresh));
+  const scores = rooms.flatMap((room) => mutatePureModules(room, Number(options.concurrency), options.fresh));
   const survivors = scores.flatMap((score) => score.survivors);
   const caught = (some: readonly Score[]) => some.reduce((sum, { killed, timedOut }) => sum + killed + timedOut, 0);
   const all = (some: readonly Score[]) => caught(some) + some.flatMap((score) => score.survivors).length;
@@ -72,7 +76,7 @@ A mutant that times out waits for ever, or goes round for ever. ${shown(caught(s
 }
 
 if (wanted("text")) {
-  const tried = await tryTextualMutants(
+  const { tried, unsound } = await tryTextualMutants(
     { count: Number(options.count), seed: Number(options.seed), room: options.room },
     options.fresh,
   );
@@ -85,8 +89,9 @@ if (wanted("text")) {
   const meant = ran.length - equivalent.length;
   const noticed = ran.length - silent.length;
   const rooms = [...Map.groupBy(ran, ({ room }) => room)].sort();
+  const untried = [...unsound.keys()].map((room) => ` Nothing was tried of ${room}.`).join("");
   const body = `Changes of the text of all other modules, SQL included, drawn by seed ${options.seed}, in turn from each room, against
-the room's tests. ${shown(noticed, meant)} noticed of those that change anything; a run that only hangs has not noticed.\n\n${table(
+the room's tests. ${shown(noticed, meant)} noticed of those that change anything; a run that only hangs has not noticed.${untried}\n\n${table(
     [
       ["room", "mutants", "noticed", "survived", "hung", "equivalent"],
       ...rooms.map(([room, some]) => [
@@ -104,6 +109,8 @@ the room's tests. ${shown(noticed, meant)} noticed of those that change anything
   if (options.room === undefined)
     record("Mutants: the rest", `npm run mutants -- --only text --count ${options.count} --seed ${options.seed}`, body);
   if (percent(noticed, meant) < LEAST_SCORE) failures.push(`Fewer than ${LEAST_SCORE} % noticed`);
+  for (const [room, what] of unsound)
+    failures.push(`Nothing was tried of ${room}, whose tests fail without a mutant: ${what}`);
   for (const mutant of silent.filter((mutant) => whyOf(mutant) === null)) {
     failures.push(
       `Not explained in test/mutants/survivors.json: ${mutant.file}:${mutant.line}: ${mutant.from} → ${mutant.to}`,

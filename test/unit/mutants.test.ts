@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { scoresOf } from "../mutants/pure";
-import { roomsWithoutTests } from "../mutants/rest";
+import { faultOf, roomsWithoutTests } from "../mutants/rest";
 import { draw, lineOf, type Mutant, mutantsOf, mutate } from "../mutants/textual";
+import type { RunResult } from "../proof/test-run";
 
 const changesOf = (text: string) => mutantsOf("a.ts", text).map(({ kind, find, replace }) => [kind, find, replace]);
 
@@ -73,6 +74,22 @@ describe("textual mutants", () => {
 
 it("each room whose text is mutated has tests that are run against it", () => {
   expect(roomsWithoutTests()).toEqual([]);
+});
+
+it("a room whose tests fail without a mutant has a second try, and then nothing of it is tried", async () => {
+  const passed = { tag: "passed" } as const;
+  const late = { tag: "hung", what: "no end" } as const;
+  const failed = { tag: "noticed", what: "a test" } as const;
+  /** What the room's two suites come to, run by run, and how many runs it took. */
+  const faultAfter = async (...results: RunResult[]) => {
+    const left = [...results];
+    const fault = await faultOf("http", async () => left.shift() ?? failed);
+    return [fault, results.length - left.length];
+  };
+  expect(await faultAfter(passed, passed)).toEqual([null, 2]);
+  expect(await faultAfter(late, passed, failed, passed)).toEqual([null, 4]);
+  expect(await faultAfter(passed, late, failed)).toEqual(["a test", 3]);
+  expect(await faultAfter(failed, late, passed)).toEqual(["no end", 2]);
 });
 
 it("a report of Stryker is read: what survived, with its explanation, and what is not covered", () => {

@@ -8,6 +8,9 @@ it("names an object by its merchant too, and reads it back", () => {
   expect(readObjectName("1:9007199254740991")).toEqual({ merchantId: 1, id: 9007199254740991 });
 });
 
-it.each([undefined, "", "12", "7:", ":12", "7:12:3", "0:12", "7:x", " 7:12"])("reads no name in %j", (name) => {
-  expect(() => readObjectName(name)).toThrow("No name of a merchant's object");
-});
+it.each([undefined, "", "12", "7:", ":12", "7:12:3", "0:12", "7:x", " 7:12", "7:12 ", "7:012"])(
+  "reads no name in %j",
+  (name) => {
+    expect(() => readObjectName(name)).toThrow("No name of a merchant's object");
+  },
+);

@@ -1,5 +1,58 @@
-import { describe, expect, it } from "vitest";
-import { classifyD1Error, classifyObjectError } from "../../../src/storage/outage";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { classifyD1Error, classifyObjectError, Outage, withRetries } from "../../../src/storage/outage";
+
+describe("a call with retries", () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
+  });
+
+  /** Makes a call whose attempts come to these one after another, and tells what was waited for in between, in milliseconds. */
+  async function call(random: number, classify: () => "retry" | "outage" | "bug", ...attempts: (Error | string)[]) {
+    const waits: number[] = [];
+    vi.stubGlobal("scheduler", { wait: async (ms: number) => waits.push(ms) });
+    vi.spyOn(Math, "random").mockReturnValue(random);
+    const left = [...attempts];
+    const attempt = async () => {
+      const next = left.shift();
+      if (typeof next === "string") return next;
+      throw next ?? new Error("No further attempt");
+    };
+    const result = await withRetries(attempt, classify).catch((error: unknown) => error);
+    return { result, waits, attempts: attempts.length - left.length };
+  }
+  const [first, second, third] = [new Error("1"), new Error("2"), new Error("3")];
+
+  it("is made once when it succeeds", async () => {
+    expect(await call(0, () => "retry", "done")).toEqual({ result: "done", waits: [], attempts: 1 });
+  });
+
+  it("waits from half to one and a half of 20 ms and of 100 ms before the next attempts", async () => {
+    expect(await call(0, () => "retry", first, second, "done")).toEqual({
+      result: "done",
+      waits: [10, 50],
+      attempts: 3,
+    });
+    expect(await call(1, () => "retry", first, second, "done")).toMatchObject({ waits: [30, 150] });
+  });
+
+  it("is an outage after the third failure, and says of it the last one", async () => {
+    const { result, waits, attempts } = await call(0.5, () => "retry", first, second, third, "late");
+    expect(result).toBeInstanceOf(Outage);
+    expect(result).toMatchObject({ name: "Outage", message: "Out of reach after retries", cause: third });
+    expect({ waits, attempts }).toEqual({ waits: [20, 100], attempts: 3 });
+  });
+
+  it("is an outage at once where another attempt is no use", async () => {
+    const { result, waits } = await call(0, () => "outage", first, "late");
+    expect(result).toMatchObject({ name: "Outage", cause: first });
+    expect(waits).toEqual([]);
+  });
+
+  it("fails with a bug's own error, and at once", async () => {
+    expect(await call(0, () => "bug", first, "late")).toEqual({ result: first, waits: [], attempts: 1 });
+  });
+});
 
 describe("an error of D1", () => {
   it.each([
