@@ -177,6 +177,21 @@ describe("what an action that its status allows has not come to", () => {
     });
   });
 
+  it("is one that its status does not allow, whatever the amount", () => {
+    const amount = { ok: true as const, minor: 9999 };
+    const refused = { tag: "refused", status: "pending" };
+    expect(classify({ ...asked, amount }, "free", found("pending", 1))).toEqual(refused);
+  });
+
+  it("is never what a payment without an end, or one that was confirmed in time, has ended by", () => {
+    const endless = { payment: shown("pending", 1, { expires_at: null }), own: null };
+    const confirm = { ...asked, action: "confirm" as const, amount: null };
+    expect(classify(confirm, "free", endless)).toEqual({ tag: "refused", status: "pending" });
+    const payment = shown("confirmed", 2, { expires_at: 8_000, captured_minor: 9999, refunded_minor: 5000 });
+    const result = classify({ ...asked, amount: { ok: true, minor: 5000 } }, "free", { payment, own: null });
+    expect(result).toEqual({ tag: "exceeds", payment });
+  });
+
   it.each([
     [8_999, { tag: "refused", status: "expired" }],
     [9_000, { tag: "refused", status: "expired" }],
@@ -188,8 +203,24 @@ describe("what an action that its status allows has not come to", () => {
   });
 });
 
+describe("an action on a payment that another provider makes", () => {
+  const asked = { action: "refund" as const, expected: null, amount: null, now: 9_000 };
+  const refunded = { payment: shown("refunded", 3, { provider: "sandbox" }), own: null };
+
+  it("is for the protocol, whatever its key stands for", () => {
+    for (const keyBefore of ["free", "same request", "other request"] as const) {
+      expect(classify({ ...asked, isOurs: false }, keyBefore, refunded)).toEqual({ tag: "elsewhere" });
+    }
+  });
+
+  it("is classified like any other where it is for the service alone to do", () => {
+    const result = { tag: "replayed", payment: refunded.payment };
+    expect(classify({ ...asked, isOurs: true }, "same request", refunded)).toEqual(result);
+  });
+});
+
 it("takes for a refusal what says that nothing was changed, and nothing else", () => {
-  const refusals = ["not_found", "refused", "invalid_amount", "exceeds", "outdated"];
+  const refusals = ["not_found", "refused", "in_the_way", "invalid_amount", "invalid_metadata", "exceeds", "outdated"];
   const tags = ["changed", "unchanged", "replayed", "key_reused", "outage", ...refusals];
   expect(tags.filter((tag) => isRefusal({ tag }))).toEqual(refusals);
 });

@@ -6,7 +6,7 @@ import {
   type OperationView,
   type PaymentView,
 } from "../../../src/operation/reducer/change";
-import { reduce } from "../../../src/operation/reducer/reduce";
+import { reduce, reportLateAuthorization } from "../../../src/operation/reducer/reduce";
 import { refused, unanswered } from "../../../src/operation/reducer/unanswered";
 import type { Failure } from "../../../src/provider/failures";
 import type { ProviderDispute, ProviderRefund, ProviderStatus, Snapshot } from "../../../src/provider/seam";
@@ -207,6 +207,38 @@ const AUTHORISATIONS: Case[] = [
     becomes: "expired, authorize failed",
     events: "payment.expired",
   },
+  {
+    when: "somebody ended a payment at the provider of which nobody had heard since it was asked for",
+    view: pending({ status: "processing", operations: [asked(1, "authorize", { state: "unknown" })] }),
+    snapshot: says("cancelled"),
+    becomes: "expired, authorize failed",
+    events: "payment.requires_action, payment.expired",
+  },
+  {
+    when: "the payer is sent somewhere at last",
+    view: pending({ status: "requires_action", operations: [asked(1, "authorize", { state: "pending" })] }),
+    snapshot: says("requires_action", { nextAction: PAGE }),
+    becomes: "requires_action, authorize pending",
+    events: "payment.requires_action",
+  },
+  {
+    when: "the payer is sent nowhere any more",
+    view: pending({
+      status: "requires_action",
+      nextAction: PAGE,
+      operations: [asked(1, "authorize", { state: "pending" })],
+    }),
+    snapshot: says("requires_action"),
+    becomes: "requires_action, authorize pending",
+    events: "payment.requires_action",
+  },
+  {
+    when: "the payer has to act, and is sent nowhere still",
+    view: pending({ status: "requires_action", operations: [asked(1, "authorize", { state: "pending" })] }),
+    snapshot: says("requires_action"),
+    becomes: "requires_action, authorize pending",
+    events: "",
+  },
 ];
 
 const CAPTURES_AND_CANCELLATIONS: Case[] = [
@@ -312,6 +344,20 @@ const CAPTURES_AND_CANCELLATIONS: Case[] = [
     view: authorized(asked(2, "cancel", { state: "failed" })),
     snapshot: says("cancelled"),
     becomes: "expired, authorize succeeded, cancel failed",
+    events: "payment.expired",
+  },
+  {
+    when: "a cancellation was recorded as done before its payment was",
+    view: authorized(asked(2, "cancel", { state: "succeeded" })),
+    snapshot: says("cancelled"),
+    becomes: "cancelled, authorize succeeded, cancel succeeded",
+    events: "payment.cancelled",
+  },
+  {
+    when: "the payment's expiry has it cancelled, which nobody asked for",
+    view: authorized(asked(2, "cancel", { state: "unknown", source: "expiry" })),
+    snapshot: says("cancelled"),
+    becomes: "expired, authorize succeeded, cancel succeeded",
     events: "payment.expired",
   },
 ];
@@ -517,6 +563,13 @@ const ended = (status: "failed" | "cancelled" | "expired", ...operations: Operat
 
 const NOTHING_MOVES: Case[] = [
   {
+    when: "the provider says of a payment that is authorised that its payer has to act",
+    view: authorized(),
+    snapshot: says("requires_action", { nextAction: PAGE }),
+    becomes: "authorized, authorize succeeded",
+    events: "",
+  },
+  {
     when: "the provider says processing of a payment that is authorised",
     view: authorized(),
     snapshot: says("processing"),
@@ -590,6 +643,47 @@ describe("what a person has to look at", () => {
     expect(changes[0]?.item?.detail).toBe(`The provider captured 100 EUR of a payment that is ${status}`);
     expect(told(changes)).toBe("reconciliation.item_opened, -");
     expect(reduce(after, says("captured"))).toBeNull();
+  });
+
+  it("is money of a payment that has ended once, whatever its amount", () => {
+    for (const capturedMinor of [0, 90]) {
+      const { changes } = settle(ended("expired", AUTHORIZED), says("captured", { capturedMinor }));
+      expect(changes.map(({ item }) => item)).toEqual([
+        {
+          kind: "late_success",
+          reference: "pay_1",
+          detail: `The provider captured ${capturedMinor} EUR of a payment that is expired`,
+        },
+      ]);
+    }
+  });
+
+  it("is told of by a change of nothing else", () => {
+    expect(reduce(ended("expired", AUTHORIZED), says("captured"))).toEqual({
+      payment: {},
+      event: { type: "reconciliation.item_opened", refund: null, dispute: null },
+      operations: [],
+      adopt: null,
+      dispute: null,
+      item: expect.objectContaining({ kind: "late_success" }),
+    });
+  });
+
+  it.each(["failed", "cancelled", "expired"] as const)("is money that is held for a payment that was %s", (status) => {
+    const view = ended(status, AUTHORIZED);
+    const change = reportLateAuthorization(view, says("authorized"));
+    const detail = `The provider holds 100 EUR for a payment that is ${status}`;
+    expect(change?.item).toEqual({ kind: "late_success", reference: "pay_1", detail });
+    expect(reportLateAuthorization(change === null ? view : applyChange(view, change), says("authorized"))).toBeNull();
+  });
+
+  it("is no money that is held for a payment that goes on, nor what is not held", () => {
+    for (const view of [pending(), authorized(), confirmed()]) {
+      expect(reportLateAuthorization(view, says("authorized"))).toBeNull();
+    }
+    for (const status of ["open", "processing", "captured", "expired"] as const) {
+      expect(reportLateAuthorization(ended("expired", AUTHORIZED), says(status))).toBeNull();
+    }
   });
 
   it.each([
@@ -726,6 +820,13 @@ describe("whose capture it is", () => {
     expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 60 EUR, and not 70"]);
   });
 
+  it("is held to one that the provider is still at", () => {
+    const view = authorized(asked(2, "capture", { amountMinor: 60, state: "unknown" }));
+    const captures = [capture("n2", 60, "pending"), capture(null, 70, "succeeded")];
+    const { changes } = settle(view, says("captured", { capturedMinor: 70, captures }));
+    expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual(["The provider captured 70 EUR, and not 60"]);
+  });
+
   it("is not held to one that the provider has given up, whenever that was heard", () => {
     const both = () => [
       asked(2, "capture", { amountMinor: 60, state: "unknown" }),
@@ -842,7 +943,9 @@ describe("why an operation failed", () => {
   });
 
   it("is that nobody completed it in time, where the payment expired", () => {
-    expect(settle(pending(), says("expired")).view.failure).toMatchObject({ code: "expired" });
+    const message = "The payment was not completed in time";
+    const failure = { code: "expired", decline_code: null, message };
+    expect(settle(pending(), says("expired")).view.failure).toEqual(failure);
   });
 
   it("is nothing of the payment's, but where the payment failed", () => {
@@ -927,6 +1030,7 @@ describe("what a change carries", () => {
     expect(view.nextAction).toEqual(PAGE);
     expect(settle(view, says("open")).view.nextAction).toEqual(PAGE);
     expect(settle(view, says("captured")).view.nextAction).toBeNull();
+    expect(settle(view, says("processing", { nextAction: PAGE })).view.nextAction).toBeNull();
   });
 
   it("names the refund that its event tells of, and the dispute", () => {
