@@ -1,4 +1,7 @@
 /** Cost: what Cloudflare would bill, from what the runtime counts. */
+import { measureAtProvider, STEPS, type Step } from "./at-provider.ts";
+import { bill, type Cost, type Line, OBJECT_MILLISECOND, SOURCES } from "./dollars.ts";
+import { cpuAtProvider, type Journey } from "./journeys.ts";
 import { meter, meterFirstUse, type Report, rows } from "./meter.ts";
 import { OPERATIONS, type Operation, supply } from "./operations.ts";
 import { type Part, RATE_LIMITS } from "./part.ts";
@@ -6,58 +9,85 @@ import { processorTime } from "./processes.ts";
 import { table } from "./results.ts";
 import type { Workshop } from "./workshop.ts";
 
-/** Dollars per million, beyond what the Workers Paid plan of $5 a month includes. */
-const PRICES = { request: 0.3, cpu: 0.02, objectCall: 0.15, objectDuration: 12.5, rowRead: 0.001, rowWritten: 1 };
-/** What an object is billed for while it is at work, in GB. */
-const OBJECT_MEMORY = 0.128;
-
-const SOURCES = `Prices beyond the Workers Paid plan's included usage, from developers.cloudflare.com, the pages
-/workers/platform/pricing/ (requests $0.30 per million, CPU $0.02 per million ms), /durable-objects/platform/pricing/
-(requests, of which every RPC call is one, $0.15 per million; duration $12.50 per million GB-s at 128 MB) and
-/d1/platform/pricing/ (rows read $0.001 per million, rows written $1.00 per million).`;
-
 const SEEDED = { pending: 12_000, confirmed: 12_000 };
 
-interface Cost {
-  readonly trips: number;
-  readonly objectCalls: number;
-  readonly rowsRead: number;
-  readonly rowsWritten: number;
-  /** In milliseconds. */
-  readonly objectTime: number;
-  readonly cpu: number;
-}
+/** The looks at what a payer has not done yet, of one who takes a minute: after 1, 5 and 30 seconds more each. */
+const LOOKS_IN_A_MINUTE = 3;
+/** How long a real provider may take to answer, in milliseconds, for what it would add. */
+const PROVIDER_MS = 500;
+
+/** Of a payment that settles at once, per operation; of one at a provider, per step. */
+type Costed = Cost & { readonly cpu: number };
 
 export const cost: Part = {
   title: "Cost",
   async run(workshop, quick) {
     const { costs, lookUp } = await measure(workshop, quick);
-    const operations = OPERATIONS.map((operation) => {
-      const { trips, objectCalls, rowsRead, rowsWritten, cpu, objectTime } = costs[operation];
-      return [operation, 1, objectCalls, trips, rowsRead, rowsWritten, cpu.toFixed(2), objectTime.toFixed(1)];
-    });
-    const head = ["operation", "requests", "object calls", "D1 round trips", "rows read", "rows written"];
-    const flows = [bill(costs.create, costs.confirm), bill(costs.create, costs.confirm, costs.refund)] as const;
-    const lines = flows[0].map(([what, dollars], n) => [what, dollars.toFixed(2), flows[1][n]?.[1].toFixed(2) ?? ""]);
+    const provider = await measureProvider(workshop, quick);
+    const { confirmed, refunded, paidByPayer } = provider.notified;
     return `Per operation, with an idempotency key wherever one can be sent, and an API key that the isolate remembers. An API
 key that it does not, or no longer, is looked up first: ${lookUp.trips} more D1 round trip, ${lookUp.read} more rows read. ${RATE_LIMITS}
 Rows as the runtime's own \`meta\` counts them; of a replay's first statements, which fail and are rolled back, it tells
 none. CPU is all the processor time of workerd, D1 and the HTTP server included, so it is more than what would be
 billed. An object's time is from call to answer, with D1 in the same process; every millisecond that D1 is further away
-adds $${(perMillion(1) * PRICES.objectDuration).toFixed(4)} per million actions.
+adds $${OBJECT_MILLISECOND.toFixed(4)} per million actions.
 
-${table([[...head, "CPU, ms, at most", "object's time, ms"], ...operations])}
+${table(operationRows(costs))}
 
-Dollars per million payments:
+Of payments at a provider, here the sandbox. What the sandbox costs itself, its object's requests, rows and time, is left out:
+a real provider is somebody else's. Object calls are those of the payment's object, its alarms included; object rows are what its
+own storage is billed for. A step that did not cost the same each of ${provider.times} times would have ended the run. An object's time is with the
+provider in the same process: one that takes ${PROVIDER_MS} ms to answer adds $${(PROVIDER_MS * OBJECT_MILLISECOND).toFixed(2)} per million calls of it.
 
-${table([["", "create + confirm", "create + confirm + refund"], ...lines])}
+${table(stepRows(provider.of))}
 
-${SOURCES} Storage, and what the plan includes, are left out.`;
+Dollars per million payments. A provider's notifications are in them (${confirmed}, ${refunded} and ${paidByPayer} of a payment), each with the look at the
+provider that it leads to; so are the ${LOOKS_IN_A_MINUTE} looks by the object's alarm at a payer who takes a minute. CPU has the sandbox's in it,
+which runs in the same process.
+
+${table(
+  billRows([
+    ["internal: create, confirm", billOf(costs.create, costs.confirm)],
+    ["internal: create, confirm, refund", billOf(costs.create, costs.confirm, costs.refund)],
+    ["provider: create, confirm", provider.bill("confirmed")],
+    ["provider: create, authorise, capture, refund a part", provider.bill("refunded")],
+    ["provider: create, confirm by a payer who takes a minute", provider.bill("paidByPayer")],
+  ]),
+)}
+
+${SOURCES}`;
   },
 };
 
+const COUNTED = ["requests", "object calls", "D1 round trips", "rows read", "rows written"];
+const countsOf = ({ requests, objectCalls, trips, rowsRead, rowsWritten }: Cost) => {
+  return [requests, objectCalls, trips, rowsRead, rowsWritten];
+};
+
+const operationRows = (costs: Measured["costs"]) => [
+  ["operation", ...COUNTED, "CPU, ms, at most", "object's time, ms"],
+  ...OPERATIONS.map((operation) => {
+    const { cpu, objectTime } = costs[operation];
+    return [operation, ...countsOf(costs[operation]), cpu.toFixed(2), objectTime.toFixed(1)];
+  }),
+];
+
+const stepRows = (of: (step: Step) => Cost) => [
+  ["step", ...COUNTED, "object rows", "calls of the provider", "object's time, ms"],
+  ...STEPS.map((step) => {
+    const { objectRows, providerCalls, objectTime } = of(step);
+    return [step, ...countsOf(of(step)), objectRows, providerCalls, objectTime.toFixed(1)];
+  }),
+];
+
+/** A column for each bill, a row for each of its lines. */
+const billRows = (bills: readonly (readonly [what: string, lines: readonly Line[]])[]) => [
+  ["", ...bills.map(([what]) => what)],
+  ...(bills[0]?.[1] ?? []).map(([what], n) => [what, ...bills.map(([, lines]) => lines[n]?.[1].toFixed(2) ?? "")]),
+];
+
 interface Measured {
-  readonly costs: Readonly<Record<(typeof OPERATIONS)[number], Cost>>;
+  readonly costs: Readonly<Record<(typeof OPERATIONS)[number], Costed>>;
   /** What the look-up of a key adds to a request. */
   readonly lookUp: { readonly trips: number; readonly read: number };
 }
@@ -69,17 +99,20 @@ async function measure(workshop: Workshop, quick: boolean): Promise<Measured> {
   const more = (figure: (report: Report) => number) => figure(first) - figure(next);
   const lookUp = { trips: more(({ trips }) => trips.length), read: more((report) => rows(report, "rowsRead")) };
   const times = quick ? 20 : 200;
-  const measureOne = async (operation: Operation): Promise<Cost> => {
+  const measureOne = async (operation: Operation): Promise<Costed> => {
     const first = await meter(metered.port, "service", operation, SEEDED, 0);
     let objectTime = 0;
     for (let n = 1; n <= times; n++) {
       objectTime += (await meter(metered.port, "service", operation, SEEDED, n)).objectTime / times;
     }
     return {
+      requests: 1,
       trips: first.trips.length,
       objectCalls: first.objectCalls,
+      objectRows: first.objectRows,
       rowsRead: rows(first, "rowsRead"),
       rowsWritten: rows(first, "rowsWritten"),
+      providerCalls: first.providerCalls,
       objectTime,
       cpu: await cpuOf(operation),
     };
@@ -105,21 +138,47 @@ async function measure(workshop: Workshop, quick: boolean): Promise<Measured> {
   return { costs, lookUp };
 }
 
-/** GB-s of a million calls that take so many milliseconds each, in millions. */
-function perMillion(milliseconds: number): number {
-  return (milliseconds / 1000) * OBJECT_MEMORY;
-}
+const billOf = (...costs: Costed[]): Line[] =>
+  bill(
+    costs,
+    costs.reduce((sum, { cpu }) => sum + cpu, 0),
+  );
 
-/** Dollars for a million times these operations, line by line and in all. */
-function bill(...operations: Cost[]): [what: string, dollars: number][] {
-  const sum = (of: (cost: Cost) => number) => operations.reduce((total, cost) => total + of(cost), 0);
-  const lines: [string, number][] = [
-    ["Worker requests", PRICES.request * operations.length],
-    ["Worker CPU, at most", PRICES.cpu * sum(({ cpu }) => cpu)],
-    ["object requests", PRICES.objectCall * sum(({ objectCalls }) => objectCalls)],
-    ["object duration", PRICES.objectDuration * sum(({ objectTime }) => perMillion(objectTime))],
-    ["D1 rows read", PRICES.rowRead * sum(({ rowsRead }) => rowsRead)],
-    ["D1 rows written", PRICES.rowWritten * sum(({ rowsWritten }) => rowsWritten)],
-  ];
-  return [...lines, ["**in all**", lines.reduce((total, [, dollars]) => total + dollars, 0)]];
+async function measureProvider(workshop: Workshop, quick: boolean) {
+  const metered = await workshop.serve("metered", await workshop.state("tmpfs", SEEDED));
+  const times = quick ? 3 : 50;
+  const { costs, notified } = await measureAtProvider(metered.port, times);
+  await metered.stop();
+  const service = await workshop.serve("service", await workshop.state("tmpfs", SEEDED));
+  const cpu = await cpuAtProvider(service, quick ? 50 : 500);
+  await service.stop();
+  const of = (step: Step): Cost => {
+    const cost = costs.get(step);
+    if (cost === undefined) throw new Error(`${step} was not measured`);
+    return cost;
+  };
+  const repeated = (count: number, ...steps: Step[]) => Array.from({ length: count }, () => steps).flat();
+  const journeys: Readonly<Record<Journey, readonly Step[]>> = {
+    confirmed: [
+      "create at a provider",
+      "confirm",
+      ...repeated(notified.confirmed, "notification", "the look that it leads to, nothing new"),
+    ],
+    refunded: [
+      "create at a provider",
+      "confirm that holds the money",
+      "capture",
+      "refund of a part",
+      ...repeated(notified.refunded, "notification", "the look that it leads to, nothing new"),
+    ],
+    paidByPayer: [
+      "create at a provider",
+      "confirm that needs the payer",
+      ...repeated(LOOKS_IN_A_MINUTE, "look at what the payer has not done yet"),
+      ...repeated(notified.paidByPayer - 1, "notification", "the look that it leads to, the payer asked"),
+      "notification",
+      "the look that it leads to, paid",
+    ],
+  };
+  return { times, of, notified, bill: (journey: Journey) => bill(journeys[journey].map(of), cpu[journey]) };
 }

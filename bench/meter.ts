@@ -35,19 +35,33 @@ export async function meterFirstUse(port: number, seeded: Seeded): Promise<{ fir
   }
 }
 
-async function ask(
+function ask(
   connection: Connection,
   worker: Metered,
   operation: Operation,
   seeded: Seeded,
   n: number,
 ): Promise<Report> {
-  const text = request(operation, seeded, n).replace("\r\n", `\r\nBench-Worker: ${worker}\r\n`);
-  const { status, body } = await connection.send(text);
+  return meterRequest(connection, worker, request(operation, seeded, n), STATUS[operation]);
+}
+
+/**
+ * Sends the text of a request to one of the metered Workers, and takes what it costs.
+ *
+ * @param expected the status that it must be answered with
+ */
+export async function meterRequest(
+  connection: Connection,
+  worker: Metered | "control",
+  text: string,
+  expected: number,
+): Promise<Report> {
+  const { status, body } = await connection.send(text.replace("\r\n", `\r\nBench-Worker: ${worker}\r\n`));
   if (status !== 200) throw new Error(`The metered Worker answered ${status}: ${body}`);
   const report: Report = JSON.parse(body);
-  if (report.status !== STATUS[operation]) {
-    throw new Error(`The ${worker} answered ${operation} with ${report.status}`);
+  if (report.status !== expected) {
+    const [line] = text.split("\r\n");
+    throw new Error(`The ${worker} answered ${line} with ${report.status}: ${report.body}`);
   }
   return report;
 }

@@ -75,7 +75,13 @@ function get(path: string): string {
   return `GET ${PATH}${path} HTTP/1.1\r\n${HEADERS}\r\n`;
 }
 
-function post(path: string, key: string, body: string): string {
+/** The text of a POST to a path of the payments, with an idempotency key. */
+export function post(path: string, key: string, body: string): string {
   const type = body && "Content-Type: application/json\r\n";
   return `POST ${PATH}${path} HTTP/1.1\r\n${HEADERS}Idempotency-Key: ${key}\r\n${type}Content-Length: ${body.length}\r\n\r\n${body}`;
+}
+
+/** The text of a POST of what a browser sends of a form without fields, to a path of the whole service. */
+export function formPost(path: string): string {
+  return `POST ${path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 0\r\n\r\n`;
 }

@@ -43,7 +43,7 @@ export interface Running {
 }
 
 /**
- * Starts a built Worker on workerd, without its assets: /docs is not there. Its file descriptors are limited by
+ * Starts a built Worker on workerd, with the sandbox, without its assets: /docs is not there. Its file descriptors are limited by
  * the hard limit: Node raises the soft one for itself and for what it starts.
  *
  * @param configuration the wrangler.toml it was built from, for its bindings
@@ -68,7 +68,7 @@ export async function start(
       workers: [
         {
           ...bindings,
-          bindings: Object.assign({}, workerOptions.bindings, { ADMIN_KEY, SECRETS_KEYS }),
+          bindings: Object.assign({}, workerOptions.bindings, { ADMIN_KEY, SECRETS_KEYS, SANDBOX: "yes" }),
           ratelimits: {
             KEY_RATE: { namespace_id: "1001", simple: NO_LIMIT },
             FAILURE_RATE: { namespace_id: "1002", simple: NO_LIMIT },
