@@ -504,6 +504,29 @@ const REFUNDS: Case[] = [
     becomes: "refunded, 100-100, authorize succeeded, refund failed, their refund succeeded",
     events: "refund.failed, payment.refunded",
   },
+  {
+    when: "a refund of which no answer came has succeeded",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40, state: "unknown" })),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "succeeded", "n2")] }),
+    becomes: "confirmed, 100-40, authorize succeeded, refund succeeded",
+    events: "refund.succeeded",
+  },
+  {
+    when: "a refund of which no answer came has failed",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40, state: "unknown" })),
+    snapshot: says("captured", { refunds: [refund("re_1", 40, "failed", "n2")] }),
+    becomes: "confirmed, 100-0, authorize succeeded, refund failed",
+    events: "refund.failed",
+  },
+  {
+    when: "the provider has made a second refund under a nonce, while the first one is not decided",
+    view: confirmed({}, asked(2, "refund", { amountMinor: 40, state: "pending", providerReference: "re_1" })),
+    snapshot: says("captured", {
+      refunds: [refund("re_1", 40, "pending", "n2"), refund("re_2", 40, "succeeded", "n2")],
+    }),
+    becomes: "confirmed, 100-40, authorize succeeded, refund pending, their refund succeeded",
+    events: "refund.succeeded",
+  },
 ];
 
 const DISPUTES: Case[] = [
@@ -767,6 +790,12 @@ describe("what a person has to look at, told apart", () => {
       "The provider has a refund of 30 EUR, and not of 40",
       "0 EUR refunded, 80 in open refunds and 100 in lost disputes are more than the 100 captured",
     ]);
+  });
+
+  it("is more than was captured also of a payment of which there was something else to look at", () => {
+    const before = { kind: "amount_mismatch", reference: "pay_1" } as const;
+    const view = confirmed({ items: [before], disputes: [dispute("lost", { amountMinor: 200 })] });
+    expect(settle(view, says("captured")).view.items).toEqual([before, { kind: "over_refunded", reference: "pay_1" }]);
   });
 
   it("is money that the provider has captured and given up again", () => {
@@ -1062,6 +1091,13 @@ describe("without a snapshot", () => {
     [authorized(asked(2, "capture")), 1, "authorized, authorize succeeded, capture failed", "-"],
     [authorized(asked(2, "cancel")), 1, "authorized, authorize succeeded, cancel failed", "-"],
     [confirmed({}, asked(2, "refund")), 1, "confirmed, 100-0, authorize succeeded, refund failed", "refund.failed"],
+    [pending({ operations: [asked(1, "cancel")] }), 0, "pending, cancel failed", "-"],
+    [
+      pending({ status: "requires_action", operations: [asked(1, "cancel")] }),
+      0,
+      "requires_action, cancel failed",
+      "-",
+    ],
     [ended("expired", asked(1, "authorize", { state: "unknown" })), 0, "expired, authorize failed", "-"],
   ] as const)("a refusal is final: %#", (view, index, becomes, event) => {
     const change = refused(view, view.operations[index] ?? AUTHORIZED, DECLINED);
@@ -1076,6 +1112,14 @@ describe("without a snapshot", () => {
     [authorized(asked(2, "capture")), 1, "authorized, authorize succeeded, capture unknown", "-"],
     [authorized(asked(2, "cancel")), 1, "authorized, authorize succeeded, cancel unknown", "-"],
     [confirmed({}, asked(2, "refund")), 1, "confirmed, 100-0, authorize succeeded, refund unknown", "refund.created"],
+    [pending({ operations: [asked(1, "cancel")] }), 0, "pending, cancel unknown", "-"],
+    [
+      pending({ status: "requires_action", operations: [asked(1, "cancel")] }),
+      0,
+      "requires_action, cancel unknown",
+      "-",
+    ],
+    [ended("expired", asked(1, "authorize")), 0, "expired, authorize unknown", "-"],
   ] as const)("a missing answer leaves it unknown, and is told of once: %#", (view, index, becomes, event) => {
     const change = unanswered(view, view.operations[index] ?? AUTHORIZED);
     if (change === null) throw new Error("There is a change");

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { holdsCardNumber } from "../../../src/payment/card-number";
+import { processorMs } from "../processor-time";
 
 /** Numbers that the brands and their processors publish for tests, and numbers made by hand for lengths that have none. */
 const NUMBERS: readonly (readonly [brand: string, number: string])[] = [
@@ -145,10 +146,10 @@ describe("what is no card number", () => {
   });
 
   it("is found to be none in the time that a request has, in the longest text of a body", () => {
-    const started = performance.now();
-    for (const text of ["4 ".repeat(32_000), "4".repeat(64_000), "4111 1111 1111 1112 ".repeat(3_200)]) {
-      expect(holdsCardNumber(text)).toBe(false);
-    }
-    expect(performance.now() - started).toBeLessThan(2_000);
+    const texts = ["4 ".repeat(32_000), "4".repeat(64_000), "4111 1111 1111 1112 ".repeat(3_200)];
+    const took = processorMs(() => {
+      for (const text of texts) expect(holdsCardNumber(text)).toBe(false);
+    });
+    expect(took).toBeLessThan(2_000);
   });
 });
