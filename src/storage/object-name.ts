@@ -15,7 +15,7 @@ export function objectName({ merchantId, id }: ObjectId): string {
 
 /** @throws Error when the name is none of `objectName` */
 export function readObjectName(name: string | undefined): ObjectId {
-  const [, merchantId, id] = /^([1-9]\d*):([1-9]\d*)$/.exec(name ?? "") ?? [];
-  if (merchantId === undefined || id === undefined) throw new Error(`No name of a merchant's object: ${name}`);
-  return { merchantId: Number(merchantId), id: Number(id) };
+  const read = /^([1-9]\d*):([1-9]\d*)$/.exec(name ?? "");
+  if (read === null) throw new Error(`No name of a merchant's object: ${name}`);
+  return { merchantId: Number(read[1]), id: Number(read[2]) };
 }

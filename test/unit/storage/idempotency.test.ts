@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fingerprint, readIdempotencyKey } from "../../../src/storage/idempotency";
+import { fingerprint, IDEMPOTENCY_KEY_PATTERN, readIdempotencyKey } from "../../../src/storage/idempotency";
 
 const key = (value: string) => {
   const read = readIdempotencyKey(value);
@@ -38,6 +39,27 @@ describe("readIdempotencyKey", () => {
   ])("refuses %.20s", (value, detail) => {
     expect(key(value)).toBe(`refused: ${detail}`);
   });
+});
+
+it("the document's pattern has the values that are keys, and no others", () => {
+  const documented = new RegExp(IDEMPOTENCY_KEY_PATTERN);
+  const characters = fc.string({
+    unit: fc.constantFrom("a", "~", "!", " ", '"', "\\", '\\"', "\\\\", "é", "\t"),
+    maxLength: 6,
+  });
+  const lengths = fc.integer({ min: 0, max: 260 }).map((length) => "k".repeat(length));
+  const text = fc.tuple(characters, lengths, characters).map((parts) => parts.join(""));
+  const value = fc.oneof(
+    text,
+    text.map((quoted) => `"${quoted}"`),
+  );
+  const examples = ["", "k", ...[254, 255, 256, 257, 258].map((length) => "k".repeat(length))];
+  fc.assert(
+    fc.property(value, (one) => {
+      expect(documented.test(one), one).toBe(readIdempotencyKey(one).ok);
+    }),
+    { numRuns: 1_000, examples: examples.flatMap((one): [string][] => [[one], [`"${one}"`]]) },
+  );
 });
 
 describe("fingerprint", () => {
