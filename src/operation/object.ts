@@ -51,6 +51,10 @@ export class PaymentObject extends DurableObject<Env> {
   readonly #watchers = new WaitingList(MAX_WAITING_PER_PAYMENT);
   /** Whether a provider moves the payment's money, which never changes; false while nobody has looked. */
   #isAtProvider = false;
+  /** Whether somebody has told of news at the provider since it was last asked. */
+  #isWoken = false;
+  /** The alarm in case an action breaks off, and the one that was set before it, both in milliseconds. */
+  #safeguard: { readonly at: number; readonly before: number | null } | null = null;
 
   /** Answers, and does nothing: readiness asks whether objects of this class can be called. */
   ping(): void {}
@@ -72,6 +76,7 @@ export class PaymentObject extends DurableObject<Env> {
 
   /** Has this payment looked at soon: something at its provider is due. Safe to call at any time, any number of times. */
   async wake(): Promise<void> {
+    this.#isWoken = true;
     await setAlarmBy(this.ctx.storage, Date.now());
   }
 
@@ -83,7 +88,7 @@ export class PaymentObject extends DurableObject<Env> {
     if (result.tag !== "outage" && result.tag !== "bug" && result.tag !== "busy") return;
     const cause = result.tag === "busy" ? "Too many calls wait" : result.cause;
     logError({ message: "payment not resumed", merchant_id: merchantId, payment_id: id, cause });
-    await this.ctx.storage.setAlarm(Date.now() + RESUME_AFTER_MS);
+    await setAlarmBy(this.ctx.storage, Date.now() + RESUME_AFTER_MS);
   }
 
   async #inLine(origin: Origin, work: (db: Database) => Promise<Reply["result"]>): Promise<Reply> {
@@ -136,20 +141,36 @@ export class PaymentObject extends DurableObject<Env> {
 
   async #sync(db: Database, origin: Origin): Promise<Reply["result"]> {
     const { id } = readObjectName(this.ctx.id.name);
+    this.#isWoken = false;
     const result = await askProvider(this.#counter(db, origin, id, null), origin, id);
     return result === null ? { tag: "not_found" } : this.#rest(result);
   }
 
   #counter(db: Database, origin: Origin, id: number, request: ActionRequest | null) {
-    return counterOf(this.env, db, origin, id, request, (at) => this.ctx.storage.setAlarm(at));
+    return counterOf(this.env, db, origin, id, request, (at) => this.#guard(at));
+  }
+
+  /** Has the object woken by a time, should what follows break off. What is due sooner stays so. */
+  async #guard(at: number): Promise<void> {
+    const before = await this.ctx.storage.getAlarm();
+    await setAlarmBy(this.ctx.storage, at);
+    if (before !== at) this.#safeguard = { at, before };
   }
 
   /** Has the object woken when the provider is to be asked again; with nothing to ask, an alarm alone would keep a file. */
   async #rest<Result extends ProviderActionResult>(result: Result): Promise<Result> {
-    if (result.tag !== "at_provider") return result;
-    if (result.dueAt === null) await this.ctx.storage.deleteAll();
-    else await this.ctx.storage.setAlarm(result.dueAt);
+    const safeguard = this.#safeguard;
+    this.#safeguard = null;
+    // What was told while the action ran may be news to it.
+    if (this.#isWoken) await setAlarmBy(this.ctx.storage, Date.now());
+    else if (result.tag === "at_provider") await this.#setAlarm(result.dueAt);
+    // Nothing was opened: what was due before is due as it was.
+    else if (safeguard && (await this.ctx.storage.getAlarm()) === safeguard.at) await this.#setAlarm(safeguard.before);
     return result;
+  }
+
+  #setAlarm(at: number | null): Promise<void> {
+    return at === null ? this.ctx.storage.deleteAll() : this.ctx.storage.setAlarm(at);
   }
 }
 
