@@ -8,6 +8,7 @@ import { classifyObjectError, Outage, withRetries } from "../storage/outage";
 import { isRefusal } from "./classify";
 import { counterOf } from "./counter";
 import { askProvider, type ProviderActionResult, runAtProvider } from "./provider-action";
+import { backoffMs } from "./reducer/backoff";
 import { type ActionRequest, applyAction } from "./run-action";
 import { applyUpdate, type UpdateRequest } from "./update";
 import { WaitingList, type WaitingPlace } from "./waiting/waiting-list";
@@ -29,6 +30,8 @@ const MAX_WAITING_CALLS = 100;
 const MAX_WAIT_MS = 10_000;
 /** How long after something went wrong the object is woken again, in milliseconds. */
 const RESUME_AFTER_MS = 30_000;
+/** Where it is stored how often the provider gave no answer. */
+const MISSES = "misses";
 const NO_COST: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
 
 /** How many requests of unknown outcome an object remembers. */
@@ -39,8 +42,8 @@ const MAX_WAITING_PER_PAYMENT = 5;
 
 /**
  * One payment's line: the object named by the merchant and the payment's id runs its actions one at a time, in order
- * of arrival. Only its merchant's calls meet it, and the line has an end. It stores nothing but an alarm, while a provider has
- * still to be asked; the truth is in D1, and the guards in SQL hold if it ever exists twice.
+ * of arrival. Only its merchant's calls meet it, and the line has an end. It stores nothing but an alarm, and how often a provider
+ * gave no answer, while that has still to be asked; the truth is in D1, and the guards in SQL hold if it ever exists twice.
  */
 export class PaymentObject extends DurableObject<Env> {
   // Awaits on D1 and providers do not hold the runtime's input gate: without this queue, calls would interleave.
@@ -143,7 +146,17 @@ export class PaymentObject extends DurableObject<Env> {
     const { id } = readObjectName(this.ctx.id.name);
     this.#isWoken = false;
     const result = await askProvider(this.#counter(db, origin, id, null), origin, id);
-    return result === null ? { tag: "not_found" } : this.#rest(result);
+    if (result === null) return { tag: "not_found" };
+    // A notification is told once: what it was about is asked for until the provider answers.
+    const dueAt = result.isUnheard && result.dueAt === null ? await this.#askAgainAt() : result.dueAt;
+    return this.#rest({ ...result, dueAt });
+  }
+
+  /** When a provider that was asked for news and gave no answer is asked again, in milliseconds: later each time. */
+  async #askAgainAt(): Promise<number> {
+    const misses = 1 + ((await this.ctx.storage.get<number>(MISSES)) ?? 0);
+    await this.ctx.storage.put(MISSES, misses);
+    return Date.now() + backoffMs(misses);
   }
 
   #counter(db: Database, origin: Origin, id: number, request: ActionRequest | null) {

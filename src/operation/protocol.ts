@@ -91,15 +91,23 @@ async function perform(
   }
 }
 
+/** A book after its provider was asked. */
+export interface Resumed {
+  readonly book: Book;
+  /** Whether the provider was to say what there is, and did not: it may yet. */
+  readonly isUnheard: boolean;
+}
+
 /**
  * Finds out what has become of all that is not settled, and sends again what has surely not arrived, where that cannot do
  * anything twice. With nothing unsettled it asks all the same: somebody may have done something at the provider.
  */
-export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Book> {
+export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Resumed> {
   const [unnamed] = book.operations.filter(({ kind, state }) => kind === "authorize" && isUnsettled(state));
   const isFirst = desk.adapter.capabilities.reference === "first";
-  if (unnamed && isFirst && book.view.providerReference === null)
-    return send(desk, originOf(origin, unnamed), book, unnamed.number);
+  if (unnamed && isFirst && book.view.providerReference === null) {
+    return { book: await send(desk, originOf(origin, unnamed), book, unnamed.number), isUnheard: false };
+  }
 
   const observed = await desk.adapter.observe(desk.connection, paymentOf(book));
   const attempt = attemptOf(desk, "observe", observed);
@@ -116,7 +124,7 @@ export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Bo
             retryAfterMs: null,
           });
     }
-    return after;
+    return { book: after, isUnheard: !isUnanswerable };
   }
   const late = reportLateAuthorization(book.view, observed.snapshot);
   let after = late === null ? book : await settle(desk, origin, book, late, []);
@@ -127,7 +135,7 @@ export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Bo
     const isAgain = isToBeSentAgain(desk, row, observed.snapshot);
     if (isAgain) after = await perform(desk, originOf(origin, row), after, number, []);
   }
-  return after;
+  return { book: after, isUnheard: false };
 }
 
 /** Whether an operation of which the provider's word has nothing is sent again, under its key. */

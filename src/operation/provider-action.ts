@@ -27,6 +27,8 @@ export interface AtProvider {
   readonly refund: Refund | null;
   /** When the provider is to be asked again, in milliseconds; null when all is settled. */
   readonly dueAt: number | null;
+  /** Whether the provider was asked for news, and gave no answer. */
+  readonly isUnheard?: boolean;
 }
 
 export type ProviderActionResult =
@@ -144,12 +146,12 @@ async function answerWithout(
   if (desk === null) return answerSettling(judged, payment);
   const blocking = book.operations.some(isBlocking);
   if (book.keyBefore === "same request") {
-    const after = blocking ? await resume(desk, origin, book) : book;
+    const { book: after } = blocking ? await resume(desk, origin, book) : { book };
     const own = after.operations.find(({ idempotency_key }) => idempotency_key === request.idempotency?.key);
     return found(after, own?.number ?? null, true);
   }
   const stuck = book.operations.some(({ state }) => state === "open" || state === "unknown");
-  const after = stuck ? await resume(desk, origin, book) : book;
+  const { book: after } = stuck ? await resume(desk, origin, book) : { book };
   const isFreed = stuck && !after.operations.some(({ state }) => state === "open" || state === "unknown");
   return judgeAfter(counter, after, request, judged, isFreed);
 }
@@ -223,12 +225,9 @@ export async function askProvider(counter: Counter, origin: Origin, paymentId: n
   // Nothing was ever asked of the provider: there is nothing that it could know.
   if (desk === null) return found(book, null, false);
   const isUnknownThere = book.view.providerReference === null && book.operations.length === 0;
-  const after = isUnknownThere ? book : await resume(desk, origin, book);
+  const { book: after, isUnheard } = isUnknownThere ? { book, isUnheard: false } : await resume(desk, origin, book);
   const by = { ...origin, commitId: desk.newCommitId(), now: desk.now() };
   const dueAt = desk.now() + FIRST_LOOK_MS;
-  return found(
-    isOverdue(after, desk.now()) ? await expire(desk, by, after, { ...counter, dueAt }) : after,
-    null,
-    false,
-  );
+  const ended = isOverdue(after, desk.now()) ? await expire(desk, by, after, { ...counter, dueAt }) : after;
+  return { ...found(ended, null, false), isUnheard };
 }

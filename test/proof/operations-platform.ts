@@ -59,6 +59,7 @@ interface Instance {
 
 interface Host {
   alarmAt: number | null;
+  readonly stored: Map<string, unknown>;
   instances: Instance[];
 }
 
@@ -310,7 +311,7 @@ export class OperationsPlatform {
   }
 
   #host(name: string): Host {
-    const host = this.#hosts.get(name) ?? { alarmAt: null, instances: [] };
+    const host: Host = this.#hosts.get(name) ?? { alarmAt: null, stored: new Map(), instances: [] };
     this.#hosts.set(name, host);
     if (host.instances.length === 0) host.instances.push(this.#create(name, host));
     return host;
@@ -337,11 +338,17 @@ export class OperationsPlatform {
     const deleteAlarm = async () => {
       host.alarmAt = null;
     };
+    const deleteAll = async () => {
+      host.stored.clear();
+      host.alarmAt = null;
+    };
     const storage = {
       getAlarm: () => live(async () => host.alarmAt),
       setAlarm: (at: number) => live(() => setAlarm(at)),
       deleteAlarm: () => live(deleteAlarm),
-      deleteAll: () => live(deleteAlarm),
+      deleteAll: () => live(deleteAll),
+      get: (key: string) => live(async () => host.stored.get(key)),
+      put: (key: string, value: unknown) => live(async () => void host.stored.set(key, value)),
     };
     const env = {
       ...this.platform.env,

@@ -11,8 +11,9 @@ import type { Notified } from "../../provider/seam";
 import { createRoute, newApp, PUBLIC, registerRoute } from "../../route";
 import { commitTime } from "../../storage/clock";
 import type { Database } from "../../storage/database";
-import { logError, logInfo } from "../../storage/log";
+import { logInfo } from "../../storage/log";
 import { objectName } from "../../storage/object-name";
+import { classifyObjectError, withRetries } from "../../storage/outage";
 import { sql } from "../../storage/sql";
 
 export const notifications = newApp();
@@ -68,42 +69,53 @@ interface Account {
   readonly merchantId: number;
 }
 
-/** Has the payment's object ask the provider, unless the notification was taken before. */
+/**
+ * Has the payment's object ask the provider, unless the notification was taken before. It is recorded once the object is woken: what
+ * breaks off in between is sent again, and wakes it again.
+ *
+ * @throws Outage when the object or D1 is out of reach, for the provider to send it again
+ */
 async function take(
   c: Context<App>,
   account: Account,
   { id, reference, paymentId }: Extract<Notified, { tag: "notified" }>,
 ): Promise<void> {
-  const isNew = await record(c.get("db"), account, id, reference, paymentId);
-  const fields = { request_id: c.get("requestId"), account_id: account.accountId };
-  if (!isNew) return;
-  logInfo({ message: "provider notification", ...fields, payment_id: paymentId ?? undefined });
-  if (paymentId === null) return;
-  try {
+  const db = c.get("db");
+  if (await isRecorded(db, account, id)) return;
+  if (paymentId !== null) {
     // What it is about is found by asking: the object does so after this answer, by its alarm.
-    await c.env.PAYMENT.getByName(objectName({ merchantId: account.merchantId, id: paymentId })).wake();
-  } catch (error) {
-    logError({ message: "payment not woken", payment: `${account.merchantId}:${paymentId}`, cause: String(error) });
+    const name = objectName({ merchantId: account.merchantId, id: paymentId });
+    await withRetries(() => c.env.PAYMENT.getByName(name).wake(), classifyObjectError);
   }
+  await record(db, account, id, reference, paymentId);
+  const fields = { request_id: c.get("requestId"), account_id: account.accountId };
+  logInfo({ message: "provider notification", ...fields, payment_id: paymentId ?? undefined });
 }
 
-/** Records a notification, and what it is about where no payment is known; whether it is new. One round trip. */
+/** Whether a notification was taken before. One round trip. */
+async function isRecorded(db: Database, { accountId }: Account, id: string): Promise<boolean> {
+  const found = await db.all<{ one: number }>(
+    sql`SELECT 1 AS one FROM provider_notifications WHERE account_id = ${accountId} AND id = ${id}`,
+  );
+  return found.length > 0;
+}
+
+/** Records a notification, and what it is about where no payment is known. One round trip. */
 async function record(
   db: Database,
   { accountId, merchantId }: Account,
   id: string,
   reference: string,
   paymentId: number | null,
-): Promise<boolean> {
+): Promise<void> {
   const time = commitTime(Date.now());
   const isUnknown = sql`NOT EXISTS (SELECT 1 FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId})`;
-  const { rows } = await db.batch<[{ one: number }, never]>([
+  await db.batch<[never, never]>([
     sql`INSERT INTO provider_notifications (account_id, id, created_at) VALUES (${accountId}, ${id}, ${time})
-      ON CONFLICT DO NOTHING RETURNING 1 AS one`,
+      ON CONFLICT DO NOTHING`,
     sql`INSERT INTO reconciliation_items (merchant_id, payment_id, kind, reference, detail, created_at)
       SELECT id, 0, 'unknown_payment', ${reference}, 'The provider tells of a payment that is not known here', ${time}
       FROM merchants WHERE id = ${merchantId} AND ${isUnknown}
       ON CONFLICT DO NOTHING`,
   ]);
-  return rows[0].length > 0;
 }

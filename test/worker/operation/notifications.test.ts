@@ -1,19 +1,20 @@
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import { sandboxSecrets } from "../../../src/auth/secret-keys";
+import { PaymentObject } from "../../../src/operation/object";
 import { signatureOf } from "../../../src/sandbox/notifications";
 import { client } from "../client";
-import { advanceSandbox, api, ask, newPayment } from "./shop";
+import { advanceSandbox, api, ask, eventTypesOf, newPayment } from "./shop";
 
 const anybody = client(undefined, { key: null });
 const PATH = "/api/v1/provider-notifications/sandbox_1";
 
 /** Sends a notification as the sandbox does. */
-async function notify(body: object, { at = Date.now(), path = PATH, account = "sandbox_1" } = {}) {
+async function notify(body: object, { at = Date.now(), path = PATH, account = "sandbox_1", through = anybody } = {}) {
   const text = JSON.stringify(body);
   const [secret = ""] = await sandboxSecrets(env, account);
-  return anybody.request("POST", path, {
+  return through.request("POST", path, {
     body: text,
     headers: { "Content-Type": "application/json", "Sandbox-Signature": await signatureOf(secret, text, at) },
   });
@@ -59,6 +60,48 @@ it("one that comes again is taken once", async () => {
   expect((await notify(notification)).status).toBe(204);
   expect((await notify(notification)).status).toBe(204);
   expect(await count("provider_notifications")).toBe((before ?? 0) + 1);
+});
+
+it("one whose payment cannot be woken is not taken, so that it comes again", async () => {
+  const { id } = await newPayment();
+  const notification = { id: `snot_w${id}`, type: "dispute", payment: "spay_x", metadata: { payment_id: `${id}` } };
+  let isBroken = true;
+  const getByName = (name: string) => ({
+    wake: () => (isBroken ? Promise.reject(new Error("Out of reach")) : env.PAYMENT.getByName(name).wake()),
+  });
+  const through = client(
+    { ...env, PAYMENT: Object.assign(Object.create(env.PAYMENT), { getByName }) },
+    { key: null, outages: true },
+  );
+  expect((await notify(notification, { through })).status).toBe(503);
+  isBroken = false;
+  expect((await notify(notification, { through })).status).toBe(204);
+  expect(await runDurableObjectAlarm(env.PAYMENT.getByName(`1:${id}`))).toBe(true);
+});
+
+it("what one is about is asked for until the provider answers", async () => {
+  const { id } = await newPayment();
+  await ask(id, "confirm", { payment_method: "test_dispute_lost" });
+  await advanceSandbox(3_100);
+  const stub = env.PAYMENT.getByName(`1:${id}`);
+  const isOpened = async () => (await eventTypesOf(id)).includes("dispute.opened");
+  const alarms = await runInDurableObject(stub, async (_, state) => {
+    const broken = { getByName: () => ({ fetch: () => Promise.reject(new Error("Network connection lost.")) }) };
+    const object = new PaymentObject(state, { ...env, SANDBOX_LEDGER: Object.assign(Object.create(null), broken) });
+    const pauses: number[] = [];
+    for (let looks = 0; looks < 4; looks++) {
+      await state.storage.deleteAlarm();
+      await object.alarm();
+      pauses.push(Math.round((((await state.storage.getAlarm()) ?? 0) - Date.now()) / 1_000));
+    }
+    return pauses;
+  });
+  expect([alarms, await isOpened()]).toEqual([[1, 5, 30, 120], false]);
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  expect(await isOpened()).toBe(true);
+  expect(
+    await runInDurableObject(stub, async (_, { storage }) => [await storage.getAlarm(), (await storage.list()).size]),
+  ).toEqual([null, 0]);
 });
 
 it("one about a payment that is not known opens an item", async () => {
