@@ -51,6 +51,7 @@ export interface Running {
  * @param state the directory its D1 and objects live in, on disk or on tmpfs; a new one gets its migrations
  * @param port of the Worker's socket; the next one is miniflare's own
  * @param outbound answers what the Worker asks of the world; without it, the world does
+ * @param vars settings of the Worker other than the configuration's
  */
 export async function start(
   configuration: string,
@@ -58,6 +59,7 @@ export async function start(
   state: string,
   port: number,
   outbound?: (request: Request) => Promise<Response>,
+  vars: Readonly<Record<string, string>> = {},
 ): Promise<Running> {
   if (!existsSync(path.join(state, "v3/d1"))) await migrate(configuration, state);
   const { workerOptions, externalWorkers } = miniflareOptions(configuration);
@@ -68,7 +70,7 @@ export async function start(
       workers: [
         {
           ...bindings,
-          bindings: Object.assign({}, workerOptions.bindings, { ADMIN_KEY, SECRETS_KEYS, SANDBOX: "yes" }),
+          bindings: Object.assign({}, workerOptions.bindings, { ADMIN_KEY, SECRETS_KEYS, SANDBOX: "yes" }, vars),
           ratelimits: {
             KEY_RATE: { namespace_id: "1001", simple: NO_LIMIT },
             FAILURE_RATE: { namespace_id: "1002", simple: NO_LIMIT },

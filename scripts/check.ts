@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 
 const PROJECT = path.join(import.meta.dirname, "..");
-const TYPED = [".", "test/system", "test/proof", "test/mutants", "bench", "bench/metered"];
+const TYPED = [".", "test/system", "test/proof", "test/proof/killed", "test/mutants", "bench", "bench/metered"];
 
 /** Runs a command of the project; what it printed, when it failed, or null. */
 async function failure(command: string): Promise<string | null> {

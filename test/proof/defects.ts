@@ -12,6 +12,8 @@ export interface Defect {
   readonly replace: string;
   /** The worker tests that are known to notice it: they come first, for those before them are slow and do not. */
   readonly noticedBy?: string;
+  /** Whether the kills at the sandbox are tried first: what a process that ends takes with it, they alone have seen go. */
+  readonly isOfProcesses?: boolean;
 }
 
 const CREATE = "src/payment/create.ts";
@@ -2103,6 +2105,38 @@ export const DEFECTS: readonly Defect[] = [
     file: "src/operation/routes/notifications.ts",
     find: 'if (notified.tag === "unsigned") return problem(c, "notification_not_signed");',
     replace: "",
+  },
+  {
+    breaks: "whoever is woken goes on with what is not settled, also when nobody asks",
+    isOfProcesses: true,
+    file: OBJECT,
+    find: "const { result } = await this.sync({ merchantId, keyId: null, requestId, commitId, now: Date.now() });",
+    replace:
+      'const { result } = { result: { tag: "busy", requestId, commitId } as Awaited<ReturnType<PaymentObject["sync"]>>["result"] };',
+  },
+  {
+    breaks: "the provider's name is in D1 when money is asked for, and not on its way there",
+    isOfProcesses: true,
+    file: PROTOCOL,
+    find: "await commitReference(desk.db, row, prepared.reference, attempt);",
+    replace: "void commitReference(desk.db, row, prepared.reference, attempt);",
+  },
+  {
+    breaks: "what is sent bears the nonce that the journal has",
+    isOfProcesses: true,
+    file: PROTOCOL,
+    find: "nonce: row.nonce, request };",
+    replace: "nonce: crypto.randomUUID(), request };",
+  },
+  {
+    breaks: "a key is the same in the process that comes after",
+    isOfProcesses: true,
+    file: SANDBOX_ADAPTER,
+    find: "function post(connection: Connection, path: string, key: string, body: object) {",
+    replace: `const run = { name: "" };
+function post(connection: Connection, path: string, named: string, body: object) {
+  run.name ||= crypto.randomUUID();
+  const key = \`\${named}_\${run.name}\`;`,
   },
 ];
 

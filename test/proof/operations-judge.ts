@@ -30,6 +30,9 @@ export interface OperationRow {
   idempotency_key: string | null;
 }
 
+/** Asks the database that is judged. */
+export type Query = <Row>(sql: string) => Row[];
+
 export interface Rows {
   readonly payments: readonly PaymentRow[];
   readonly operations: readonly OperationRow[];
@@ -61,6 +64,36 @@ export interface Evidence {
   readonly payments: readonly SandboxPayment[];
   readonly effects: readonly StoredEffect[];
   readonly planned: readonly { readonly token: string }[];
+}
+
+/** Operations of one payment, more than one of which is under way; and those that nobody will ever ask about again. */
+export const ALWAYS_WRONG = `
+SELECT 'two operations of a payment are open at once' AS violation, payment_id FROM operations
+WHERE state IN ('open', 'unknown') OR state = 'pending' AND kind IN ('capture', 'cancel') GROUP BY payment_id HAVING count(*) > 1
+UNION ALL
+SELECT 'an operation that is not final has no due_at', payment_id FROM operations
+WHERE state IN ('open', 'unknown', 'pending') AND due_at IS NULL
+UNION ALL
+SELECT 'an operation that is final has a due_at', payment_id FROM operations
+WHERE state NOT IN ('open', 'unknown', 'pending') AND due_at IS NOT NULL
+UNION ALL
+SELECT 'more is refunded than was captured', payments.id FROM payments
+JOIN operations ON operations.payment_id = payments.id AND kind = 'refund' AND operations.source = 'request'
+  AND state IN ('open', 'unknown', 'pending', 'succeeded')
+WHERE NOT EXISTS (SELECT 1 FROM reconciliation_items AS item WHERE item.payment_id = payments.id)
+  AND NOT EXISTS (SELECT 1 FROM operations AS other WHERE other.payment_id = payments.id AND other.source = 'provider')
+GROUP BY payments.id HAVING sum(operations.amount_minor) > captured_minor`;
+
+/** What the judge has to see of the tables. */
+export function readRows(query: Query): Rows {
+  return {
+    payments: query("SELECT * FROM payments ORDER BY id"),
+    operations: query("SELECT * FROM operations ORDER BY payment_id, number"),
+    events: query("SELECT payment_id, sequence, type, data FROM events ORDER BY position"),
+    keys: query("SELECT key, payment_id FROM idempotency_keys ORDER BY key"),
+    items: query("SELECT payment_id, kind, reference, detail FROM reconciliation_items"),
+    disputes: query("SELECT payment_id, reference, amount_minor, state FROM disputes"),
+  };
 }
 
 const UNSETTLED = ["open", "unknown", "pending"];
@@ -198,15 +231,35 @@ function judgePayment({ rows, payments, effects }: Evidence, payment: PaymentRow
   return null;
 }
 
-/** At most one effect of each kind a nonce, and of what was asked for (2). */
-function judgeEffects({ rows, effects }: Evidence): string | null {
+/** Money is asked for of what D1 holds: the operation, and the provider's name for its payment (4). What is wrong, or null. */
+export function judgeRequest(query: Query, path: string, body: string): string | null {
+  const { nonce } = JSON.parse(body).metadata;
+  const [held] = query<{ number: number; payment_id: number }>(
+    `SELECT number, payment_id FROM operations WHERE nonce = '${nonce}'`,
+  );
+  if (held === undefined) return `The provider is asked for what the journal does not have: ${path}`;
+  const named =
+    /^\/v1\/payments\/(\w+)\//.exec(path)?.[1] ?? (path === "/v1/refunds" ? JSON.parse(body).payment : null);
+  if (named === null) return null;
+  const references = query<{ reference: string }>(
+    `SELECT provider_reference AS reference FROM operations WHERE payment_id = ${held.payment_id} AND kind = 'authorize'
+      AND provider_reference IS NOT NULL`,
+  );
+  return references.some(({ reference }) => reference === named)
+    ? null
+    : `The provider is asked for money of a payment whose name is not committed: ${path}`;
+}
+
+/** At most one effect of each kind a nonce, and of what was asked for (2): so it is at any moment. */
+export function judgeEffects({ rows, effects }: Pick<Evidence, "rows" | "effects">): string | null {
   const seen = new Set<string>();
+  const operations = new Map(rows.operations.map((one) => [one.nonce, one]));
   for (const { kind, nonce, amount, payment } of effects) {
     if (nonce === null) continue;
     const name = `${kind} ${nonce}`;
     if (seen.has(name)) return `Done twice at the provider: ${name} of ${amount}`;
     seen.add(name);
-    const operation = rows.operations.find((one) => one.nonce === nonce);
+    const operation = operations.get(nonce);
     if (operation === undefined) return `Money moved that no operation asked for: ${name} of ${amount} in ${payment}`;
     const isWhole = kind === "authorized" || kind === "captured" || kind === "refunded" || kind === "refund_reversed";
     if (isWhole && operation.amount_minor !== amount)
@@ -250,10 +303,13 @@ interface Shown {
 /** Whether callers were told what is so (10). */
 export function judgeAnswers({ rows, asked }: Evidence): string | null {
   const byKey = new Map<string, Asked>();
+  const marked = new Map(rows.keys.map(({ key, payment_id }) => [key, payment_id]));
   for (const one of asked) {
-    const wrong = judgeAnswer(rows, one);
+    const wrong = judgeAnswer(rows, one) ?? judgeAmount(rows, one);
     if (wrong !== null) return `${wrong}: ${JSON.stringify(one)}`;
     if (one.key === null || one.status >= 400) continue;
+    if (marked.get(one.key) !== paymentOf(one))
+      return `An acknowledged key is not its payment's: ${JSON.stringify(one)}`;
     const first = byKey.get(one.key) ?? one;
     byKey.set(one.key, first);
     if (first.path !== one.path || JSON.stringify(first.body) !== JSON.stringify(one.body)) {
@@ -266,8 +322,28 @@ export function judgeAnswers({ rows, asked }: Evidence): string | null {
   const keys = rows.operations.flatMap(({ idempotency_key }) => idempotency_key ?? []);
   const twice = keys.find((key, at) => keys.indexOf(key) !== at);
   if (twice !== undefined) return `The key ${twice} has two operations`;
-  const lost = keys.find((key) => !rows.keys.some((row) => row.key === key));
+  const lost = keys.find((key) => !marked.has(key));
   return lost === undefined ? null : `The key ${lost} has an operation, and is free`;
+}
+
+/** The payment that a call is about; that a creation has made, of its answer. */
+function paymentOf({ path, answer }: Asked): number {
+  const [, , , , id = ""] = path.split("/");
+  return Number(id || (answer as Shown).id);
+}
+
+/** What was acknowledged is of the amount that was asked for. */
+function judgeAmount(rows: Rows, one: Asked): string | null {
+  const { path, key, body, status } = one;
+  const { amount } = (body ?? {}) as { amount?: number | string };
+  if (key === null || status >= 400 || amount === undefined) return null;
+  const id = paymentOf(one);
+  const row =
+    path.split("/").length === 4
+      ? rows.payments.find((payment) => payment.id === id)
+      : rows.operations.find((own) => own.payment_id === id && own.idempotency_key === key);
+  if (row === undefined) return "What was acknowledged is not there";
+  return row.amount_minor === minor(amount) ? null : `Of ${row.amount_minor}, and not of what was asked for`;
 }
 
 function judgeAnswer(rows: Rows, { method, path, key, status, version, isReplay, answer }: Asked): string | null {
@@ -338,7 +414,7 @@ function judgeRefused(
 }
 
 /** Dollars in cents. */
-const minor = (amount: number | undefined): number => Number(`${amount}e2`);
+const minor = (amount: number | string | undefined): number => Number(`${amount}e2`);
 
 /** Payment tokens are where they are sealed, and open there only (11). */
 export async function judgeSealed({ rows, asked, lines, planned }: Evidence, secrets: string): Promise<string | null> {

@@ -9,6 +9,7 @@ import { SIGNATURE_HEADER, signatureOf } from "../../src/sandbox/notifications";
 import { ConnectionLost, Sandbox } from "../../src/sandbox/sandbox";
 import { Store, type StoredEffect } from "../../src/sandbox/store";
 import { SECRETS_KEYS, type SimulatedD1 } from "./d1";
+import { ALWAYS_WRONG, judgeRequest } from "./operations-judge";
 import { Platform } from "./platform";
 import type { World } from "./world";
 
@@ -108,24 +109,6 @@ export class Ledger {
     }
   }
 }
-
-/** Operations of one payment, more than one of which is under way; and those that nobody will ever ask about again. */
-const ALWAYS_WRONG = `
-SELECT 'two operations of a payment are open at once' AS violation, payment_id FROM operations
-WHERE state IN ('open', 'unknown') OR state = 'pending' AND kind IN ('capture', 'cancel') GROUP BY payment_id HAVING count(*) > 1
-UNION ALL
-SELECT 'an operation that is not final has no due_at', payment_id FROM operations
-WHERE state IN ('open', 'unknown', 'pending') AND due_at IS NULL
-UNION ALL
-SELECT 'an operation that is final has a due_at', payment_id FROM operations
-WHERE state NOT IN ('open', 'unknown', 'pending') AND due_at IS NOT NULL
-UNION ALL
-SELECT 'more is refunded than was captured', payments.id FROM payments
-JOIN operations ON operations.payment_id = payments.id AND kind = 'refund' AND operations.source = 'request'
-  AND state IN ('open', 'unknown', 'pending', 'succeeded')
-WHERE NOT EXISTS (SELECT 1 FROM reconciliation_items AS item WHERE item.payment_id = payments.id)
-  AND NOT EXISTS (SELECT 1 FROM operations AS other WHERE other.payment_id = payments.id AND other.source = 'provider')
-GROUP BY payments.id HAVING sum(operations.amount_minor) > captured_minor`;
 
 export class OperationsPlatform {
   faultRate = 0;
@@ -409,26 +392,10 @@ export class OperationsPlatform {
     return this.ledger.store.findPayment(JSON.parse(body).payment)?.token === "test_key_forgotten";
   }
 
-  /** Money is asked for of what D1 holds: the operation, and the provider's name for its payment. */
   #watch(path: string, key: string | null, body: string | null): void {
     if (body === null) return;
-    const { nonce } = JSON.parse(body).metadata;
-    const [held] = this.d1.rows<{ number: number; payment_id: number }>(
-      `SELECT number, payment_id FROM operations WHERE nonce = '${nonce}'`,
-    );
-    if (held === undefined) {
-      this.findings.push(`The provider is asked for what the journal does not have: ${path} ${key}`);
-      return;
-    }
-    const named =
-      /^\/v1\/payments\/(\w+)\//.exec(path)?.[1] ?? (path === "/v1/refunds" ? JSON.parse(body).payment : null);
-    if (named === null) return;
-    const references = this.d1.rows<{ reference: string }>(
-      `SELECT provider_reference AS reference FROM operations WHERE payment_id = ${held.payment_id} AND kind = 'authorize'
-        AND provider_reference IS NOT NULL`,
-    );
-    if (references.some(({ reference }) => reference === named)) return;
-    this.findings.push(`The provider is asked for money of a payment whose name is not committed: ${path} ${key}`);
+    const finding = judgeRequest((sql) => this.d1.rows(sql), path, body);
+    if (finding !== null) this.findings.push(`${finding} (${key})`);
   }
 
   /** A notification on its way to the service; whether it was taken. */

@@ -2,7 +2,16 @@
 import { TOKENS, type Token } from "../../src/sandbox/tokens";
 import { VIOLATIONS } from "../invariants";
 import { SECRETS_KEYS, type SimulatedD1 } from "./d1";
-import { type Asked, type Evidence, judgeAnswers, judgeEnd, judgeSealed, type Rows } from "./operations-judge";
+import {
+  type Asked,
+  type Evidence,
+  judgeAnswers,
+  judgeEnd,
+  judgeSealed,
+  type Query,
+  type Rows,
+  readRows,
+} from "./operations-judge";
 import { type Ledger, MINUTE, OperationsPlatform } from "./operations-platform";
 import { derived, World } from "./world";
 
@@ -122,16 +131,17 @@ export async function simulateOperations(
   d1.clear();
   const world = new World(derived(seed, "schedule of operations"));
   const platform = new OperationsPlatform(world, d1, ledger);
+  const query: Query = (sql) => d1.rows(sql);
   const asked: Asked[] = [];
   const lines: string[] = [];
   world.onLog = (line) => lines.push(line);
   const run = new Running(world, platform, asked);
   const result = (violation: string | null): OperationsRun => {
     const struck = new Map<string, number>([...platform.struck, ...platform.platform.struck]);
-    return { asked, struck, rows: readRows(d1), effects: ledger.effects.length, violation };
+    return { asked, struck, rows: readRows(query), effects: ledger.effects.length, violation };
   };
   const evidence = (): Evidence => ({
-    ...{ rows: readRows(d1), asked, lines, payments: ledger.payments, effects: ledger.effects },
+    ...{ rows: readRows(query), asked, lines, payments: ledger.payments, effects: ledger.effects },
     planned: program.payments,
   });
   const broken = () => {
@@ -157,11 +167,11 @@ export async function simulateOperations(
     const restless = await run.untilStill(STILL_AFTER_MS);
     if (restless !== null) return restless;
     await run.syncAll(program.payments.length);
-    const before = JSON.stringify(readRows(d1));
+    const before = JSON.stringify(readRows(query));
     const end = judgeEnd(evidence(), world.now);
     if (end !== null) return `When all is still: ${end}`;
     await run.syncAll(program.payments.length);
-    return before === JSON.stringify(readRows(d1)) ? null : "Asking once more changes something";
+    return before === JSON.stringify(readRows(query)) ? null : "Asking once more changes something";
   };
   try {
     const found = await world.run(() => play().finally(() => platform.stop()));
@@ -336,15 +346,4 @@ class Running {
     this.asked.push(asked);
     return asked;
   }
-}
-
-function readRows(d1: SimulatedD1): Rows {
-  return {
-    payments: d1.rows("SELECT * FROM payments ORDER BY id"),
-    operations: d1.rows("SELECT * FROM operations ORDER BY payment_id, number"),
-    events: d1.rows("SELECT payment_id, sequence, type, data FROM events ORDER BY position"),
-    keys: d1.rows("SELECT key, payment_id FROM idempotency_keys ORDER BY key"),
-    items: d1.rows("SELECT payment_id, kind, reference, detail FROM reconciliation_items"),
-    disputes: d1.rows("SELECT payment_id, reference, amount_minor, state FROM disputes"),
-  };
 }

@@ -29,8 +29,11 @@ const SUITES: readonly Suite[] = [
   ["worker", ["--project", "worker"]],
 ];
 
+const KILLS: Suite = ["kills at the sandbox", ["--project", "proof", "proof/operation-kills.test"]];
+
 /** The tests for a defect, the likeliest to notice it first. */
-function suitesFor({ noticedBy }: Defect): readonly Suite[] {
+function suitesFor({ noticedBy, isOfProcesses }: Defect): readonly Suite[] {
+  if (isOfProcesses) return [KILLS, ...SUITES];
   return noticedBy === undefined ? SUITES : [["worker", ["--project", "worker", WORKER_TESTS + noticedBy]], ...SUITES];
 }
 

@@ -2,7 +2,7 @@
  * `npm run proof`: the long version of every test of faults, and its figures, written to
  * bench/RESULTS.md. With --replay-history SEED, --replay-http SEED, --replay-webhooks SEED,
  * --replay-operations SEED, --replay-permutations SEED [--path PATH] or --replay-model SEED [--property NAME] [--path PATH] it runs only that; with
- * --only PART (simulation, permutations, operations, http, kills, webhooks, regressions, defects) only that part.
+ * --only PART (simulation, permutations, operations, operation-kills, http, kills, webhooks, regressions, defects) only that part.
  */
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -25,6 +25,10 @@ const FULL = {
   httpHistories: 10_000,
   kills: 200,
   killWrites: 20_000,
+  operationKills: 200,
+  killedPayments: 5_000,
+  /** Each begins with nothing stored: what is judged at its end stays small. */
+  operationKillsRounds: 8,
   webhookRuns: 20_000,
   webhookKills: 100,
 };
@@ -235,6 +239,49 @@ the faults end, days go by, and our rows are held against the sandbox's own ledg
     )}\n\n${table([["class of fault", "struck"], ...struck.sort()])}`,
   );
   atLeast({ "histories of payments at a provider": [operationHistories, FULL.operationHistories] });
+  endIfFailed();
+}
+
+if (wanted("operation-kills")) {
+  const figures = await vitest(["operation-kills.test"], {
+    PROOF_OPERATION_KILLS: String(FULL.operationKills),
+    PROOF_KILLED_PAYMENTS: String(FULL.killedPayments),
+    PROOF_OPERATION_KILLS_ROUNDS: String(FULL.operationKillsRounds),
+    PROOF_OPERATION_KILLS_SEED: String(seed),
+  });
+  const { operationKillFindings = 0 } = figures;
+  const tried = (name: string) => figures[`${name} / operation kills`] ?? 0;
+  record(
+    "Proof: kills at a provider",
+    "npm run proof",
+    `Seed ${seed}. \`kill -9\` of workerd at random moments under 8 shops, state on disk; ${tried("killsOfProvider")} of the kills
+took the sandbox with it, which is a process of its own behind a network that loses requests and answers. In the end the network is
+whole and the clocks are put ahead until no operation is open; then every row is held against the sandbox's own ledger, and every
+answer against the rows.\n\n${table([
+      ["what", "tried", "target", "without a row, doubled, of another amount, or untrue"],
+      ["kills", tried("kills"), FULL.operationKills, operationKillFindings],
+      ["payments through the sandbox", tried("payments"), FULL.killedPayments, operationKillFindings],
+      ["operations", tried("operations"), "", ""],
+      ["of these, done", tried("succeeded"), "", ""],
+      ["found by a kill before they had a name at the provider", tried("killedWithoutName"), "", ""],
+      ["found by a kill with one, on their way", tried("killedUnderWay"), "", ""],
+      ["found by a kill done at the provider, and not recorded", tried("killedBeforeRecording"), "", ""],
+      ["calls of the provider", tried("providerCalls"), "", ""],
+      ["of these, requests that were lost", tried("requestLost"), "", ""],
+      ["requests that came late, to nobody", tried("requestLate"), "", ""],
+      ["answers that were lost", tried("answerLost"), "", ""],
+      ["notifications that were lost", tried("notificationsLost"), "", ""],
+      ["answers to shops", tried("answers"), "", ""],
+      ["requests of theirs of unknown outcome, retried", tried("unknown"), "", ""],
+      ["acknowledged requests sent once more", tried("replays"), "", ""],
+      ["movements of money in the sandbox's ledger", tried("effects"), "", operationKillFindings],
+      ["items that a person has to look at", tried("items"), "", ""],
+    ])}`,
+  );
+  atLeast({
+    "kills at a provider": [tried("kills"), FULL.operationKills],
+    "payments under kills at a provider": [tried("payments"), FULL.killedPayments],
+  });
   endIfFailed();
 }
 

@@ -14,6 +14,12 @@ export const SCALE = {
   providerPermutations: number("PROOF_PROVIDER_PERMUTATIONS", 5_000),
   /** Histories of payments at the sandbox. */
   operationHistories: number("PROOF_OPERATION_HISTORIES", 600),
+  /** Kills under payments at the sandbox, the payments that they are spread over at least, and in how many rounds. */
+  operationKills: number("PROOF_OPERATION_KILLS", 3),
+  killedPayments: number("PROOF_KILLED_PAYMENTS", 40),
+  operationKillsRounds: number("PROOF_OPERATION_KILLS_ROUNDS", 1),
+  /** By chance when nothing is said. */
+  operationKillsSeed: optional("PROOF_OPERATION_KILLS_SEED"),
   /** Where the seeds of the histories begin, so that several processes can share the work. */
   firstSeed: number("PROOF_FIRST_SEED", 1),
 };

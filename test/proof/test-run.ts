@@ -104,7 +104,10 @@ export function readRun(directory: string, exited: boolean, { success, testResul
 }
 
 /** A planted defect may hide longer than `npm test` looks. */
-const LONGER = { PROOF_HISTORIES: "1500", PROOF_WEBHOOK_RUNS: "300", PROOF_MODEL_SEEDS: "200" };
+const LONGER = {
+  ...{ PROOF_HISTORIES: "1500", PROOF_WEBHOOK_RUNS: "300", PROOF_MODEL_SEEDS: "200" },
+  ...{ PROOF_OPERATION_KILLS: "12", PROOF_KILLED_PAYMENTS: "240" },
+};
 
 /**
  * Runs tests up to the first that fails.
