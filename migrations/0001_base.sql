@@ -32,6 +32,14 @@ CREATE INDEX api_keys_active ON api_keys (merchant_id, ifnull(expires_at, 922337
 -- Those that a revocation of their creator reaches: of one that is revoked, all have been revoked with it.
 CREATE INDEX api_keys_by_creator ON api_keys (created_by) WHERE created_by IS NOT NULL AND revoked_at IS NULL;
 
+-- Who has signed in to the dashboard, by the key's public id: an API key's, or the administrator's, which has no row.
+CREATE TABLE dashboard_sessions (
+  id TEXT PRIMARY KEY CHECK (length(id) = 22),
+  key_id TEXT NOT NULL CHECK (length(key_id) = 12),
+  ends_at INTEGER NOT NULL CHECK (ends_at > 0)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dashboard_sessions_by_end ON dashboard_sessions (ends_at);
+
 -- Append-only: every change of a merchant, an API key or a webhook endpoint. `subject` is the id of what changed,
 -- `merchant_id` its owner, `key_id` the key that acted (NULL in open mode). `commit_id` is made by the service for
 -- each request, which recognises its own commit by it. `actor_merchant_id` owns the idempotency key; 0 is the

@@ -5,6 +5,7 @@ import { accountEvents } from "./account/routes/account-events";
 import { apiKeys } from "./account/routes/api-keys";
 import { merchants } from "./account/routes/merchants";
 import { misconfiguration } from "./auth/configuration";
+import { innerRequestOf } from "./auth/inner-request";
 import { isLocal } from "./auth/local";
 import type { App } from "./context";
 import { answer } from "./http/answer";
@@ -49,6 +50,13 @@ const SECRET_WITHIN = /pay_[\da-z]{12}_[\da-z]{16}|whsec_[\da-z+/_-]{16}/i;
 const isRequestId = (text: string) => REQUEST_ID.test(text) && !SECRET_WITHIN.test(text);
 
 app.use(async (c, next) => {
+  const inner = innerRequestOf(c.req.raw);
+  if (inner) {
+    c.set("commitId", crypto.randomUUID());
+    c.set("requestId", inner.requestId);
+    c.set("db", inner.db);
+    return next();
+  }
   const started = Date.now();
   const given = c.req.header("X-Request-Id");
   const commitId = crypto.randomUUID();
@@ -201,11 +209,21 @@ app.get("/openapi.json", (c) => {
   return answer(c, 200, document, { "Content-Type": "application/json" });
 });
 
+// Loaded with its first request, so that the API starts without it.
+app.all("/dashboard/*", async (c) => {
+  const { answerDashboard } = await import("./dashboard/dashboard");
+  const fetchApi = async (request: Request) => app.fetch(request, c.env, c.executionCtx);
+  return answerDashboard(c, fetchApi, (error) => answerError(error, c));
+});
+
 answerOtherMethods(app);
 
 app.notFound((c) => problem(c, "route_not_found"));
 
-app.onError((error, c) => {
+app.onError(answerError);
+
+/** Logs an error that nothing has expected, and says no more than what to do. */
+function answerError(error: Error, c: Context<App>): Response {
   const outage = error instanceof Outage;
   const isFull = outage && isDatabaseFull(error.cause);
   logError({
@@ -217,4 +235,4 @@ app.onError((error, c) => {
     cause: String(error.cause),
   });
   return problem(c, isFull ? "storage_full" : outage ? "unavailable" : "internal_error");
-});
+}

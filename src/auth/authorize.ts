@@ -12,6 +12,7 @@ import { sha256 } from "../storage/digest";
 import { logError } from "../storage/log";
 import { administratorId, isIssued, publicId } from "./api-key";
 import { type ApiKeyRecord, findActingApiKey, recordApiKeyUse } from "./api-key-lookup";
+import { innerRequestOf } from "./inner-request";
 import { isFresh, memoryOf, remember } from "./key-cache";
 import { address, refuseBeyond } from "./rate-limits";
 import { checksumKeys, secretsKeys } from "./secret-keys";
@@ -20,7 +21,7 @@ import { checksumKeys, secretsKeys } from "./secret-keys";
 const USE_RECORDED_EVERY_MS = 3_600_000;
 
 /** The principal of a request without a key in open mode: the default merchant, with every scope. */
-const ANONYMOUS_PRINCIPAL: Principal = {
+export const ANONYMOUS_PRINCIPAL: Principal = {
   merchantId: 1,
   keyId: null,
   scopes: new Set(SCOPE_NAMES),
@@ -51,6 +52,8 @@ const CHALLENGE = 'Bearer realm="payments"';
  * @param scopes what the route requires, all of them
  */
 export async function authorize(c: Context<App>, scopes: readonly Scope[]): Promise<Response | null> {
+  const inner = innerRequestOf(c.req.raw);
+  if (inner) return admit(c, inner.principal, scopes);
   const header = c.req.header("Authorization");
   if (header === undefined) {
     if (c.env.AUTH_MODE !== "open") {
@@ -65,19 +68,59 @@ export async function authorize(c: Context<App>, scopes: readonly Scope[]): Prom
   }
   const presented = presentedIn(header);
   if (presented === null) return invalidToken(c, "Send Authorization: Bearer and the key");
+  const principal = await authenticate(c, presented);
+  if (principal instanceof Response) return principal;
+  return admit(c, principal, scopes);
+}
+
+/** Sets the principal; the refusal when it lacks one of the scopes. */
+function admit(c: Context<App>, principal: Principal, scopes: readonly Scope[]): Response | null {
+  c.set("principal", principal);
+  const missing = scopes.filter((scope) => !principal.scopes.has(scope));
+  return missing.length === 0 ? null : scopeMissing(c, missing);
+}
+
+/** The principal of what is presented as a key, counted against its quotas; or the refusal: 401, 403 or 429. */
+export async function authenticate(c: Context<App>, presented: string): Promise<Principal | Response> {
   const id = await recognize(c, presented);
   if (id === null) return invalidToken(c);
+  return withinQuotas(c, id, async () =>
+    isAdministrator(c.env, presented) ? administrator(id) : identify(c, presented, id),
+  );
+}
+
+/** Identifies the principal of a key, and counts the request against the key's quota and its merchant's. */
+async function withinQuotas(
+  c: Context<App>,
+  id: string,
+  identified: () => Promise<Principal | Response>,
+): Promise<Principal | Response> {
   const beyondKey = await refuseBeyond(c, "KEY_RATE", id);
   if (beyondKey) return beyondKey;
-  const principal = isAdministrator(c.env, presented) ? administrator(id) : await identify(c, presented, id);
+  const principal = await identified();
   if (principal instanceof Response) return principal;
   c.set("principal", principal);
   const { merchantId } = principal;
   const beyondMerchant =
     merchantId !== ADMINISTRATOR_MERCHANT && (await refuseBeyond(c, "MERCHANT_RATE", String(merchantId)));
-  if (beyondMerchant) return beyondMerchant;
-  const missing = scopes.filter((scope) => !principal.scopes.has(scope));
-  return missing.length === 0 ? null : scopeMissing(c, missing);
+  return beyondMerchant || principal;
+}
+
+/**
+ * The principal of a key that was presented when a session began, looked up anew: a key that has ended since ends the
+ * session. Counted against the key's quotas. One round trip; none for the administrator's, whose row is the configuration.
+ */
+export async function authenticateById(c: Context<App>, id: string): Promise<Principal | Response> {
+  return withinQuotas(c, id, async () => (isAdministratorId(c.env, id) ? administrator(id) : findPrincipal(c, id)));
+}
+
+async function findPrincipal(c: Context<App>, id: string): Promise<Principal | Response> {
+  const now = Date.now();
+  const record = await findActingApiKey(c.get("db"), id);
+  if (!record || isEnded(record, now)) return invalidToken(c);
+  if (record.merchant_disabled_at !== null) return problem(c, "merchant_disabled");
+  recordApiKeyUseLater(c, record, now);
+  return principalOf(record);
 }
 
 /**
@@ -91,6 +134,11 @@ export async function authorizeAgain(
   scopes: readonly Scope[],
   hasWaited: boolean,
 ): Promise<Response | null> {
+  const inner = innerRequestOf(c.req.raw);
+  if (inner) {
+    const principal = hasWaited ? await inner.authorizeAgain() : inner.principal;
+    return principal instanceof Response ? principal : admit(c, principal, scopes);
+  }
   const { keyId, merchantId } = c.get("principal");
   // Whom no row stands for: their end comes with another configuration.
   if (keyId === null || merchantId === ADMINISTRATOR_MERCHANT) return null;
@@ -152,6 +200,11 @@ function isAdministrator({ ADMIN_KEY }: Env, presented: string): boolean {
   return equal(UTF8.encode(presented), UTF8.encode(ADMIN_KEY));
 }
 
+/** Whether this is the public id of the administrator's key, as it is configured now. */
+function isAdministratorId({ ADMIN_KEY }: Env, id: string): boolean {
+  return ADMIN_KEY !== undefined && administratorId(ADMIN_KEY) === id;
+}
+
 function administrator(keyId: string): Principal {
   return { merchantId: ADMINISTRATOR_MERCHANT, keyId, scopes: ADMINISTRATOR_SCOPES, expiresAt: null };
 }
@@ -181,20 +234,27 @@ async function lookUp(c: Context<App>, presented: string, id: string): Promise<P
   const [record, digest] = await Promise.all([findActingApiKey(c.get("db"), id), sha256(presented)]);
   const isIt = equal(UTF8.encode(digest), UTF8.encode(record?.digest ?? NO_DIGEST));
   const found = { key: UTF8.encode(presented), at: now };
-  const hasEnded = !record || !isIt || record.revoked_at !== null || hasExpired(record.expires_at, now);
+  const hasEnded = !record || !isIt || isEnded(record, now);
   if (hasEnded || record.merchant_disabled_at !== null) {
     if (isIt) valid.delete(id);
     remember(refused, id, { ...found, isDisabled: !hasEnded });
     return hasEnded ? refuse(c, id) : problem(c, "merchant_disabled");
   }
-  const { merchant_id: merchantId, expires_at: expiresAt } = record;
-  const principal = { merchantId, keyId: id, scopes: new Set(record.scopes), expiresAt };
+  const principal = principalOf(record);
   remember(valid, id, { ...found, principal });
   recordApiKeyUseLater(c, record, now);
   return principal;
 }
 
 const NO_DIGEST = "0".repeat(64);
+
+function principalOf({ id, merchant_id, scopes, expires_at }: ApiKeyRecord): Principal {
+  return { merchantId: merchant_id, keyId: id, scopes: new Set(scopes), expiresAt: expires_at };
+}
+
+function isEnded(record: ApiKeyRecord, now: number): boolean {
+  return record.revoked_at !== null || hasExpired(record.expires_at, now);
+}
 
 function hasExpired(expiresAt: number | null, now: number): boolean {
   return expiresAt !== null && expiresAt <= now;

@@ -23,6 +23,12 @@ export const apiKeys = sqliteTable("api_keys", {
   last_used_at: integer(),
 });
 
+export const dashboardSessions = sqliteTable("dashboard_sessions", {
+  id: text().primaryKey(),
+  key_id: text().notNull(),
+  ends_at: integer().notNull(),
+});
+
 export const leases = sqliteTable(
   "leases",
   {

@@ -79,6 +79,12 @@ export const KINDS = {
     detail: "The API key lacks a scope that this request needs",
     remedy: "Use a key with the scope that detail and the WWW-Authenticate header name.",
   },
+  form_expired: {
+    status: 403,
+    title: "Form expired",
+    detail: "The form was not sent by a page of this session",
+    remedy: "Open the page of the dashboard again and send its form. Nothing was changed.",
+  },
   merchant_disabled: {
     status: 403,
     title: "Merchant disabled",

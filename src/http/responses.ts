@@ -20,7 +20,7 @@ interface Details {
 }
 
 /** A success with a JSON body. */
-export function ok(schema: z.ZodType, { description, headers = {}, example }: Details) {
+export function ok<Schema extends z.ZodType>(schema: Schema, { description, headers = {}, example }: Details) {
   const content = { "application/json": { schema, ...(example !== undefined && { example }) } };
   return { description, headers, content };
 }
@@ -30,12 +30,12 @@ export function ok(schema: z.ZodType, { description, headers = {}, example }: De
  *
  * @param path the path of what was created, as an example of the `Location` header
  */
-export function created(schema: z.ZodType, path: string, details: Details) {
+export function created<Schema extends z.ZodType>(schema: Schema, path: string, details: Details) {
   return ok(schema, { ...details, headers: { ...location(path), ...details.headers } });
 }
 
 /** The 200 of a request that its idempotency key answers: what an earlier one has created, as it is now. */
-export function replayed(schema: z.ZodType, path: string, details: Details) {
+export function replayed<Schema extends z.ZodType>(schema: Schema, path: string, details: Details) {
   return created(schema, path, { ...details, headers: { ...details.headers, ...REPLAYED } });
 }
 
@@ -44,7 +44,7 @@ export function replayed(schema: z.ZodType, path: string, details: Details) {
  *
  * @param name what the schema of the page is called in the document
  */
-export function page(row: z.ZodType, name: string, description: string, headers: Headers = {}) {
+export function page<Row extends z.ZodType>(row: Row, name: string, description: string, headers: Headers = {}) {
   return ok(pageSchema(row).openapi(name, { description }), { description, headers: { ...LINK, ...headers } });
 }
 

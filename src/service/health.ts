@@ -9,7 +9,7 @@ import { READINESS_WARNINGS, readiness } from "./readiness";
 
 export const health = newApp();
 
-const live = createRoute({
+export const getHealthRoute = createRoute({
   method: "get",
   path: "/health",
   operationId: "getHealth",
@@ -26,9 +26,9 @@ const live = createRoute({
   problems: [],
 });
 
-registerRoute(health, live, (c) => json(c, 200, { status: "ok" }));
+registerRoute(health, getHealthRoute, (c) => json(c, 200, { status: "ok" }));
 
-const ready = createRoute({
+export const getReadinessRoute = createRoute({
   method: "get",
   path: "/health/ready",
   operationId: "getReadiness",
@@ -56,7 +56,7 @@ const ready = createRoute({
   problems: ["unavailable"],
 });
 
-registerRoute(health, ready, async (c) => {
+registerRoute(health, getReadinessRoute, async (c) => {
   const { missing, warnings } = await readiness(c);
   if (missing !== null) return problem(c, "unavailable", { detail: missing });
   return json(c, 200, { status: "ready", version, ...(warnings.length > 0 && { warnings }) });

@@ -14,6 +14,7 @@ const NAME = "Payment Service";
 
 /** What the service answers from here, by the names that programs get. */
 const LINKS = {
+  dashboard: { path: "/dashboard", text: "Payments, webhooks and keys, for people" },
   documentation: { path: "/docs", text: "Every operation, to read and to try" },
   openapi: { path: "/openapi.json", text: "The OpenAPI 3.1 document, for programs" },
   problems: { path: "/problems", text: "The kinds of error, and what to do about each" },
@@ -48,7 +49,7 @@ const ServiceSchema = z
 
 const describe = (mode: Mode) => ({ name: NAME, version, mode, ...Object.fromEntries(PATHS) });
 
-const get = createRoute({
+export const getServiceRoute = createRoute({
   method: "get",
   path: "/",
   operationId: "getService",
@@ -67,7 +68,7 @@ const get = createRoute({
 
 const VARY = { Vary: "Accept" };
 
-registerRoute(home, get, (c) => {
+registerRoute(home, getServiceRoute, (c) => {
   // What is not configured has not come this far.
   const mode = c.env.AUTH_MODE === "open" ? "open" : "required";
   return wantsPage(c) ? answer(c, 200, page(mode), PAGE_HEADERS) : json(c, 200, describe(mode), VARY);

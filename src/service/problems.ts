@@ -19,7 +19,7 @@ const KindSchema = z
 
 const KindListSchema = z.array(KindSchema).openapi("ProblemKindList", { description: "Kinds of problem" });
 
-const list = createRoute({
+export const listProblemKindsRoute = createRoute({
   method: "get",
   path: "/problems",
   operationId: "listProblemKinds",
@@ -33,9 +33,9 @@ const list = createRoute({
   problems: [],
 });
 
-registerRoute(problems, list, (c) => json(c, 200, PROBLEM_KINDS.map(describeKind)));
+registerRoute(problems, listProblemKindsRoute, (c) => json(c, 200, PROBLEM_KINDS.map(describeKind)));
 
-const get = createRoute({
+export const getProblemKindRoute = createRoute({
   method: "get",
   path: "/problems/{kind}",
   operationId: "getProblemKind",
@@ -58,7 +58,7 @@ const get = createRoute({
   problems: ["route_not_found"],
 });
 
-registerRoute(problems, get, (c, { params }) => {
+registerRoute(problems, getProblemKindRoute, (c, { params }) => {
   const kind = PROBLEM_KINDS.find((candidate) => typeUri(candidate) === `/problems/${params.kind}`);
   return kind ? json(c, 200, describeKind(kind)) : problem(c, "route_not_found");
 });

@@ -8,6 +8,7 @@ const SRC = path.join(import.meta.dirname, "../../src");
 const FLOORS = [
   "index.ts",
   "app.ts",
+  "dashboard",
   "jobs",
   "service",
   "sandbox",
@@ -26,7 +27,7 @@ const FLOORS = [
   "storage",
 ];
 
-const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+const files = readdirSync(SRC, { recursive: true, encoding: "utf8" }).filter((file) => /\.tsx?$/.test(file));
 
 /** The room of a file below src/: its folder, or the file itself. */
 const roomOf = (file: string) => file.split(path.sep)[0] ?? "";

@@ -49,7 +49,7 @@ const AccountEventSchema = z
     },
   });
 
-const list = createRoute({
+export const listAccountEventsRoute = createRoute({
   method: "get",
   path: "/api/v1/account-events",
   operationId: "listAccountEvents",
@@ -79,7 +79,7 @@ const list = createRoute({
 
 registerRoute(
   accountEvents,
-  list,
+  listAccountEventsRoute,
   async (c, { query }) => {
     const merchantId = requestedMerchant(c, query.merchant_id, { parameter: "merchant_id" });
     if (merchantId instanceof Response) return merchantId;

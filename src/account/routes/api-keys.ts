@@ -46,7 +46,7 @@ export const apiKeys = newApp();
 const TAGS = { tags: ["API keys"], ...requiresScope("keys:manage") };
 const PATH = "/api/v1/api-keys/4fT9bQ2sXk7L";
 
-const create = createRoute({
+export const createApiKeyRoute = createRoute({
   method: "post",
   path: "/api/v1/api-keys",
   operationId: "createApiKey",
@@ -74,7 +74,7 @@ const create = createRoute({
 
 registerRoute(
   apiKeys,
-  create,
+  createApiKeyRoute,
   async (c, { body }) => {
     const { name, scopes, expires_at = null } = body;
     const missing = ungranted(c, scopes);
@@ -102,7 +102,7 @@ registerRoute(
   { needsRoom: true },
 );
 
-const list = createRoute({
+export const listApiKeysRoute = createRoute({
   method: "get",
   path: "/api/v1/api-keys",
   operationId: "listApiKeys",
@@ -118,7 +118,7 @@ const list = createRoute({
   problems: [],
 });
 
-registerRoute(apiKeys, list, async (c, { query }) => {
+registerRoute(apiKeys, listApiKeysRoute, async (c, { query }) => {
   const merchantId = requestedMerchant(c, query.merchant_id, { parameter: "merchant_id" });
   if (merchantId instanceof Response) return merchantId;
   const found = await listApiKeys(c.get("db"), merchantId, windowOf(query));
@@ -126,7 +126,7 @@ registerRoute(apiKeys, list, async (c, { query }) => {
   return jsonPage(c, found, (key) => toApiKeyResponse(key, now));
 });
 
-const get = createRoute({
+export const getApiKeyRoute = createRoute({
   method: "get",
   path: "/api/v1/api-keys/{key_id}",
   operationId: "getApiKey",
@@ -141,9 +141,9 @@ const get = createRoute({
   problemExamples: INVALID_API_KEY_ID,
 });
 
-registerRoute(apiKeys, get, (c, { params }) => answerApiKey(c, params.key_id));
+registerRoute(apiKeys, getApiKeyRoute, (c, { params }) => answerApiKey(c, params.key_id));
 
-const rename = createRoute({
+export const renameApiKeyRoute = createRoute({
   method: "patch",
   path: "/api/v1/api-keys/{key_id}",
   operationId: "renameApiKey",
@@ -160,7 +160,7 @@ const rename = createRoute({
 
 registerRoute(
   apiKeys,
-  rename,
+  renameApiKeyRoute,
   async (c, { params, body }) => {
     const renamed = await renameApiKey(c.get("db"), originOf(c), merchantFilter(c), params.key_id, body.name);
     if (renamed.tag === "unauthorized") return invalidToken(c);
@@ -169,7 +169,7 @@ registerRoute(
   { needsRoom: true },
 );
 
-const revoke = createRoute({
+export const revokeApiKeyRoute = createRoute({
   method: "post",
   path: "/api/v1/api-keys/{key_id}/revoke",
   operationId: "revokeApiKey",
@@ -189,7 +189,7 @@ const revoke = createRoute({
   problemExamples: { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_API_KEY_ID },
 });
 
-registerRoute(apiKeys, revoke, async (c, { params }) => {
+registerRoute(apiKeys, revokeApiKeyRoute, async (c, { params }) => {
   const idempotency = await readIdempotency(c, "revoke_api_key", params.key_id, {});
   if (idempotency instanceof Response) return idempotency;
   const revoked = await revokeApiKey(c.get("db"), originOf(c), idempotency, merchantFilter(c), params.key_id);
@@ -202,7 +202,7 @@ registerRoute(apiKeys, revoke, async (c, { params }) => {
   return answerApiKey(c, params.key_id, revoked.tag === "replayed" ? REPLAY : {});
 });
 
-const roll = createRoute({
+export const rollApiKeyRoute = createRoute({
   method: "post",
   path: "/api/v1/api-keys/{key_id}/roll",
   operationId: "rollApiKey",
@@ -235,7 +235,7 @@ const roll = createRoute({
   },
 });
 
-registerRoute(apiKeys, roll, async (c, { params, body }) => {
+registerRoute(apiKeys, rollApiKeyRoute, async (c, { params, body }) => {
   const old = await findApiKey(c.get("db"), merchantFilter(c), params.key_id);
   if (!old) return problem(c, "api_key_not_found");
   const missing = ungranted(c, old.scopes);

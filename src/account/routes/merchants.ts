@@ -34,7 +34,7 @@ const INVALID_ID = { validation_failed: { errors: [{ detail: POSITIVE_INTEGER_ME
 const INVALID_NAME = { validation_failed: { errors: [{ detail: "Field required", pointer: "#/name" }] } };
 const PATH = "/api/v1/merchants/2";
 
-const create = createRoute({
+export const createMerchantRoute = createRoute({
   method: "post",
   path: "/api/v1/merchants",
   operationId: "createMerchant",
@@ -60,7 +60,7 @@ const create = createRoute({
 
 registerRoute(
   merchants,
-  create,
+  createMerchantRoute,
   async (c, { body }) => {
     const idempotency = await readIdempotency(c, "create_merchant", null, body);
     if (idempotency instanceof Response) return idempotency;
@@ -76,7 +76,7 @@ registerRoute(
   { needsRoom: true },
 );
 
-const list = createRoute({
+export const listMerchantsRoute = createRoute({
   method: "get",
   path: "/api/v1/merchants",
   operationId: "listMerchants",
@@ -90,11 +90,11 @@ const list = createRoute({
   problems: [],
 });
 
-registerRoute(merchants, list, async (c, { query }) =>
+registerRoute(merchants, listMerchantsRoute, async (c, { query }) =>
   jsonPage(c, await listMerchants(c.get("db"), windowOf(query)), toMerchantResponse),
 );
 
-const get = createRoute({
+export const getMerchantRoute = createRoute({
   method: "get",
   path: "/api/v1/merchants/{merchant_id}",
   operationId: "getMerchant",
@@ -109,9 +109,9 @@ const get = createRoute({
   problemExamples: INVALID_ID,
 });
 
-registerRoute(merchants, get, (c, { params }) => answerMerchant(c, params.merchant_id, 200));
+registerRoute(merchants, getMerchantRoute, (c, { params }) => answerMerchant(c, params.merchant_id, 200));
 
-const rename = createRoute({
+export const renameMerchantRoute = createRoute({
   method: "patch",
   path: "/api/v1/merchants/{merchant_id}",
   operationId: "renameMerchant",
@@ -131,7 +131,7 @@ const rename = createRoute({
 
 registerRoute(
   merchants,
-  rename,
+  renameMerchantRoute,
   async (c, { params, body }) => {
     const renamed = await renameMerchant(c.get("db"), originOf(c), params.merchant_id, body.name);
     if (renamed.tag === "unauthorized") return invalidToken(c);
@@ -149,7 +149,7 @@ const SWITCH = {
   problems: ["idempotency_key_invalid", "idempotency_key_reused", "merchant_not_found"] satisfies ProblemKind[],
   problemExamples: { ...INVALID_IDEMPOTENCY_KEY, ...INVALID_ID },
 };
-const disable = createRoute({
+export const disableMerchantRoute = createRoute({
   method: "post",
   path: "/api/v1/merchants/{merchant_id}/disable",
   operationId: "disableMerchant",
@@ -163,9 +163,9 @@ const disable = createRoute({
   },
 });
 
-registerRoute(merchants, disable, (c, { params }) => switchMerchant(c, params.merchant_id, false));
+registerRoute(merchants, disableMerchantRoute, (c, { params }) => switchMerchant(c, params.merchant_id, false));
 
-const enable = createRoute({
+export const enableMerchantRoute = createRoute({
   method: "post",
   path: "/api/v1/merchants/{merchant_id}/enable",
   operationId: "enableMerchant",
@@ -179,7 +179,7 @@ const enable = createRoute({
   },
 });
 
-registerRoute(merchants, enable, (c, { params }) => switchMerchant(c, params.merchant_id, true));
+registerRoute(merchants, enableMerchantRoute, (c, { params }) => switchMerchant(c, params.merchant_id, true));
 
 async function switchMerchant(c: Context<App>, id: number, enabled: boolean): Promise<Response> {
   const operation = enabled ? "enable_merchant" : "disable_merchant";

@@ -70,7 +70,8 @@ function otherwise(action: Action): string {
   return others.length === 0 ? "" : `A provider may leave it ${quoted(others)} instead. `;
 }
 
-function actionRoute(action: Action) {
+/** The route of an action, described. */
+export function actionRoute(action: Action) {
   const to = statusAfter(action);
   const repeating = statusesRepeating(action);
   const refusedFrom = STATUSES.find((status) => outcome(status, action) === "refused") ?? to;

@@ -20,7 +20,7 @@ export const notifications = newApp();
 
 const ACCOUNT_ID = /^[a-z]{1,20}_[1-9][0-9]{0,15}$/;
 
-const receive = createRoute({
+export const receiveProviderNotificationRoute = createRoute({
   method: "post",
   path: "/api/v1/provider-notifications/{account_id}",
   operationId: "receiveProviderNotification",
@@ -48,7 +48,7 @@ const receive = createRoute({
 
 registerRoute(
   notifications,
-  receive,
+  receiveProviderNotificationRoute,
   async (c, { params }) => {
     const accountId = params.account_id;
     const merchantId = allowsSandbox(c.env) ? readSandboxAccountId(accountId) : null;

@@ -46,7 +46,7 @@ const WaitQuery = z
     { when: () => true },
   );
 
-const get = createRoute({
+export const getPaymentRoute = createRoute({
   method: "get",
   path: "/api/v1/payments/{payment_id}",
   operationId: "getPayment",
@@ -76,18 +76,22 @@ const get = createRoute({
   },
 });
 
-registerRoute(payment, get, async (c, { params, query: { wait_for: statuses, timeout = DEFAULT_TIMEOUT_S } }) => {
-  const tags = readCondition(c, "If-None-Match");
-  if (tags instanceof Response) return tags;
-  const now = await findPayment(c.get("db"), c.get("principal").merchantId, params.payment_id);
-  const found = now && statuses ? await waitFor(c, now, statuses, timeout * 1000) : now;
-  if (!found) return problem(c, "payment_not_found");
-  if (found instanceof Response) return found;
-  const headers = { ETag: etagOf(found) };
-  return tags && isAmong(tags, headers.ETag)
-    ? answer(c, 304, null, headers)
-    : json(c, 200, toPaymentResponse(found), headers);
-});
+registerRoute(
+  payment,
+  getPaymentRoute,
+  async (c, { params, query: { wait_for: statuses, timeout = DEFAULT_TIMEOUT_S } }) => {
+    const tags = readCondition(c, "If-None-Match");
+    if (tags instanceof Response) return tags;
+    const now = await findPayment(c.get("db"), c.get("principal").merchantId, params.payment_id);
+    const found = now && statuses ? await waitFor(c, now, statuses, timeout * 1000) : now;
+    if (!found) return problem(c, "payment_not_found");
+    if (found instanceof Response) return found;
+    const headers = { ETag: etagOf(found) };
+    return tags && isAmong(tags, headers.ETag)
+      ? answer(c, 304, null, headers)
+      : json(c, 200, toPaymentResponse(found), headers);
+  },
+);
 
 /**
  * The payment as soon as it is in one of the statuses, or as it is after the time; or the refusal. At once when it is so already.

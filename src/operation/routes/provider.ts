@@ -22,7 +22,7 @@ import {
 
 export const providerRoutes = newApp();
 
-const operations = createRoute({
+export const listOperationsRoute = createRoute({
   method: "get",
   path: "/api/v1/payments/{payment_id}/operations",
   operationId: "listOperations",
@@ -44,14 +44,14 @@ const operations = createRoute({
   problemExamples: INVALID_ID,
 });
 
-registerRoute(providerRoutes, operations, async (c, { params }) => {
+registerRoute(providerRoutes, listOperationsRoute, async (c, { params }) => {
   const book = await readBook(c.get("db"), c.get("principal").merchantId, params.payment_id, null);
   if (book === null || book === "key_reused") return problem(c, "payment_not_found");
   const { currency } = book.payment;
   return json(c, 200, { data: book.operations.map((row) => toOperationResponse(row, currency)) });
 });
 
-const sync = createRoute({
+export const syncPaymentRoute = createRoute({
   method: "post",
   path: "/api/v1/payments/{payment_id}/sync",
   operationId: "syncPayment",
@@ -69,7 +69,7 @@ const sync = createRoute({
 
 registerRoute(
   providerRoutes,
-  sync,
+  syncPaymentRoute,
   async (c, { params }) => {
     const result = await syncPayment(c.env.PAYMENT, c.get("db"), params.payment_id, originOf(c));
     if (result.tag === "busy") return problem(c, "payment_busy", { headers: { "Retry-After": "1" } });
@@ -82,7 +82,7 @@ registerRoute(
 
 const READING = { tags: ["Payments"], ...requiresScope("payments:read"), problems: [] };
 
-const disputes = createRoute({
+export const listDisputesRoute = createRoute({
   method: "get",
   path: "/api/v1/disputes",
   operationId: "listDisputes",
@@ -93,11 +93,11 @@ const disputes = createRoute({
   responses: { 200: page(DisputeSchema, "DisputePage", "A page of disputes, newest first") },
 });
 
-registerRoute(providerRoutes, disputes, async (c, { query }) =>
+registerRoute(providerRoutes, listDisputesRoute, async (c, { query }) =>
   jsonPage(c, await listDisputes(c.get("db"), c.get("principal").merchantId, windowOf(query)), toDisputeResponse),
 );
 
-const reconciliation = createRoute({
+export const listReconciliationItemsRoute = createRoute({
   method: "get",
   path: "/api/v1/reconciliation",
   operationId: "listReconciliationItems",
@@ -112,6 +112,6 @@ const reconciliation = createRoute({
   },
 });
 
-registerRoute(providerRoutes, reconciliation, async (c, { query }) =>
+registerRoute(providerRoutes, listReconciliationItemsRoute, async (c, { query }) =>
   jsonPage(c, await listItems(c.get("db"), c.get("principal").merchantId, windowOf(query)), toItemResponse),
 );

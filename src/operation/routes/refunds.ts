@@ -37,7 +37,7 @@ const RefundBody = z
   )
   .openapi("NewRefund", { description: "What is given back of a payment, and why" });
 
-const create = createRoute({
+export const createRefundRoute = createRoute({
   method: "post",
   path: "/api/v1/payments/{payment_id}/refunds",
   operationId: "createRefund",
@@ -96,7 +96,7 @@ const create = createRoute({
   },
 });
 
-registerRoute(refunds, create, async (c, { params, body }) => {
+registerRoute(refunds, createRefundRoute, async (c, { params, body }) => {
   const refused = refuseCardNumbers(c, body);
   if (refused) return refused;
   const { amount, reason, metadata = {} } = body;
@@ -128,7 +128,7 @@ registerRoute(refunds, create, async (c, { params, body }) => {
 
 const READING = { tags: ["Refunds"], ...requiresScope("payments:read") };
 
-const list = createRoute({
+export const listRefundsRoute = createRoute({
   method: "get",
   path: "/api/v1/payments/{payment_id}/refunds",
   operationId: "listRefunds",
@@ -141,13 +141,13 @@ const list = createRoute({
   problemExamples: INVALID_ID,
 });
 
-registerRoute(refunds, list, async (c, { params, query }) => {
+registerRoute(refunds, listRefundsRoute, async (c, { params, query }) => {
   const found = await listRefunds(c.get("db"), c.get("principal").merchantId, params.payment_id, windowOf(query));
   if (!found) return problem(c, "payment_not_found");
   return jsonPage(c, found, toRefundResponse);
 });
 
-const get = createRoute({
+export const getRefundRoute = createRoute({
   method: "get",
   path: "/api/v1/refunds/{refund_id}",
   operationId: "getRefund",
@@ -160,7 +160,7 @@ const get = createRoute({
   problemExamples: { validation_failed: { errors: [{ detail: REFUND_ID_MESSAGE, parameter: "refund_id" }] } },
 });
 
-registerRoute(refunds, get, async (c, { params: { refund_id } }) => {
+registerRoute(refunds, getRefundRoute, async (c, { params: { refund_id } }) => {
   const refund = await findRefund(c.get("db"), c.get("principal").merchantId, refund_id);
   return refund ? json(c, 200, toRefundResponse(refund)) : problem(c, "refund_not_found");
 });

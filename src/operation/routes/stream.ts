@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { authorizeAgain } from "../../auth/authorize";
+import { innerRequestOf } from "../../auth/inner-request";
 import { freshForMs } from "../../auth/key-cache";
 import type { App } from "../../context";
 import { answer } from "../../http/answer";
@@ -34,7 +35,7 @@ const PAYMENT_EVENT_ID_PATTERN = "^evt_[1-9][0-9]{0,15}_[1-9][0-9]{0,15}$";
 const MEDIA_TYPE = "text/event-stream";
 const EXAMPLE = `retry: ${RECONNECT_AFTER_MS}\n\nid: ${EVENT_EXAMPLE.id}\nevent: ${EVENT_EXAMPLE.type}\ndata: ${JSON.stringify(EVENT_EXAMPLE)}\n\n`;
 
-const stream = createRoute({
+export const streamPaymentEventsRoute = createRoute({
   method: "get",
   path: "/api/v1/payments/{payment_id}/stream",
   operationId: "streamPaymentEvents",
@@ -79,7 +80,7 @@ const stream = createRoute({
   },
 });
 
-registerRoute(paymentStream, stream, async (c, { params, query: { timeout = MAX_STREAM_S } }) => {
+registerRoute(paymentStream, streamPaymentEventsRoute, async (c, { params, query: { timeout = MAX_STREAM_S } }) => {
   const id = params.payment_id;
   const header = c.req.header(LAST_EVENT_ID);
   const last = header === undefined ? null : readEventId(header);
@@ -135,6 +136,8 @@ function follow(
   const encoder = new TextEncoder();
   const { merchantId, keyId } = c.get("principal");
   const db = c.get("db");
+  // Nothing is remembered of the key of an inner request, which is looked up each time.
+  const isInner = innerRequestOf(c.req.raw) !== undefined;
   const started = Date.now();
   const deadline = started + milliseconds;
   let version = newest;
@@ -152,7 +155,8 @@ function follow(
     const now = Date.now();
     if (now >= deadline || db.cost.trips >= MAX_TRIPS_WHILE_WAITING) return { end: "complete" };
     // Not longer than the key is remembered, so that the stream ends with its key.
-    await watch.changed(version, Math.min(deadline - now, LOOK_AGAIN_MS, freshForMs(c.env, keyId, now)));
+    const pauseMs = Math.min(deadline - now, LOOK_AGAIN_MS, freshForMs(c.env, keyId, now));
+    await watch.changed(version, isInner ? Math.min(deadline - now, LOOK_AGAIN_MS) : pauseMs);
     if (hasEnded) return { end: "cancelled" };
     if (await authorizeAgain(c, [SCOPE], true)) return { end: "refused" };
     const payment = await findPayment(db, merchantId, id);

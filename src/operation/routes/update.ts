@@ -17,7 +17,7 @@ import { answerAction, shownAs } from "./actions";
 
 export const paymentUpdate = newApp();
 
-const update = createRoute({
+export const updatePaymentRoute = createRoute({
   method: "patch",
   path: "/api/v1/payments/{payment_id}",
   operationId: "updatePayment",
@@ -58,7 +58,7 @@ const update = createRoute({
 
 registerRoute(
   paymentUpdate,
-  update,
+  updatePaymentRoute,
   async (c, { params, body }) => {
     const { description, metadata = {} } = body;
     const set = Object.entries(metadata).flatMap(([name, value]) => (value === null ? [] : [[name, value] as const]));

@@ -26,7 +26,7 @@ const EventPage = z
   })
   .openapi("EventPage", { description: "A page of events, oldest first" });
 
-const list = createRoute({
+export const listEventsRoute = createRoute({
   method: "get",
   path: "/api/v1/events",
   operationId: "listEvents",
@@ -65,7 +65,7 @@ const list = createRoute({
 
 registerRoute(
   events,
-  list,
+  listEventsRoute,
   async (c, { query }) => {
     const { limit = DEFAULT_LIMIT, cursor: after = 0, type: types, payment_id: paymentId } = query;
     const { created_from: from, created_to: to } = query;
@@ -82,7 +82,7 @@ registerRoute(
   { isCostly: ({ query: { type, payment_id } }) => type !== undefined && payment_id === undefined },
 );
 
-const get = createRoute({
+export const getEventRoute = createRoute({
   method: "get",
   path: "/api/v1/events/{event_id}",
   operationId: "getEvent",
@@ -99,7 +99,7 @@ const get = createRoute({
   },
 });
 
-registerRoute(events, get, async (c, { params: { event_id } }) => {
+registerRoute(events, getEventRoute, async (c, { params: { event_id } }) => {
   const event = await findEvent(c.get("db"), c.get("principal").merchantId, event_id);
   return event ? json(c, 200, toEventResponse(event)) : problem(c, "event_not_found");
 });

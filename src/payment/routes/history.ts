@@ -15,7 +15,7 @@ const PaymentHistory = z
   .object({ data: z.array(PaymentEventSchema).openapi({ description: "Oldest first" }) })
   .openapi("PaymentHistory", { description: "All events of a payment, oldest first" });
 
-const list = createRoute({
+export const listPaymentEventsRoute = createRoute({
   method: "get",
   path: "/api/v1/payments/{payment_id}/events",
   operationId: "listPaymentEvents",
@@ -31,7 +31,7 @@ const list = createRoute({
   problemExamples: INVALID_ID,
 });
 
-registerRoute(paymentEvents, list, async (c, { params }) => {
+registerRoute(paymentEvents, listPaymentEventsRoute, async (c, { params }) => {
   const events = await findEvents(c.get("db"), c.get("principal").merchantId, params.payment_id);
   // Every payment has its creation.
   return events.length > 0

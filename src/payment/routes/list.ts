@@ -122,7 +122,7 @@ const ListQuery = z
     return { ...query, amount_min: bound("amount_min"), amount_max: bound("amount_max") };
   });
 
-const list = createRoute({
+export const listPaymentsRoute = createRoute({
   method: "get",
   path: "/api/v1/payments",
   operationId: "listPayments",
@@ -150,7 +150,7 @@ const list = createRoute({
 
 registerRoute(
   paymentList,
-  list,
+  listPaymentsRoute,
   async (c, { query }) => {
     const { limit, cursor, ...filters } = query;
     const isExport = wantsCsv(c);

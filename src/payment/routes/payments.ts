@@ -23,7 +23,7 @@ import { etagOf, otherPayment, PaymentSchema } from "./payment-schemas";
 
 export const payments = newApp();
 
-const create = createRoute({
+export const createPaymentRoute = createRoute({
   method: "post",
   path: "/api/v1/payments",
   operationId: "createPayment",
@@ -84,7 +84,7 @@ const create = createRoute({
 
 const NO_SANDBOX_MESSAGE = "Must not be sandbox: this service moves real money, and its operator has not allowed it";
 
-registerRoute(payments, create, async (c, { body }) => {
+registerRoute(payments, createPaymentRoute, async (c, { body }) => {
   const refused = refuseCardNumbers(c, body);
   if (refused) return refused;
   const { metadata, ...plain } = body;

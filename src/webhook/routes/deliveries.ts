@@ -35,7 +35,7 @@ const DeliveryPage = z
   })
   .openapi("WebhookDeliveryPage", { description: "A page of deliveries, newest event first" });
 
-const list = createRoute({
+export const listWebhookDeliveriesRoute = createRoute({
   method: "get",
   path: "/api/v1/webhook-endpoints/{endpoint_id}/deliveries",
   operationId: "listWebhookDeliveries",
@@ -73,7 +73,7 @@ const list = createRoute({
 
 registerRoute(
   webhookDeliveries,
-  list,
+  listWebhookDeliveriesRoute,
   async (c, { params, query }) => {
     const { merchantId } = c.get("principal");
     if (isForeign(query.cursor, params.endpoint_id)) return foreignCursor(c, { parameter: "cursor" });
@@ -119,7 +119,7 @@ function withinBytes<Item extends { readonly shown: object }>(items: readonly It
 
 const UTF8 = new TextEncoder();
 
-const get = createRoute({
+export const getWebhookDeliveryRoute = createRoute({
   method: "get",
   path: "/api/v1/webhook-endpoints/{endpoint_id}/deliveries/{event_id}",
   operationId: "getWebhookDelivery",
@@ -132,7 +132,7 @@ const get = createRoute({
   problemExamples: { validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] } },
 });
 
-registerRoute(webhookDeliveries, get, async (c, { params: { endpoint_id, event_id } }) => {
+registerRoute(webhookDeliveries, getWebhookDeliveryRoute, async (c, { params: { endpoint_id, event_id } }) => {
   const { merchantId } = c.get("principal");
   const found = await findWebhookEndpoint(c.get("db"), merchantId, endpoint_id, { deleted: true });
   if (!found) return problem(c, "webhook_endpoint_not_found");
@@ -140,7 +140,7 @@ registerRoute(webhookDeliveries, get, async (c, { params: { endpoint_id, event_i
   return delivery ? json(c, 200, toDeliveryResponse(delivery)) : problem(c, "webhook_delivery_not_found");
 });
 
-const retry = createRoute({
+export const retryWebhookDeliveryRoute = createRoute({
   method: "post",
   path: "/api/v1/webhook-endpoints/{endpoint_id}/deliveries/{event_id}/retry",
   operationId: "retryWebhookDelivery",
@@ -176,7 +176,7 @@ const retry = createRoute({
   problemExamples: { validation_failed: { errors: [{ detail: EVENT_ID_MESSAGE, parameter: "event_id" }] } },
 });
 
-registerRoute(webhookDeliveries, retry, async (c, { params: { endpoint_id, event_id } }) => {
+registerRoute(webhookDeliveries, retryWebhookDeliveryRoute, async (c, { params: { endpoint_id, event_id } }) => {
   const beyond = await refuseBeyond(c, "WEBHOOK_RETRY_RATE", String(c.get("principal").merchantId));
   if (beyond) return beyond;
   const target = await findEnabledEndpoint(c, endpoint_id);
@@ -234,7 +234,7 @@ const ReplaySchema = z
   })
   .openapi("WebhookReplayResult", { description: "What came of a replay" });
 
-const replay = createRoute({
+export const replayWebhookEventsRoute = createRoute({
   method: "post",
   path: "/api/v1/webhook-endpoints/{endpoint_id}/replay",
   operationId: "replayWebhookEvents",
@@ -259,7 +259,7 @@ const replay = createRoute({
 
 registerRoute(
   webhookDeliveries,
-  replay,
+  replayWebhookEventsRoute,
   (c, { params, body: { from, to, cursor } }) => {
     if (isForeign(cursor, params.endpoint_id)) return foreignCursor(c, { pointer: "#/cursor" });
     return withLease(c, async () => {

@@ -42,7 +42,7 @@ const SENDING = { tags: ["Webhooks"], ...requiresScope("webhooks:manage", "event
 const PATH = "/api/v1/webhook-endpoints/1";
 const NOT_HTTPS = { validation_failed: { errors: [{ detail: "Must be an https URL", pointer: "#/url" }] } };
 
-const create = createRoute({
+export const createWebhookEndpointRoute = createRoute({
   method: "post",
   path: "/api/v1/webhook-endpoints",
   operationId: "createWebhookEndpoint",
@@ -72,7 +72,7 @@ const create = createRoute({
 
 registerRoute(
   webhookEndpoints,
-  create,
+  createWebhookEndpointRoute,
   async (c, { body }) => {
     const url = validateUrl(c, body.url);
     if (url instanceof Response) return url;
@@ -85,7 +85,7 @@ registerRoute(
   { needsRoom: true },
 );
 
-const list = createRoute({
+export const listWebhookEndpointsRoute = createRoute({
   method: "get",
   path: "/api/v1/webhook-endpoints",
   operationId: "listWebhookEndpoints",
@@ -99,13 +99,13 @@ const list = createRoute({
   problems: [],
 });
 
-registerRoute(webhookEndpoints, list, async (c, { query }) => {
+registerRoute(webhookEndpoints, listWebhookEndpointsRoute, async (c, { query }) => {
   const found = await listWebhookEndpoints(c.get("db"), c.get("principal").merchantId, windowOf(query));
   const now = Date.now();
   return jsonPage(c, found, (row) => toWebhookEndpointResponse(row, now));
 });
 
-const get = createRoute({
+export const getWebhookEndpointRoute = createRoute({
   method: "get",
   path: "/api/v1/webhook-endpoints/{endpoint_id}",
   operationId: "getWebhookEndpoint",
@@ -120,9 +120,11 @@ const get = createRoute({
   problemExamples: INVALID_ENDPOINT_ID,
 });
 
-registerRoute(webhookEndpoints, get, (c, { params }) => answerWebhookEndpoint(c, params.endpoint_id));
+registerRoute(webhookEndpoints, getWebhookEndpointRoute, (c, { params }) =>
+  answerWebhookEndpoint(c, params.endpoint_id),
+);
 
-const update = createRoute({
+export const updateWebhookEndpointRoute = createRoute({
   method: "patch",
   path: "/api/v1/webhook-endpoints/{endpoint_id}",
   operationId: "updateWebhookEndpoint",
@@ -145,7 +147,7 @@ const update = createRoute({
 
 registerRoute(
   webhookEndpoints,
-  update,
+  updateWebhookEndpointRoute,
   async (c, { params: { endpoint_id: id }, body }) => {
     const url = body.url === undefined ? undefined : validateUrl(c, body.url);
     if (url instanceof Response) return url;
@@ -192,7 +194,7 @@ async function cancelFirstStep(c: Context<App>, endpoint: WebhookEndpoint): Prom
   }
 }
 
-const remove = createRoute({
+export const deleteWebhookEndpointRoute = createRoute({
   method: "delete",
   path: "/api/v1/webhook-endpoints/{endpoint_id}",
   operationId: "deleteWebhookEndpoint",
@@ -208,7 +210,7 @@ const remove = createRoute({
   problemExamples: INVALID_ENDPOINT_ID,
 });
 
-registerRoute(webhookEndpoints, remove, async (c, { params: { endpoint_id: id } }) => {
+registerRoute(webhookEndpoints, deleteWebhookEndpointRoute, async (c, { params: { endpoint_id: id } }) => {
   const { tag } = await deleteWebhookEndpoint(c.get("db"), originOf(c), id);
   if (tag === "unauthorized") return invalidToken(c);
   if (tag === "unchanged") return problem(c, "webhook_endpoint_not_found");
@@ -221,7 +223,7 @@ const Rolling = z
   .strictObject({ overlap_seconds: Overlap }, NOT_AN_OBJECT_MESSAGE)
   .openapi("WebhookSecretRoll", { description: "How a secret is rolled", example: { overlap_seconds: 86400 } });
 
-const roll = createRoute({
+export const rollWebhookSecretRoute = createRoute({
   method: "post",
   path: "/api/v1/webhook-endpoints/{endpoint_id}/roll",
   operationId: "rollWebhookSecret",
@@ -248,7 +250,7 @@ const roll = createRoute({
   },
 });
 
-registerRoute(webhookEndpoints, roll, async (c, { params: { endpoint_id: id }, body }) => {
+registerRoute(webhookEndpoints, rollWebhookSecretRoute, async (c, { params: { endpoint_id: id }, body }) => {
   const idempotency = await readIdempotency(c, "roll_webhook_secret", id, body);
   if (idempotency instanceof Response) return idempotency;
   const rolling = { id, overlap: body.overlap_seconds * 1000 };

@@ -12,7 +12,7 @@ import { INVALID_ENDPOINT_ID, TestSchema, toAttemptResponse, WebhookEndpointPath
 
 export const webhookTestEvents = newApp();
 
-const test = createRoute({
+export const testWebhookEndpointRoute = createRoute({
   method: "post",
   path: "/api/v1/webhook-endpoints/{endpoint_id}/test",
   operationId: "testWebhookEndpoint",
@@ -28,7 +28,7 @@ const test = createRoute({
   problemExamples: INVALID_ENDPOINT_ID,
 });
 
-registerRoute(webhookTestEvents, test, async (c, { params: { endpoint_id: id } }) => {
+registerRoute(webhookTestEvents, testWebhookEndpointRoute, async (c, { params: { endpoint_id: id } }) => {
   const { merchantId } = c.get("principal");
   const beyond = await refuseBeyond(c, "WEBHOOK_TEST_RATE", String(merchantId));
   if (beyond) return beyond;

@@ -19,6 +19,7 @@ it("says to programs what this is and where to go, and all of that is there", as
   const { name, version: shown, mode, ...links } = body;
   expect([name, shown, mode]).toEqual(["Payment Service", version, "required"]);
   expect(links).toEqual({
+    dashboard: "/dashboard",
     documentation: "/docs",
     openapi: "/openapi.json",
     problems: "/problems",

@@ -1,0 +1,113 @@
+// What the pages of the dashboard have beyond what works without a script: times in the reader's zone, forms in a dialog,
+// regions that follow what happens, and one sending for a double click.
+
+/** Between the end of a stream and the next one, in milliseconds. */
+const RECONNECT_AFTER_MS = 2_000;
+
+const timeFormat = new Intl.DateTimeFormat(navigator.languages, { dateStyle: "medium", timeStyle: "short" });
+
+/** Writes times in the zone of the browser; UTC stays in the title. */
+function localizeTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    time.textContent = timeFormat.format(new Date(time.dateTime));
+  }
+}
+
+/** Replaces the regions that keep themselves up to date by what they are now. Where somebody types, it waits. */
+async function refresh() {
+  const regions = [...document.querySelectorAll("[data-live]")];
+  const isBusy = (region) =>
+    region.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+  if (document.hidden || regions.some(isBusy)) return;
+  const response = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (response === null) return;
+  // The session has ended: the page leads to the sign-in.
+  if (response.redirected) return location.reload();
+  if (!response.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const region of regions) {
+    const now = fresh.getElementById(region.id);
+    if (now === null || now.isEqualNode(region.cloneNode(true))) continue;
+    const opened = [...region.querySelectorAll("details[open]")].map(({ id }) => id);
+    const focused = region.contains(document.activeElement) ? document.activeElement.id : "";
+    region.replaceChildren(...now.childNodes);
+    localizeTimes(region);
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+    if (focused !== "") document.getElementById(focused)?.focus();
+  }
+}
+
+/** Follows a stream of events: each one is a hint to look again. */
+function follow(source) {
+  const stream = new EventSource(source.dataset.stream);
+  for (const name of source.dataset.events.split(" ")) stream.addEventListener(name, () => void refresh());
+  stream.addEventListener("error", () => {
+    if (stream.readyState !== EventSource.CLOSED) return;
+    setTimeout(() => follow(source), RECONNECT_AFTER_MS);
+  });
+  addEventListener("pagehide", () => stream.close());
+}
+
+/** Shows the form behind a link in a dialog, where it would be a page of its own. */
+async function openDialog(link) {
+  const response = await fetch(link.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (response === null || response.redirected) return location.assign(link.href);
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const content = page.querySelector("[data-dialog]");
+  if (content === null) return location.assign(link.href);
+  const dialog = document.createElement("dialog");
+  dialog.setAttribute("aria-labelledby", content.getAttribute("aria-labelledby") ?? "");
+  dialog.append(content);
+  localizeTimes(dialog);
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    link.focus();
+  });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog || event.target.closest("[data-cancel]")) {
+      event.preventDefault();
+      dialog.close();
+    }
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-opens-dialog]");
+  if (link !== null && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+    event.preventDefault();
+    void openDialog(link);
+    return;
+  }
+  const copy = event.target.closest("button[data-copy]");
+  if (copy !== null) {
+    void navigator.clipboard.writeText(copy.dataset.copy).then(() => {
+      copy.textContent = "Copied";
+    });
+  }
+});
+
+// A form is sent once; the server would answer a second sending with what the first has done.
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  if (event.target.dataset.sent === "yes") return event.preventDefault();
+  event.target.dataset.sent = "yes";
+  event.target.querySelector("button[type=submit]")?.setAttribute("aria-busy", "true");
+});
+
+// A filter takes effect when it is chosen; its button is for who has no script.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("select[data-submits], input[data-submits]")) event.target.form.requestSubmit();
+});
+
+// Back from another page, a form may be sent again.
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+localizeTimes(document);
+const source = document.querySelector("[data-stream]");
+if (source !== null) follow(source);
+const polled = document.querySelector("[data-poll-ms]");
+if (polled !== null) setInterval(() => void refresh(), Number(polled.dataset.pollMs));

@@ -1,0 +1,217 @@
+/** How a view or a form of the dashboard is registered, authorised, read and answered. */
+import { type Context, Hono } from "hono";
+import type { Child } from "hono/jsx";
+import { scopeMissing } from "../auth/authorize";
+import type { App } from "../context";
+import { answer } from "../http/answer";
+import { problem } from "../http/problem";
+import { readText } from "../http/read-json";
+import type { Scope } from "../scopes";
+import { type Problem, readProblem } from "./api";
+import { BarePage, Heading, Page, type SectionName } from "./layout";
+import { type NoticeName, noticeOf } from "./notices";
+import { type FetchApi, readVisit, setCookie, type Visit } from "./visit";
+
+/** The dashboard is an app of its own, whose modules are loaded with its first request: this is what it is handed. */
+export interface DashboardApp {
+  Bindings: {
+    /** The request as the service has it. */
+    readonly outer: Context<App>;
+    readonly fetchApi: FetchApi;
+    /** The problem that an error is, which it logs. */
+    readonly answerError: (error: Error) => Response;
+  };
+}
+
+export const newDashboardApp = () => new Hono<DashboardApp>({ strict: false });
+
+/** What a view shows, or where it leads. */
+export type Shown =
+  | {
+      readonly title: string;
+      readonly section: SectionName | null;
+      readonly content: Child;
+      /** 200 unless said otherwise. */
+      readonly status?: number;
+    }
+  | { readonly redirect: string }
+  | Response;
+
+/** What a view or a form is asked. */
+export interface Asked {
+  /** A parameter of the path; empty where the path has none of the name. */
+  readonly param: (name: string) => string;
+  readonly query: URLSearchParams;
+  /** What a form has sent; empty for a view. */
+  readonly form: URLSearchParams;
+}
+
+interface Options {
+  /** What the visitor's key needs: any of these. The API decides on what is asked of it, besides. */
+  readonly scopes: readonly [Scope, ...Scope[]];
+}
+
+type Show = (visit: Visit, asked: Asked) => Promise<Shown> | Shown;
+
+/** Adds a page. */
+export function view(app: Hono<DashboardApp>, path: string, options: Options, show: Show): void {
+  app.get(path, (c) => respond(c, path, options, show));
+}
+
+/** Adds what a form is sent to. It must bring the session's token back. */
+export function form(app: Hono<DashboardApp>, path: string, options: Options, run: Show): void {
+  app.post(path, (c) => respond(c, path, options, run));
+}
+
+type DashboardContext = Context<DashboardApp>;
+
+async function respond(c: DashboardContext, path: string, { scopes }: Options, show: Show): Promise<Response> {
+  const { outer, fetchApi } = c.env;
+  outer.set("route", path.replaceAll(/:(\w+)/g, "{$1}"));
+  const read = await readVisit(outer, fetchApi);
+  if (!("visit" in read)) return askToSignIn(outer, read.ended);
+  const { visit } = read;
+  const sent = c.req.method === "POST" ? await readForm(outer, visit.cookie.csrfToken) : new URLSearchParams();
+  if (sent instanceof Response) return renderRefusal(visit, sent);
+  if (!scopes.some((scope) => visit.principal.scopes.has(scope))) {
+    return renderRefusal(visit, scopeMissing(outer, scopes));
+  }
+  const query = new URL(c.req.url).searchParams;
+  const asked: Asked = { param: (name) => c.req.param(name) ?? "", query, form: sent };
+  return render(visit, await show(visit, asked), noticeOf(query.get("notice")));
+}
+
+/** Where a form leads when it has done what it was asked: to a page that says so. */
+export function done(path: string, notice: NoticeName): Shown {
+  const url = new URL(path, "http://localhost");
+  url.searchParams.set("notice", notice);
+  return { redirect: url.pathname + url.search };
+}
+
+/** A page that shows a problem of the API in its own words. */
+export function failed({ title, detail, status }: Problem, section: SectionName | null = null): Shown {
+  const content = (
+    <>
+      <Heading title={title} />
+      <p role="alert">{detail}</p>
+      <p>
+        <a href="/dashboard">Back to the dashboard</a>
+      </p>
+    </>
+  );
+  return { title, section, status, content };
+}
+
+/** What a refusal says, above the form that it refuses: the first violation of each field, or the detail. */
+export function Refusal({ problem: refused }: { problem: Problem | null }) {
+  if (refused === null) return null;
+  const errors = refused.errors ?? [];
+  return (
+    <div class="refusal" role="alert">
+      <strong>{refused.title}</strong>
+      {errors.length > 1 ? (
+        <ul>
+          {errors.map((error) => (
+            <li>
+              {(error.parameter ?? error.header ?? error.pointer ?? "").replace(/^#\//, "")}: {error.detail}
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p>{refused.detail}</p>
+      )}
+    </div>
+  );
+}
+
+const HTML_HEADERS = {
+  "Content-Type": "text/html; charset=utf-8",
+  // Everything is of this host, and nothing is inline.
+  "Content-Security-Policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
+    "base-uri 'none'; frame-ancestors 'none'",
+  "Referrer-Policy": "same-origin",
+};
+
+async function render(visit: Visit, shown: Shown, notice: string | null): Promise<Response> {
+  const { c } = visit;
+  const headers = { "Set-Cookie": await setCookie(c, visit.cookie) };
+  if (shown instanceof Response) return shown;
+  if ("redirect" in shown) return answer(c, 303, null, { ...headers, Location: shown.redirect });
+  const { title, section, content, status = 200 } = shown;
+  const page = (
+    <Page visit={visit} title={title} section={section} notice={notice}>
+      {content}
+    </Page>
+  );
+  return answer(c, status, `<!doctype html>${page}`, { ...HTML_HEADERS, ...headers });
+}
+
+async function renderRefusal(visit: Visit, refusal: Response): Promise<Response> {
+  return render(visit, failed(await readProblem(refusal)), null);
+}
+
+/** An answer in HTML to somebody who has not signed in. */
+export async function bareAnswer(
+  c: Context<App>,
+  status: number,
+  title: string,
+  content: Child,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+  return answer(c, status, `<!doctype html>${<BarePage title={title}>{content}</BarePage>}`, {
+    ...HTML_HEADERS,
+    ...headers,
+  });
+}
+
+/** A refusal of the service, as a page for a browser of which nothing else is known. */
+export async function refusalPage(c: Context<App>, refusal: Response): Promise<Response> {
+  const { title, detail, status } = await readProblem(refusal);
+  const content = (
+    <>
+      <h1>{title}</h1>
+      <p role="alert">{detail}</p>
+      <p>
+        <a href="/dashboard">Go to the dashboard</a>
+      </p>
+    </>
+  );
+  return bareAnswer(c, status, title, content);
+}
+
+/** Leads to the sign-in page, and back from there. */
+async function askToSignIn(c: Context<App>, ended: Response | null): Promise<Response> {
+  const { pathname, search } = new URL(c.req.url);
+  const isView = c.req.method === "GET" || c.req.method === "HEAD";
+  // A link from elsewhere comes without the cookie; the same address, opened from here, comes with it.
+  if (isView && ended === null && c.req.header("Sec-Fetch-Site") === "cross-site") {
+    const content = (
+      <p>
+        <a href={pathname + search}>Go on to the dashboard</a>
+      </p>
+    );
+    return bareAnswer(c, 200, "Dashboard", content, { Refresh: `0; url=${pathname}${search}` });
+  }
+  if (ended !== null && ended.status !== 401) {
+    return refusalPage(c, ended);
+  }
+  const query = new URLSearchParams({ ...(isView && { next: pathname + search }), ...(ended && { ended: "yes" }) });
+  return answer(c, 303, null, { Location: `/dashboard/sign-in${query.size > 0 ? `?${query}` : ""}` });
+}
+
+/**
+ * What a form of this dashboard has sent, or the refusal: 403 when it does not bring the session's token, 415 when it is
+ * no form, and what reading a body may be refused with.
+ */
+export async function readForm(c: Context<App>, csrfToken: string): Promise<URLSearchParams | Response> {
+  if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(c.req.header("Content-Type") ?? "")) {
+    return problem(c, "unsupported_media_type", { detail: "Send the form of the page" });
+  }
+  const text = await readText(c);
+  if (text instanceof Response) return text;
+  const sent = new URLSearchParams(text);
+  const origin = c.req.header("Origin");
+  const isOwn = origin === undefined || origin === new URL(c.req.url).origin;
+  return isOwn && sent.get("csrf_token") === csrfToken ? sent : problem(c, "form_expired");
+}
