@@ -17,10 +17,12 @@ interface ApiRoute {
 
 type JsonOf<Response> = Response extends { content: { "application/json": { schema: infer Schema extends z.ZodType } } }
   ? z.output<Schema>
-  : never;
+  : null;
 
-/** What a route answers when it succeeds. */
-export type Answer<R extends ApiRoute> = JsonOf<NonNullable<R["responses"][keyof R["responses"] & (200 | 201 | 202)]>>;
+/** What a route answers when it succeeds; null where that has no body. */
+export type Answer<R extends ApiRoute> = JsonOf<
+  NonNullable<R["responses"][keyof R["responses"] & (200 | 201 | 202 | 204)]>
+>;
 
 export type Problem = z.output<typeof ProblemSchema>;
 
@@ -60,20 +62,15 @@ export class Api {
   /**
    * Asks a route. Reads that are begun together are one round trip to D1.
    *
-   * @returns the JSON of a 200, 201 or 202, or the problem
+   * @returns the JSON of a success, null for one without a body; or the problem
    */
   async call<R extends ApiRoute>(route: R, parts: Parts = {}): Promise<Answered<R>> {
     const response = await this.send(route, parts);
+    if (!response.ok) return { tag: "problem", problem: await readProblem(response) };
+    const { status, headers } = response;
+    const json: unknown = status === 204 ? null : await response.json();
     // What a route answers is what its own schemas say; test/worker/http/document.test.ts holds it to them.
-    if (response.ok) {
-      return {
-        tag: "ok",
-        status: response.status,
-        data: (await response.json()) as Answer<R>,
-        headers: response.headers,
-      };
-    }
-    return { tag: "problem", problem: await readProblem(response) };
+    return { tag: "ok", status, data: json as Answer<R>, headers };
   }
 
   /** Asks a route, for its answer as it is: a stream, a file. */
