@@ -165,13 +165,15 @@ export function appended(attempts: readonly Attempt[]): Sql {
 /** Records a call that changed nothing, and when the provider is asked again. One round trip. */
 export async function postpone(
   db: Database,
-  { merchant_id, payment_id, number, state }: OperationRow,
+  { merchant_id, payment_id, number, state, due_at }: OperationRow,
   attempts: readonly Attempt[],
   dueAt: number | null,
   now: number,
 ): Promise<void> {
+  // A time that stays is left alone: naming it would write its entry in the index anew.
+  const later = due_at === dueAt ? raw("") : sql`due_at = ${dueAt}, attempted = attempted + (due_at IS NOT ${dueAt}), `;
   await db.all(sql`
-    UPDATE operations SET due_at = ${dueAt}, attempted = attempted + (due_at IS NOT ${dueAt}), attempts = ${appended(attempts)},
+    UPDATE operations SET ${later}attempts = ${appended(attempts)},
       updated_at = max(updated_at, ${commitTime(now)})
     WHERE merchant_id = ${merchant_id} AND payment_id = ${payment_id} AND number = ${number} AND state = ${state}`);
 }

@@ -1,7 +1,9 @@
 /** What is asked of a payment at the sandbox costs: D1 round trips, object calls, rows, and calls of the provider. */
+import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import operations from "../../../docs/operations.md?raw";
+import { PaymentObject } from "../../../src/operation/object";
 import { type Answer, type Client, client, ORDER } from "../client";
 import { meterD1 } from "../d1";
 import { envWithD1 } from "../objects";
@@ -118,6 +120,24 @@ describe.each(TABLE.filter(([, , , , [action]]) => action !== "confirm"))(
 it("a cancellation of what the provider has not heard of takes three round trips, three rows, and no call of the provider", async () => {
   const { rowsRead: _, ...spent } = await costOf({}, [], CANCEL, false);
   expect(spent).toEqual({ status: 200, trips: 3, calls: 1, rowsWritten: 3, asked: 0 });
+});
+
+it.each([
+  ["ahead of its time", 3_600_000, 1],
+  ["that was due", -3_600_000, 2],
+])("a look %s at what its payer has not done yet takes two round trips, and rows", async (_, dueIn, rowsWritten) => {
+  const { id } = (await client().create({ ...ORDER, provider: "sandbox" })).body;
+  await post(client(), id, ["confirm", { payment_method: "test_action_ok" }]);
+  await env.DB.prepare("UPDATE operations SET due_at = ?, attempted = 9 WHERE payment_id = ?")
+    .bind(Date.now() + dueIn, id)
+    .run();
+  const meter = meterD1(env.DB);
+  await runInDurableObject(env.PAYMENT.getByName(`1:${id}`), async (_, state) => {
+    const object = new PaymentObject(state, { ...env, DB: meter.db });
+    const commitId = crypto.randomUUID();
+    await object.sync({ merchantId: 1, keyId: null, requestId: "test", commitId, now: Date.now() });
+  });
+  expect([meter.trips, meter.rowsWritten]).toEqual([2, rowsWritten]);
 });
 
 it.each(TABLE)("docs/operations.md states what %s costs", (what, { trips, calls, rowsWritten, rowsRead, asked }) => {
