@@ -11,10 +11,15 @@ import { overview } from "./overview";
 import { signIn } from "./sign-in";
 import { newDashboardApp, refusalPage } from "./view";
 import type { FetchApi } from "./visit";
+import { endpointActions } from "./webhooks/actions";
+import { delivery } from "./webhooks/delivery";
+import { endpoint } from "./webhooks/endpoint";
+import { endpoints } from "./webhooks/endpoints";
 
 const dashboard = newDashboardApp();
 
-for (const views of [files, signIn, overview]) dashboard.route("/", views);
+for (const views of [files, signIn, overview, endpoints, endpointActions, delivery, endpoint])
+  dashboard.route("/", views);
 
 dashboard.notFound((c) => refusalPage(c.env.outer, problem(c.env.outer, "route_not_found")));
 dashboard.onError((error, c) => refusalPage(c.env.outer, c.env.answerError(error)));

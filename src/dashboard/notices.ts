@@ -1,6 +1,11 @@
 /** What a page says after a form has done something. The address names the text, so that nobody else's can stand there. */
 const NOTICES = {
   signed_out: "You have signed out.",
+  delivery_retried: "It is sent again now.",
+  endpoint_updated: "The endpoint is changed.",
+  endpoint_enabled: "The endpoint is enabled. To send what it missed, replay that time.",
+  endpoint_disabled: "The endpoint is disabled. Nothing is sent to it.",
+  endpoint_deleted: "The endpoint is deleted.",
 } as const;
 
 export type NoticeName = keyof typeof NOTICES;
