@@ -383,6 +383,21 @@ describe("the cron", () => {
     });
   });
 
+  it("says what it did in a single step, too", async () => {
+    await sweep();
+    // The walk over keys begins anew; that over changes of the account is not a day old.
+    await env.DB.prepare(
+      "UPDATE job_positions SET position = json_set(position, '$.begun_at', ?) WHERE job = 'idempotency_keys'",
+    )
+      .bind(NOW - DAY_MS)
+      .run();
+    const logged = vi.spyOn(console, "log").mockImplementation(() => {});
+    await run("30");
+    expect(logged.mock.calls.map(([line]) => JSON.parse(String(line)))).toEqual([
+      { message: "idempotency keys swept", days: 30, steps: 1, deleted: expect.any(Number), finished: true },
+    ]);
+  });
+
   it("says when it does not keep up", async () => {
     const merchant = await aMerchant();
     await seed(merchant, "a", 33_000, NOW);
