@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { expectedVersions, isAmong, readTags } from "../../../src/http/etag";
+import { expectedVersions, isAmong, readTags, TAGS_PATTERN } from "../../../src/http/etag";
 import { processorMs } from "../processor-time";
 
 const tag = (text: string, weak = false) => ({ weak, tag: `"${text}"` });
@@ -22,6 +22,7 @@ describe("readTags", () => {
     [" * ", "any"],
   ])("reads %j", (value, expected) => {
     expect(readTags(value)).toEqual(expected);
+    expect(value, "the document's pattern").toMatch(new RegExp(TAGS_PATTERN));
   });
 
   it.each([
@@ -46,6 +47,7 @@ describe("readTags", () => {
     ...["**", "*,*", '*, "1"', '"1", *', '"a b"', '"a\tb"', '"a\x7f"', '"\0"', '"1"\n', "'1'", '"1";"2"'],
   ])("refuses %j", (value) => {
     expect(readTags(value)).toBeNull();
+    expect(value, "the document's pattern").not.toMatch(new RegExp(TAGS_PATTERN));
   });
 
   it("reads what is written", () => {

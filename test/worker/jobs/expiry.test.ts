@@ -341,6 +341,24 @@ describe("the job of every minute", () => {
     expect(again.filter((message) => message === "payments expired")).toHaveLength(1);
   });
 
+  it("wakes a payment at a provider whose time is over, and says so, and nothing when there is none", async () => {
+    const { api, id: merchantId } = await newMerchant();
+    const { body } = await api.create({ ...ORDER, provider: "sandbox" });
+    await env.DB.prepare("UPDATE payments SET expiry_due_at = ? WHERE id = ?").bind(Date.now(), body.id).run();
+    const woken: string[] = [];
+    const PAYMENT = {
+      getByName: (name: string) => ({ wake: async () => void woken.push(name) }),
+    } as unknown as Env["PAYMENT"];
+    const logged = vi.spyOn(console, "log").mockImplementation(() => {});
+    await run({ DELIVERIES: queue, PAYMENT });
+    await run({ DELIVERIES: queue, PAYMENT });
+    expect(woken).toEqual([`${merchantId}:${body.id}`]);
+    const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)));
+    expect(lines.filter(({ message }) => message === "operations swept")).toEqual([
+      { message: "operations swept", woken: 1 },
+    ]);
+  });
+
   it("ends payments also when the sweep of deliveries fails, and fails with it", async () => {
     const { id: merchantId } = await newMerchant();
     await overdue(merchantId, 1);
