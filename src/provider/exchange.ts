@@ -3,6 +3,8 @@ import type { Connection, Unanswered } from "./seam";
 
 /** How long a provider may take for its whole answer, in milliseconds. */
 const PATIENCE_MS = 8_000;
+/** Why nobody waits any more: a reason of its own has no stack to be taken. */
+const ANSWERED = "answered";
 /** Of an answer, in UTF-16 code units: a payment with a thousand refunds has less. */
 const MAX_ANSWER_LENGTH = 4_000_000;
 
@@ -36,7 +38,7 @@ export async function exchange({ fetch }: Connection, request: Request): Promise
   } catch {
     return { tag: "unknown", detail: "The connection ended without an answer" };
   } finally {
-    answered.abort();
+    answered.abort(ANSWERED);
   }
 }
 

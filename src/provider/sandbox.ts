@@ -48,7 +48,7 @@ export const sandbox: Adapter = {
     const unanswered = judgeUnanswered(answer);
     if (unanswered) return unanswered;
     if (answer.tag === "answer" && answer.status < 300) {
-      const made = z.object({ id: z.string().min(1) }).safeParse(answer.json);
+      const made = MadeSchema.safeParse(answer.json);
       return made.success ? { tag: "prepared", reference: made.data.id } : UNREADABLE;
     }
     return { tag: "refused", failure: refusalOf(answer) };
@@ -190,7 +190,7 @@ const Part = z.object({
   metadata: z.object({ nonce: z.string().optional() }),
 });
 const PaymentSchema = z.object({
-  id: z.string(),
+  id: z.string().min(1),
   status: z.string(),
   amount,
   currency: z.string(),
@@ -211,6 +211,9 @@ const PaymentSchema = z.object({
   ),
 });
 
+const WithPaymentSchema = z.object({ payment: PaymentSchema });
+const MadeSchema = PaymentSchema.pick({ id: true });
+
 /** The provider's statuses in the service's words. Any other one is `processing`: never a success. */
 const STATUSES: Readonly<Record<string, ProviderStatus>> = {
   unconfirmed: "open",
@@ -225,7 +228,7 @@ const STATUSES: Readonly<Record<string, ProviderStatus>> = {
 
 /** The payment that an answer shows, by itself or in its field `payment`; null where it shows none, or another one. */
 function snapshotIn(json: unknown, reference: string | null): Snapshot | null {
-  const within = z.object({ payment: PaymentSchema }).safeParse(json);
+  const within = WithPaymentSchema.safeParse(json);
   const read = within.success ? { success: true as const, data: within.data.payment } : PaymentSchema.safeParse(json);
   if (!read.success || read.data.id !== reference) return null;
   const { id, status, captured_amount, redirect_url, failure, captures, refunds, disputes, ...payment } = read.data;

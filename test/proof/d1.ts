@@ -16,6 +16,12 @@ export type Deliver = <T>(execute: () => T, writesPayment: boolean) => Promise<T
 
 const WRITES_PAYMENT = /^\s*(INSERT INTO|UPDATE) payments\b/;
 
+/** A statement's text as SQLite has prepared it: it comes again in every history. */
+interface Prepared {
+  readonly statement: StatementSync;
+  readonly writesPayment: boolean;
+}
+
 /** The keys of the simulated service, and an API key that every simulated database holds. */
 export const SECRETS_KEYS = makeSecretsKeys(new Date());
 const API_KEY = await makeApiKey(await checksumKeys(SECRETS_KEYS));
@@ -26,7 +32,7 @@ const API_KEY = await makeApiKey(await checksumKeys(SECRETS_KEYS));
  */
 export class SimulatedD1 {
   readonly #database = new DatabaseSync(":memory:", { enableForeignKeyConstraints: true });
-  readonly #prepared = new Map<string, StatementSync>();
+  readonly #prepared = new Map<string, Prepared>();
   /** An API key of merchant 1, with every scope. Nothing that the service does depends on which it is. */
   readonly key: string;
   deliver: Deliver = async (execute) => execute();
@@ -39,17 +45,17 @@ export class SimulatedD1 {
     this.key = key;
     this.#prepare(
       "INSERT INTO api_keys (id, merchant_id, name, scopes, digest, created_at) VALUES (?, 1, 'clients', ?, ?, 1)",
-    ).all(id, JSON.stringify(SCOPE_NAMES), createHash("sha256").update(key).digest("hex"));
+    ).statement.all(id, JSON.stringify(SCOPE_NAMES), createHash("sha256").update(key).digest("hex"));
   }
 
   /** The binding that the service uses; a new one each time, for the service remembers keys by it. */
   get binding(): D1Database {
     const binding = {
-      prepare: (sql: string) => this.#statement(sql, []),
-      batch: (statements: { sql: string; execute(): unknown }[]) =>
+      prepare: (sql: string) => new Statement(this, this.#prepare(sql), []),
+      batch: (statements: Statement[]) =>
         this.deliver(
           () => this.#transaction(() => statements.map((statement) => statement.execute())),
-          statements.some(({ sql }) => WRITES_PAYMENT.test(sql)),
+          statements.some(({ prepared }) => prepared.writesPayment),
         ),
     };
     return binding as unknown as D1Database;
@@ -57,7 +63,7 @@ export class SimulatedD1 {
 
   /** Rows of a query, past the network and its faults. */
   rows<T>(sql: string): T[] {
-    return this.#prepare(sql).all() as T[];
+    return this.#prepare(sql).statement.all() as T[];
   }
 
   /** Takes back all that clients have brought about, so that each run begins alike; ids begin at 1 again. */
@@ -68,41 +74,58 @@ export class SimulatedD1 {
       UPDATE merchants SET disabled_at = NULL; UPDATE api_keys SET last_used_at = NULL`);
   }
 
-  #statement(sql: string, values: SQLInputValue[]) {
-    const execute = () => {
-      try {
-        return { results: this.#prepare(sql).all(...values), meta: NO_COST };
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        throw new Error(`D1_ERROR: ${message}: ${/constraint/.test(message) ? "SQLITE_CONSTRAINT" : "SQLITE_ERROR"}`);
-      }
-    };
-    const all = () => this.deliver(() => this.#transaction(execute), WRITES_PAYMENT.test(sql));
-    return {
-      sql,
-      execute,
-      all,
-      run: all,
-      first: async () => (await all()).results[0] ?? null,
-      bind: (...bound: SQLInputValue[]) => this.#statement(sql, bound),
-    };
-  }
-
   #transaction<T>(work: () => T): T {
-    this.#database.exec("BEGIN");
+    this.#prepare("BEGIN").statement.run();
     try {
       const result = work();
-      this.#database.exec("COMMIT");
+      this.#prepare("COMMIT").statement.run();
       return result;
     } catch (error) {
-      this.#database.exec("ROLLBACK");
+      this.#prepare("ROLLBACK").statement.run();
       throw error;
     }
   }
 
-  #prepare(sql: string): StatementSync {
-    const prepared = this.#prepared.get(sql) ?? this.#database.prepare(sql);
+  #prepare(sql: string): Prepared {
+    const known = this.#prepared.get(sql);
+    if (known !== undefined) return known;
+    const prepared = { statement: this.#database.prepare(sql), writesPayment: WRITES_PAYMENT.test(sql) };
     this.#prepared.set(sql, prepared);
     return prepared;
+  }
+}
+
+/** A statement of the binding's, with the values of its parameters. */
+class Statement {
+  constructor(
+    readonly d1: SimulatedD1,
+    readonly prepared: Prepared,
+    readonly values: readonly SQLInputValue[],
+  ) {}
+
+  bind(...values: SQLInputValue[]): Statement {
+    return new Statement(this.d1, this.prepared, values);
+  }
+
+  /** At the database: by itself, it is a transaction of its own. */
+  execute() {
+    try {
+      return { results: this.prepared.statement.all(...this.values), meta: NO_COST };
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      throw new Error(`D1_ERROR: ${message}: ${/constraint/.test(message) ? "SQLITE_CONSTRAINT" : "SQLITE_ERROR"}`);
+    }
+  }
+
+  all() {
+    return this.d1.deliver(() => this.execute(), this.prepared.writesPayment);
+  }
+
+  run() {
+    return this.all();
+  }
+
+  async first() {
+    return (await this.all()).results[0] ?? null;
   }
 }

@@ -281,12 +281,23 @@ function judgeSteps({ payments, events }: Rows): string | null {
   return null;
 }
 
+type States = readonly Readonly<Record<string, unknown>>[];
+
+/** What events come to, once for all the answers that are held against them. */
+const statesByEvents = new WeakMap<Rows["events"], Map<number, States>>();
+
 /** A payment as each of its events left it. */
-function statesOf(events: Rows["events"], id: number): Readonly<Record<string, unknown>>[] {
+function statesOf(events: Rows["events"], id: number): States {
+  const known = statesByEvents.get(events) ?? new Map<number, States>();
+  statesByEvents.set(events, known);
+  const states = known.get(id) ?? replay(events.filter(({ payment_id }) => payment_id === id));
+  known.set(id, states);
+  return states;
+}
+
+function replay(events: Rows["events"]): States {
   const states: Record<string, unknown>[] = [];
-  for (const { data } of events.filter(({ payment_id }) => payment_id === id)) {
-    states.push({ ...states.at(-1), ...JSON.parse(data) });
-  }
+  for (const { data } of events) states.push({ ...states.at(-1), ...JSON.parse(data) });
   return states;
 }
 
@@ -384,7 +395,7 @@ function judgeAnswer(rows: Rows, { method, path, key, status, version, isReplay,
 }
 
 function judgeDeclined(
-  states: readonly Readonly<Record<string, unknown>>[],
+  states: States,
   operations: readonly OperationRow[],
   own: OperationRow | undefined,
   action: string,
@@ -398,7 +409,7 @@ function judgeDeclined(
 }
 
 function judgeRefused(
-  states: readonly Readonly<Record<string, unknown>>[],
+  states: States,
   operations: readonly OperationRow[],
   action: string,
   { type, detail = "" }: Shown,

@@ -98,13 +98,13 @@ export class Ledger {
   }
 
   #transact<Result>(work: () => Result): Result {
-    this.#database.exec("BEGIN");
+    this.#prepare("BEGIN").run();
     try {
       const result = work();
-      this.#database.exec("COMMIT");
+      this.#prepare("COMMIT").run();
       return result;
     } catch (error) {
-      this.#database.exec("ROLLBACK");
+      this.#prepare("ROLLBACK").run();
       throw error;
     }
   }
@@ -121,6 +121,8 @@ export class OperationsPlatform {
   readonly #underWay = new Set<Promise<unknown>>();
   /** When the provider has something to do, by its clock: for each such time somebody waits. */
   readonly #providerDue = new Set<number>();
+  /** Of D1, when it was last looked at. */
+  #changesSeen = 0;
   #made = 0;
   #sweptAt = 0;
   #isStopped = false;
@@ -137,10 +139,11 @@ export class OperationsPlatform {
     const { deliver } = d1;
     d1.deliver = (execute, writes) =>
       deliver(() => {
-        const before = this.#changes;
         const result = execute();
-        if (this.#changes !== before)
-          for (const found of d1.rows(ALWAYS_WRONG)) this.findings.push(JSON.stringify(found));
+        const changes = this.#changes;
+        if (changes === this.#changesSeen) return result;
+        this.#changesSeen = changes;
+        for (const found of d1.rows(ALWAYS_WRONG)) this.findings.push(JSON.stringify(found));
         return result;
       }, writes);
     this.sandbox = new Sandbox(ledger.store, {
@@ -356,7 +359,8 @@ export class OperationsPlatform {
     const { method, url, headers } = request;
     const body = method === "GET" ? null : await request.text();
     this.#watch(new URL(url).pathname, headers.get("Idempotency-Key"), body);
-    const execute = () => this.sandbox.fetch(new Request(url, { method, headers, body }));
+    // One is read once; what has no body is not read.
+    const execute = () => this.sandbox.fetch(body === null ? request : new Request(url, { method, headers, body }));
     await world.turn();
     const late = async () => {
       await world.wait(world.below(MAX_LATE_MS));

@@ -13,7 +13,7 @@ export const SCALE = {
   /** Histories at a provider, each heard of in an order of its own. */
   providerPermutations: number("PROOF_PROVIDER_PERMUTATIONS", 5_000),
   /** Histories of payments at the sandbox. */
-  operationHistories: number("PROOF_OPERATION_HISTORIES", 600),
+  operationHistories: number("PROOF_OPERATION_HISTORIES", 2_000),
   /** Kills under payments at the sandbox, the payments that they are spread over at least, and in how many rounds. */
   operationKills: number("PROOF_OPERATION_KILLS", 3),
   killedPayments: number("PROOF_KILLED_PAYMENTS", 40),
