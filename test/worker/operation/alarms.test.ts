@@ -1,7 +1,9 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { expect, it } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { api, ask, authorised, confirmedWith, newPayment, operationsOf, resumed } from "./shop";
+
+afterEach(() => vi.restoreAllMocks());
 
 const stubOf = (id: number) => env.PAYMENT.getByName(`1:${id}`);
 const alarmOf = (id: number) => runInDurableObject(stubOf(id), (_, { storage }) => storage.getAlarm());
@@ -31,6 +33,28 @@ it("an action that is refused does not put off what is due", async () => {
   expect(before).toBe(operation?.due_at);
   for (const action of ["capture", "cancel", "refund"]) expect((await ask(body.id, action)).status).toBe(409);
   expect(await alarmOf(body.id)).toBe(before);
+});
+
+it("an operation that is being sent is looked after 15 seconds after it was asked for: its calls may take 8 each", async () => {
+  const { id } = await newPayment();
+  const now = Date.now();
+  const sending: unknown[] = [];
+  await runInDurableObject(env.SANDBOX_LEDGER.getByName("1"), (ledger) => {
+    const answer = ledger.fetch.bind(ledger);
+    vi.spyOn(ledger, "fetch").mockImplementation(async (request) => {
+      sending.push((await operationsOf(id)).map(({ state, due_at }) => [state, (due_at ?? 0) - now]));
+      return answer(request);
+    });
+  });
+  await runInDurableObject(stubOf(id), (object) =>
+    object.run(
+      { merchantId: 1, keyId: null, requestId: "test", commitId: crypto.randomUUID(), now },
+      { action: "confirm", idempotency: null, expected: null, paymentMethod: "test_ok" },
+    ),
+  );
+  // Its payment is made there, and confirmed.
+  expect(sending).toEqual(new Array(2).fill([["open", 15_000]]));
+  expect(await alarmOf(id)).toBeNull();
 });
 
 it("what is told while an action runs is asked about after it", async () => {
