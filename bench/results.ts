@@ -21,13 +21,16 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
  * @param body Markdown
  */
 export function record(title: string, command: string, body: string): void {
-  const revision = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
-  const text = `## ${title}\n\n\`${command}\`, ${new Date().toISOString().slice(0, 10)}, at ${revision}, on ${machine()}.\n\n${body.trim()}\n`;
+  const text = `## ${title}\n\n\`${command}\`, ${new Date().toISOString().slice(0, 10)}, at ${revision()}, on ${machine()}.\n\n${body.trim()}\n`;
   const sections = readFileSync(FILE, "utf8").split(/^(?=## )/m);
   const at = sections.findIndex((section) => section.startsWith(`## ${title}\n`));
   sections[at === -1 ? sections.length : at] = text;
   writeFileSync(FILE, `${sections.map((section) => section.trim()).join("\n\n")}\n`);
 }
+
+/** The commit that is measured, in its short form. */
+export const revision = (): string =>
+  execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
 
 function machine(): string {
   const { model = "unknown processor" } = os.cpus()[0] ?? {};

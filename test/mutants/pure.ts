@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { revision } from "../../bench/results.ts";
 import EXPLAINED from "./survivors.json" with { type: "json" };
 
 const PROJECT = path.join(import.meta.dirname, "../..");
@@ -73,6 +74,24 @@ export function installStryker(): void {
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" });
 }
 
+/** What is known of a module: null where it, or a test of its room, is another one than when Stryker has tried it. */
+export interface Known {
+  readonly file: string;
+  /** The commit at which it was tried, and its score. */
+  readonly tried: { readonly revision: string; readonly score: Score } | null;
+}
+
+/** What is remembered of the pure modules. */
+export const known = (): Known[] =>
+  Object.entries(PURE_MODULES).flatMap(([room, modules]) =>
+    modules.map((module) => {
+      const file = `src/${room}/${module}`;
+      const before = remembered(room, file);
+      const [score] = before === null ? [] : scoresOf(before.report);
+      return { file, tried: before && score ? { revision: before.revision, score } : null };
+    }),
+  );
+
 /**
  * Runs Stryker on the pure modules of a room, one after another. What it found of a module is remembered while neither it nor
  * its tests change, so that a run that was broken off goes on where it was; when they do, Stryker tries again what the change
@@ -80,20 +99,15 @@ export function installStryker(): void {
  *
  * @param concurrency how many mutants are tried at once
  */
-export function mutatePureModules(room: string, concurrency: number, fresh: boolean): Score[] {
-  return (PURE_MODULES[room] ?? []).flatMap((module) => mutateModule(room, module, concurrency, fresh));
+export function mutatePureModules(room: string, concurrency: number, fresh: boolean): void {
+  for (const module of PURE_MODULES[room] ?? []) mutateModule(room, `src/${room}/${module}`, concurrency, fresh);
 }
 
-function mutateModule(room: string, module: string, concurrency: number, fresh: boolean): Score[] {
-  const file = `src/${room}/${module}`;
+function mutateModule(room: string, file: string, concurrency: number, fresh: boolean): void {
+  if (!fresh && remembered(room, file) !== null) return;
   const digest = digestOf([file, ...testsOf(room)]);
-  const memory = path.join(PROJECT, ".wrangler/mutants-remembered", file.replaceAll("/", "-"));
-  const [remembered, incremental] = [`${memory}.json`, `${memory}.stryker.json`];
-  if (!fresh && existsSync(remembered)) {
-    const before: Remembered = JSON.parse(readFileSync(remembered, "utf8"));
-    if (before.digest === digest) return scoresOf(before.report);
-  }
-  mkdirSync(path.dirname(memory), { recursive: true });
+  const incremental = memoryOf(file, "stryker.json");
+  mkdirSync(path.dirname(incremental), { recursive: true });
   if (fresh) rmSync(incremental, { force: true });
   // A test that a busy machine has made fail without a mutant has a second try.
   if (!runStryker(room, file, concurrency, incremental)) {
@@ -101,8 +115,17 @@ function mutateModule(room: string, module: string, concurrency: number, fresh: 
     if (!runStryker(room, file, concurrency, incremental)) throw new Error(`Stryker has tried nothing of ${file}`);
   }
   const report: StrykerReport = JSON.parse(readFileSync(REPORT, "utf8"));
-  writeFileSync(remembered, JSON.stringify({ digest, report } satisfies Remembered));
-  return scoresOf(report);
+  const memory: Remembered = { digest, revision: revision(), report };
+  writeFileSync(memoryOf(file, "json"), JSON.stringify(memory));
+}
+
+const memoryOf = (file: string, ending: string) =>
+  path.join(PROJECT, ".wrangler/mutants-remembered", `${file.replaceAll("/", "-")}.${ending}`);
+
+function remembered(room: string, file: string): Remembered | null {
+  if (!existsSync(memoryOf(file, "json"))) return null;
+  const before: Remembered = JSON.parse(readFileSync(memoryOf(file, "json"), "utf8"));
+  return before.digest === digestOf([file, ...testsOf(room)]) ? before : null;
 }
 
 /** Whether Stryker has left a report of the module. */
@@ -125,6 +148,7 @@ function runStryker(room: string, file: string, concurrency: number, incremental
 
 interface Remembered {
   readonly digest: string;
+  readonly revision: string;
   readonly report: StrykerReport;
 }
 

@@ -20,6 +20,7 @@ const worker = (...tests: string[]) => ["--project", "worker", ...tests.map((tes
 const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   account: [worker("account", "auth/access", "auth/slow-body")],
   auth: [node("unit/auth", "proof/keys"), worker("auth", "account")],
+  dashboard: [worker("dashboard")],
   http: [node("unit/http"), worker("http", "payment/conditional", "payment/finding", "payment/idempotency")],
   jobs: [worker("jobs", "webhook/sweep")],
   outbox: [node("proof/webhooks.test"), worker("webhook", "auth/access")],

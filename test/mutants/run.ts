@@ -3,7 +3,8 @@
  * goes to bench/RESULTS.md.
  *
  *     npm run mutants                              all of it
- *     npm run mutants -- --only pure --room http   Stryker on the pure modules, or on those of one room, which only prints
+ *     npm run mutants -- --only pure --room http   Stryker on the pure modules, or on those of one room; the page has what is
+ *                                                  known of all, module by module
  *     npm run mutants -- --only text --count 120 --seed 1
  *                                                  mutants of the text of the rest; it goes on where it was broken off,
  *                                                  and with --room tries those of one room, which only prints
@@ -14,7 +15,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { record, table } from "../../bench/results.ts";
-import { installStryker, mutatePureModules, PURE_MODULES, type Score, type Survivor } from "./pure.ts";
+import { installStryker, known, mutatePureModules, PURE_MODULES, type Score, type Survivor } from "./pure.ts";
 import { type Tried, tryTextualMutants } from "./rest.ts";
 import EXPLAINED from "./survivors.json" with { type: "json" };
 
@@ -47,27 +48,34 @@ const survivorRows = (survivors: readonly Survivor[]) =>
 if (wanted("pure")) {
   installStryker();
   const rooms = options.room === undefined ? Object.keys(PURE_MODULES) : [options.room];
-  const scores = rooms.flatMap((room) => mutatePureModules(room, Number(options.concurrency), options.fresh));
+  for (const room of rooms) mutatePureModules(room, Number(options.concurrency), options.fresh);
+  const modules = known();
+  const tried = modules.flatMap(({ tried }) => tried ?? []);
+  const scores = tried.map(({ score }) => score);
   const survivors = scores.flatMap((score) => score.survivors);
   const caught = (some: readonly Score[]) => some.reduce((sum, { killed, timedOut }) => sum + killed + timedOut, 0);
   const all = (some: readonly Score[]) => caught(some) + some.flatMap((score) => score.survivors).length;
-  const body = `Stryker on the pure modules, against the unit tests of their room; what is said in the API document is left out.
-A mutant that times out waits for ever, or goes round for ever. ${shown(caught(scores), all(scores))} noticed.\n\n${table(
+  const untried = modules.flatMap(({ file, tried }) => (tried === null ? [file] : []));
+  const left =
+    untried.length === 0 ? "" : `\n\nNot tried since they or their tests are what they are: ${untried.join(", ")}.`;
+  const body = `Stryker on the pure modules, against the unit tests of their room; what is said in documents is left out.
+A mutant that times out waits for ever, or goes round for ever. ${shown(caught(scores), all(scores))} noticed.${left}\n\n${table(
     [
-      ["module", "mutants", "noticed by a test", "timed out", "survived", "score"],
-      ...scores.map((score) => [
+      ["module", "at", "mutants", "noticed by a test", "timed out", "survived", "score"],
+      ...tried.map(({ revision, score }) => [
         score.file,
+        revision,
         all([score]),
         score.killed,
         score.timedOut,
         score.survivors.length,
         shown(caught([score]), all([score])),
       ]),
-      ["all", all(scores), "", "", survivors.length, shown(caught(scores), all(scores))],
+      ["all", "", all(scores), "", "", survivors.length, shown(caught(scores), all(scores))],
     ],
   )}\n\n${survivorRows(survivors)}`;
   console.log(body);
-  if (options.room === undefined) record("Mutants: pure modules", "npm run mutants -- --only pure", body);
+  record("Mutants: pure modules", "npm run mutants -- --only pure", body);
   if (percent(caught(scores), all(scores)) < LEAST_SCORE)
     failures.push(`Fewer than ${LEAST_SCORE} % noticed in pure modules`);
   for (const { file, from, to } of survivors.filter(({ why }) => why === null)) {
