@@ -64,10 +64,17 @@ app.use(async (c, next) => {
   c.set("requestId", given !== undefined && isRequestId(given) ? given : commitId);
   c.set("db", new Database(c.env.DB));
   const refused = refuse(c);
-  if (refused) c.res = refused;
+  if (refused) c.res = await refusalOf(c, refused);
   else await next();
   log(c, Date.now() - started);
 });
+
+/** A refusal in the form that fits its path: the dashboard's is a page. */
+async function refusalOf(c: Context<App>, refused: Response): Promise<Response> {
+  if (!/^\/dashboard(\/|$)/.test(c.req.path)) return refused;
+  const { answerRefused } = await import("./dashboard/dashboard");
+  return answerRefused(c, refused);
+}
 
 /** The headers that the service reads. */
 const READ_HEADERS = [
@@ -80,7 +87,10 @@ function refuse(c: Context<App>): Response | null {
   if (!URL.canParse(c.req.url)) return problem(c, "invalid_host");
   if (c.env.AUTH_MODE === "open" && !isLocal(c.req.raw)) return problem(c, "host_not_allowed");
   const missing = misconfiguration(c.env) ?? loopbackMisconfiguration(c.env, c.req.url);
-  if (missing !== null && !/^\/(health|problems(\/.*)?|docs(\/.*)?|favicon\.ico|openapi\.json)\/?$/.test(c.req.path)) {
+  if (
+    missing !== null &&
+    !/^\/(health|problems(\/.*)?|docs(\/.*)?|dashboard\/files\/.*|favicon\.ico|openapi\.json)\/?$/.test(c.req.path)
+  ) {
     return problem(c, "not_configured", { detail: missing });
   }
   // A body that says how large it is need not be read to be refused.

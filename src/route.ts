@@ -143,16 +143,22 @@ async function refuseCostly(c: Context<App>): Promise<Response | null> {
   return keyId === null ? null : refuseBeyond(c, "COSTLY_RATE", String(merchantId));
 }
 
-/** Answers OPTIONS, and refuses every other method that a path does not have. Call it after all routes. */
-export function answerOtherMethods(app: OpenAPIHono<App>): void {
+/** The header that says which methods each path has. */
+export function allowedMethods(
+  routes: readonly { readonly method: string; readonly path: string }[],
+): [path: string, headers: { Allow: string }][] {
   const allowed = new Map<string, Set<string>>();
-  for (const { method, path } of app.routes) {
+  for (const { method, path } of routes) {
     if (method === "ALL") continue;
     const methods = allowed.get(path) ?? ["OPTIONS"];
     allowed.set(path, new Set([...methods, method, ...(method === "GET" ? ["HEAD"] : [])]));
   }
-  for (const [path, methods] of allowed) {
-    const headers = { Allow: [...methods].sort().join(", ") };
+  return [...allowed].map(([path, methods]) => [path, { Allow: [...methods].sort().join(", ") }]);
+}
+
+/** Answers OPTIONS, and refuses every other method that a path does not have. Call it after all routes. */
+export function answerOtherMethods(app: OpenAPIHono<App>): void {
+  for (const [path, headers] of allowedMethods(app.routes)) {
     app.all(path, (c) =>
       c.req.method === "OPTIONS" ? answer(c, 204, null, headers) : problem(c, "method_not_allowed", { headers }),
     );

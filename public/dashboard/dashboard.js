@@ -19,7 +19,9 @@ async function refresh() {
   const isBusy = (region) =>
     region.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
   if (document.hidden || regions.some(isBusy)) return;
-  const response = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  // What a page asks by itself keeps no session alive.
+  const headers = { Accept: "text/html", "Dashboard-Refresh": "yes" };
+  const response = await fetch(location.href, { headers }).catch(() => null);
   if (response === null) return;
   // The session has ended: the page leads to the sign-in.
   if (response.redirected) return location.reload();

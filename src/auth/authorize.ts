@@ -106,12 +106,28 @@ async function withinQuotas(
   return beyondMerchant || principal;
 }
 
+/** The key that a session was begun with, by its public id, and whether the session goes on. */
+export interface SessionKey {
+  readonly id: string;
+  readonly isOngoing: () => Promise<boolean>;
+}
+
 /**
  * The principal of a key that was presented when a session began, looked up anew: a key that has ended since ends the
- * session. Counted against the key's quotas. One round trip; none for the administrator's, whose row is the configuration.
+ * session. Counted against the key's quotas. One round trip on a way to D1 that gathers.
  */
-export async function authenticateById(c: Context<App>, id: string): Promise<Principal | Response> {
-  return withinQuotas(c, id, async () => (isAdministratorId(c.env, id) ? administrator(id) : findPrincipal(c, id)));
+export async function authenticateSession(c: Context<App>, session: SessionKey): Promise<Principal | Response> {
+  return withinQuotas(c, session.id, () => identifySession(c, session));
+}
+
+/** The same for a request that was counted and takes its time. */
+export async function identifySession(c: Context<App>, { id, isOngoing }: SessionKey): Promise<Principal | Response> {
+  const [ongoing, principal] = await Promise.all([
+    isOngoing(),
+    // The administrator's row is the configuration.
+    isAdministratorId(c.env, id) ? administrator(id) : findPrincipal(c, id),
+  ]);
+  return ongoing ? principal : invalidToken(c);
 }
 
 async function findPrincipal(c: Context<App>, id: string): Promise<Principal | Response> {

@@ -10,7 +10,7 @@ import { encode } from "./secret-keys";
 /** Without a request for so long, a session ends; in milliseconds. */
 export const SESSION_IDLE_MS = 30 * 60_000;
 /** No session lasts longer, in milliseconds. */
-const SESSION_MAX_MS = 12 * 3_600_000;
+export const SESSION_MAX_MS = 12 * 3_600_000;
 /** How many rows of ended sessions one that begins takes away. */
 const ENDED_SESSIONS_DELETED = 20;
 
@@ -34,10 +34,20 @@ export function anonymousCookie(now: number): SessionCookie {
   return { signedIn: null, csrfToken: randomToken(), usedAt: now };
 }
 
-/** Begins a session, and takes away some that have ended. One round trip. */
-export async function beginSession(db: Database, keyId: string, now: number): Promise<SessionCookie> {
+/**
+ * Begins a session, and takes away some that have ended. One round trip.
+ *
+ * @param replaced the session of the browser that signs in anew, which ends with that; null where it has none
+ */
+export async function beginSession(
+  db: Database,
+  keyId: string,
+  replaced: string | null,
+  now: number,
+): Promise<SessionCookie> {
   const id = randomToken();
   await db.batch([
+    replaced === null ? null : sql`DELETE FROM dashboard_sessions WHERE id = ${replaced}`,
     sql`DELETE FROM dashboard_sessions WHERE id IN (
       SELECT id FROM dashboard_sessions WHERE ends_at <= ${now} LIMIT ${ENDED_SESSIONS_DELETED})`,
     sql`INSERT INTO dashboard_sessions (id, key_id, ends_at) VALUES (${id}, ${keyId}, ${now + SESSION_MAX_MS})

@@ -75,19 +75,32 @@ export class Api {
 
   /** Asks a route, for its answer as it is: a stream, a file. */
   send(route: ApiRoute, { params = {}, query = {}, body, headers = {} }: Parts): Promise<Response> {
-    const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
-      encodeURIComponent(String(params[name] ?? "")),
-    );
+    const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => segment(String(params[name] ?? "")));
     const url = new URL(path, this.#c.req.url);
     for (const [name, value] of Object.entries(query)) {
       for (const each of [value ?? []].flat()) if (each !== "") url.searchParams.append(name, each);
     }
     const request = new Request(url, {
       method: route.method.toUpperCase(),
-      headers: { ...headers, ...(body && { "Content-Type": "application/json" }) },
+      headers: { ...sendable(headers), ...(body && { "Content-Type": "application/json" }) },
       ...(body && { body: JSON.stringify(body) }),
       signal: this.#c.req.raw.signal,
     });
     return this.#fetch(markInner(request, this.#inner));
   }
+}
+
+/**
+ * A value as one segment of a path. Those that would lead to another path than the route's are no name of anything either,
+ * and are for the route to refuse.
+ */
+function segment(value: string): string {
+  return /^\.{0,2}$/.test(value) ? "-" : encodeURIComponent(value);
+}
+
+/** Headers, in which what cannot stand in one is something that no route takes. */
+function sendable(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, value.replaceAll(/[^\x20-\x7e]/g, "\xa0")]),
+  );
 }

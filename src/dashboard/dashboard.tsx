@@ -4,7 +4,9 @@
  */
 import type { Context } from "hono";
 import type { App } from "../context";
+import { answer } from "../http/answer";
 import { problem } from "../http/problem";
+import { allowedMethods } from "../route";
 import { GatheredDatabase } from "../storage/gathered";
 import { files } from "./files";
 import { overview } from "./overview";
@@ -21,8 +23,19 @@ const dashboard = newDashboardApp();
 for (const views of [files, signIn, overview, endpoints, endpointActions, delivery, endpoint])
   dashboard.route("/", views);
 
+for (const [path, headers] of allowedMethods(dashboard.routes)) {
+  dashboard.all(path, ({ env: { outer }, req }) =>
+    req.method === "OPTIONS"
+      ? answer(outer, 204, null, headers)
+      : refusalPage(outer, problem(outer, "method_not_allowed", { headers })),
+  );
+}
+
 dashboard.notFound((c) => refusalPage(c.env.outer, problem(c.env.outer, "route_not_found")));
 dashboard.onError((error, c) => refusalPage(c.env.outer, c.env.answerError(error)));
+
+/** Answers a request that the service refuses before it is anybody's. */
+export const answerRefused = (c: Context<App>, refusal: Response): Promise<Response> => refusalPage(c, refusal);
 
 /**
  * Answers a request to the dashboard.

@@ -17,16 +17,16 @@ const SECTIONS = [
   { path: "/dashboard/payments", name: "Payments", scopes: ["payments:read"] },
   { path: "/dashboard/events", name: "Events", scopes: ["events:read"] },
   { path: "/dashboard/webhooks", name: "Webhooks", scopes: ["webhooks:manage"] },
-  { path: "/dashboard/keys", name: "API keys", scopes: ["keys:manage", "admin"] },
   { path: "/dashboard/sandbox", name: "Sandbox", scopes: ["payments:read"] },
   { path: "/dashboard/merchants", name: "Merchants", scopes: ["admin"] },
+  { path: "/dashboard/keys", name: "API keys", scopes: ["keys:manage"] },
   { path: "/dashboard/account", name: "Account trail", scopes: ["account:read"] },
 ] as const satisfies readonly Section[];
 
 export type SectionName = (typeof SECTIONS)[number]["name"];
 
 /** The sections that a visitor's key may see. */
-export function sectionsOf(visit: Visit): readonly Section[] {
+export function sectionsOf(visit: Pick<Visit, "c" | "principal">): readonly Section[] {
   const isShown = ({ name, scopes }: (typeof SECTIONS)[number]) =>
     (name !== "Sandbox" || visit.c.env.SANDBOX === "yes") && scopes.some((scope) => may(visit, scope));
   return SECTIONS.filter(isShown);

@@ -4,7 +4,7 @@ import { newDashboardApp, view } from "./view";
 
 export const overview = newDashboardApp();
 
-view(overview, "/dashboard", { scopes: ["payments:read", "admin"] }, () => ({
+view(overview, "/dashboard", { scopes: ["payments:read"] }, () => ({
   title: "Overview",
   section: "Overview",
   content: <Heading title="Overview" />,

@@ -1,65 +1,72 @@
 /** Signing in with an API key, and out. */
 import type { Context } from "hono";
 import { authenticate } from "../auth/authorize";
-import { beginSession, endSession, type SessionCookie } from "../auth/sessions";
+import { anonymousCookie, beginSession, endSession, type SessionCookie } from "../auth/sessions";
 import type { App } from "../context";
 import { answer } from "../http/answer";
 import { type Problem, readProblem } from "./api";
 import { noticeOf } from "./notices";
-import { bareAnswer, newDashboardApp, Refusal, readForm } from "./view";
-import { readVisit, setCookie } from "./visit";
+import { askAgainFromHere, bareAnswer, HOME, newDashboardApp, Refusal, readForm, refusalPage } from "./view";
+import { hasSession, readCookie, readVisit, setCookie } from "./visit";
 
 export const signIn = newDashboardApp();
 
-/** A page of the dashboard to go on to; the overview for everything else. */
+const PATH = "/dashboard/sign-in";
+
+/** A page of the dashboard to go on to; where it begins for everything else. */
 function nextPath(next: string | null): string {
-  if (next === null || !/^\/dashboard(?![\w-])/.test(next) || !URL.canParse(next, "http://localhost"))
-    return "/dashboard";
+  if (next === null || !next.startsWith(HOME) || !URL.canParse(next, "http://localhost")) return HOME;
   const { host, pathname, search } = new URL(next, "http://localhost");
-  return host === "localhost" && pathname.startsWith("/dashboard") ? pathname + search : "/dashboard";
+  return host === "localhost" && /^\/dashboard(\/|$)/.test(pathname) ? pathname + search : HOME;
 }
 
-signIn.get("/dashboard/sign-in", async (c) => {
+signIn.get(PATH, async (c) => {
   const { outer, fetchApi } = c.env;
-  outer.set("route", "/dashboard/sign-in");
+  outer.set("route", PATH);
   const query = new URL(c.req.url).searchParams;
   const next = nextPath(query.get("next"));
-  const read = await readVisit(outer, fetchApi);
-  if ("visit" in read) return answer(outer, 303, null, { Location: next });
+  const opened = await readCookie(outer);
+  // The cookie that a first answer would set would take the place of a session's.
+  const again = hasSession(opened) || opened.hasEnded ? null : await askAgainFromHere(outer);
+  if (again) return again;
+  const visit = hasSession(opened) ? await readVisit(outer, fetchApi, opened) : null;
+  const isRefused = visit instanceof Response;
+  if (visit !== null && !isRefused) return answer(outer, 303, null, { Location: next });
+  // Such a session goes on later.
+  if (isRefused && visit.status !== 401 && visit.status !== 403) return refusalPage(outer, visit);
   const notice = query.has("ended")
     ? "Your session has ended, or the key it was opened with has. Sign in again."
     : noticeOf(query.get("notice"));
-  return show(outer, 200, read.cookie, next, { notice });
+  return show(outer, 200, isRefused ? anonymousCookie(Date.now()) : opened.cookie, next, { notice });
 });
 
-signIn.post("/dashboard/sign-in", async (c) => {
-  const { outer, fetchApi } = c.env;
-  outer.set("route", "/dashboard/sign-in");
-  const read = await readVisit(outer, fetchApi);
-  const cookie = "visit" in read ? read.visit.cookie : read.cookie;
+signIn.post(PATH, async (c) => {
+  const { outer } = c.env;
+  outer.set("route", PATH);
+  const { cookie, session } = await readCookie(outer);
   const form = await readForm(outer, cookie.csrfToken);
-  if (form instanceof Response) return refuse(outer, form, cookie, "/dashboard");
+  if (form instanceof Response) return refuse(outer, form, cookie, HOME);
   const next = nextPath(form.get("next"));
-  const key = (form.get("key") ?? "").trim();
-  const principal = await authenticate(outer, key);
+  // Nobody signs in there, nor out.
+  if (session === "open mode") return answer(outer, 303, null, { Location: next });
+  const principal = await authenticate(outer, (form.get("key") ?? "").trim());
   if (principal instanceof Response) return refuse(outer, principal, cookie, next);
   if (principal.keyId === null) throw new Error("A principal that was authenticated has a key");
-  const session = await beginSession(outer.get("db"), principal.keyId, Date.now());
-  return answer(outer, 303, null, { Location: next, "Set-Cookie": await setCookie(outer, session) });
+  const begun = await beginSession(outer.get("db"), principal.keyId, session?.id ?? null, Date.now());
+  return answer(outer, 303, null, { Location: next, "Set-Cookie": await setCookie(outer, begun) });
 });
 
 signIn.post("/dashboard/sign-out", async (c) => {
-  const { outer, fetchApi } = c.env;
+  const { outer } = c.env;
   outer.set("route", "/dashboard/sign-out");
-  const read = await readVisit(outer, fetchApi);
-  if ("visit" in read) {
-    const { cookie } = read.visit;
-    const form = await readForm(outer, cookie.csrfToken);
-    if (form instanceof Response) return form;
-    if (cookie.signedIn) await endSession(outer.get("db"), cookie.signedIn.id);
-  }
-  const headers = { Location: "/dashboard/sign-in?notice=signed_out", "Set-Cookie": await setCookie(outer, null) };
-  return answer(outer, 303, null, headers);
+  const { cookie, session } = await readCookie(outer);
+  const Location = `${PATH}?notice=signed_out`;
+  // A form of another site comes without the cookie: it takes none away.
+  if (session === null || session === "open mode") return answer(outer, 303, null, { Location });
+  const form = await readForm(outer, cookie.csrfToken);
+  if (form instanceof Response) return refusalPage(outer, form);
+  await endSession(outer.get("db"), session.id);
+  return answer(outer, 303, null, { Location, "Set-Cookie": await setCookie(outer, null) });
 });
 
 async function refuse(c: Context<App>, refusal: Response, cookie: SessionCookie, next: string): Promise<Response> {

@@ -8,9 +8,9 @@ import { problem } from "../http/problem";
 import { readText } from "../http/read-json";
 import type { Scope } from "../scopes";
 import { type Problem, readProblem } from "./api";
-import { BarePage, Heading, Page, type SectionName } from "./layout";
+import { BarePage, Heading, Page, type SectionName, sectionsOf } from "./layout";
 import { type NoticeName, noticeOf } from "./notices";
-import { type FetchApi, readVisit, setCookie, type Visit } from "./visit";
+import { type FetchApi, hasSession, readCookie, readVisit, setCookie, type Visit } from "./visit";
 
 /** The dashboard is an app of its own, whose modules are loaded with its first request: this is what it is handed. */
 export interface DashboardApp {
@@ -65,15 +65,23 @@ export function form(app: Hono<DashboardApp>, path: string, options: Options, ru
 
 type DashboardContext = Context<DashboardApp>;
 
+/** Where the dashboard begins. */
+export const HOME = "/dashboard";
+
 async function respond(c: DashboardContext, path: string, { scopes }: Options, show: Show): Promise<Response> {
   const { outer, fetchApi } = c.env;
   outer.set("route", path.replaceAll(/:(\w+)/g, "{$1}"));
-  const read = await readVisit(outer, fetchApi);
-  if (!("visit" in read)) return askToSignIn(outer, read.ended);
-  const { visit } = read;
-  const sent = c.req.method === "POST" ? await readForm(outer, visit.cookie.csrfToken) : new URLSearchParams();
+  const opened = await readCookie(outer);
+  if (!hasSession(opened)) return askToSignIn(outer, opened.hasEnded);
+  // The key is looked up once the whole request is there: a body takes its time to arrive, and a key may end meanwhile.
+  const sent = c.req.method === "POST" ? await readForm(outer, opened.cookie.csrfToken) : new URLSearchParams();
+  const visit = await readVisit(outer, fetchApi, opened);
+  if (visit instanceof Response) return answerEnded(outer, visit);
   if (sent instanceof Response) return renderRefusal(visit, sent);
   if (!scopes.some((scope) => visit.principal.scopes.has(scope))) {
+    const [first] = sectionsOf(visit);
+    // Who signs in comes to what their key may see.
+    if (path === HOME && first !== undefined) return render(visit, { redirect: first.path }, null);
     return renderRefusal(visit, scopeMissing(outer, scopes));
   }
   const query = new URL(c.req.url).searchParams;
@@ -131,11 +139,12 @@ const HTML_HEADERS = {
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
     "base-uri 'none'; frame-ancestors 'none'",
   "Referrer-Policy": "same-origin",
+  "Cross-Origin-Opener-Policy": "same-origin",
 };
 
 async function render(visit: Visit, shown: Shown, notice: string | null): Promise<Response> {
   const { c } = visit;
-  const headers = { "Set-Cookie": await setCookie(c, visit.cookie) };
+  const headers: Record<string, string> = visit.isRefresh ? {} : { "Set-Cookie": await setCookie(c, visit.cookie) };
   if (shown instanceof Response) return shown;
   if ("redirect" in shown) return answer(c, 303, null, { ...headers, Location: shown.redirect });
   const { title, section, content, status = 200 } = shown;
@@ -165,39 +174,71 @@ export async function bareAnswer(
   });
 }
 
-/** A refusal of the service, as a page for a browser of which nothing else is known. */
-export async function refusalPage(c: Context<App>, refusal: Response): Promise<Response> {
+/** The headers of a refusal that its page has, too. */
+const REFUSAL_HEADERS = ["Allow", "Retry-After"];
+
+/**
+ * A refusal of the service, as a page for a browser of which nothing else is known.
+ *
+ * @param next where its link leads, and what it says
+ */
+export async function refusalPage(
+  c: Context<App>,
+  refusal: Response,
+  next: { readonly path: string; readonly text: string } = { path: HOME, text: "Go to the dashboard" },
+): Promise<Response> {
   const { title, detail, status } = await readProblem(refusal);
   const content = (
     <>
       <h1>{title}</h1>
       <p role="alert">{detail}</p>
       <p>
-        <a href="/dashboard">Go to the dashboard</a>
+        <a href={next.path}>{next.text}</a>
       </p>
     </>
   );
-  return bareAnswer(c, status, title, content);
+  const kept = REFUSAL_HEADERS.flatMap((name) => {
+    const value = refusal.headers.get(name);
+    return value === null ? [] : [[name, value] as const];
+  });
+  return bareAnswer(c, status, title, content, Object.fromEntries(kept));
+}
+
+const isView = (c: Context<App>) => c.req.method === "GET" || c.req.method === "HEAD";
+
+/**
+ * Sends a browser that has followed a link from elsewhere to the same address once more: the cookie does not come with the
+ * first request. Null for any other request.
+ */
+export async function askAgainFromHere(c: Context<App>): Promise<Response | null> {
+  if (!isView(c) || c.req.header("Sec-Fetch-Site") !== "cross-site") return null;
+  const { pathname, search } = new URL(c.req.url);
+  const content = (
+    <p>
+      <a href={pathname + search}>Go on to the dashboard</a>
+    </p>
+  );
+  return bareAnswer(c, 200, "Dashboard", content, { Refresh: `0; url=${pathname}${search}` });
 }
 
 /** Leads to the sign-in page, and back from there. */
-async function askToSignIn(c: Context<App>, ended: Response | null): Promise<Response> {
+async function askToSignIn(c: Context<App>, hasEnded: boolean): Promise<Response> {
+  const again = hasEnded ? null : await askAgainFromHere(c);
+  if (again) return again;
   const { pathname, search } = new URL(c.req.url);
-  const isView = c.req.method === "GET" || c.req.method === "HEAD";
-  // A link from elsewhere comes without the cookie; the same address, opened from here, comes with it.
-  if (isView && ended === null && c.req.header("Sec-Fetch-Site") === "cross-site") {
-    const content = (
-      <p>
-        <a href={pathname + search}>Go on to the dashboard</a>
-      </p>
-    );
-    return bareAnswer(c, 200, "Dashboard", content, { Refresh: `0; url=${pathname}${search}` });
-  }
-  if (ended !== null && ended.status !== 401) {
-    return refusalPage(c, ended);
-  }
-  const query = new URLSearchParams({ ...(isView && { next: pathname + search }), ...(ended && { ended: "yes" }) });
+  const query = new URLSearchParams({
+    ...(isView(c) && { next: pathname + search }),
+    ...(hasEnded && { ended: "yes" }),
+  });
   return answer(c, 303, null, { Location: `/dashboard/sign-in${query.size > 0 ? `?${query}` : ""}` });
+}
+
+/** Answers a request whose session has ended, or that may not be answered now. */
+async function answerEnded(c: Context<App>, refusal: Response): Promise<Response> {
+  if (refusal.status === 401) return askToSignIn(c, true);
+  return refusal.status === 403
+    ? refusalPage(c, refusal, { path: "/dashboard/sign-in", text: "Sign in with another key" })
+    : refusalPage(c, refusal);
 }
 
 /**
@@ -211,7 +252,15 @@ export async function readForm(c: Context<App>, csrfToken: string): Promise<URLS
   const text = await readText(c);
   if (text instanceof Response) return text;
   const sent = new URLSearchParams(text);
-  const origin = c.req.header("Origin");
-  const isOwn = origin === undefined || origin === new URL(c.req.url).origin;
-  return isOwn && sent.get("csrf_token") === csrfToken ? sent : problem(c, "form_expired");
+  return isFromHere(c) && sent.get("csrf_token") === csrfToken ? sent : problem(c, "form_expired");
 }
+
+/** Whether a form comes from a page of this host, as far as its browser says. What ends TLS before the service hides the scheme. */
+function isFromHere(c: Context<App>): boolean {
+  const [site, origin] = [c.req.header("Sec-Fetch-Site"), c.req.header("Origin")];
+  const isOwnSite = site === undefined || site === "same-origin" || site === "none";
+  return isOwnSite && (origin === undefined || hostOf(origin) === new URL(c.req.url).host);
+}
+
+/** The host of an origin, with its port; null for `null`. */
+const hostOf = (origin: string): string | null => (URL.canParse(origin) ? new URL(origin).host : null);
