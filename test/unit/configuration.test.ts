@@ -79,12 +79,17 @@ describe("wrangler.toml", () => {
 it("asks the service's own files, and the URLs of webhook endpoints in one place, where they are checked", () => {
   const files = readdirSync(path.join(PROJECT, "src"), { recursive: true, encoding: "utf8" });
   const calls = files
-    .filter((file) => file.endsWith(".ts"))
+    .filter((file) => /\.tsx?$/.test(file))
     .flatMap((file) => {
       const text = readFileSync(path.join(PROJECT, "src", file), "utf8");
       return (text.match(/[\w.]*\bfetch\(.*/g) ?? []).map((call) => [file, call]);
     });
   expect(calls.sort()).toEqual([
+    // The dashboard asks the API in this Worker, which is no request to anywhere.
+    ["app.ts", "app.fetch(request, c.env, c.executionCtx);"],
+    ["dashboard/api.ts", "fetch(markInner(request, this.#inner));"],
+    ["dashboard/dashboard.tsx", expect.stringContaining("dashboard.fetch(c.req.raw, ")],
+    ["dashboard/files.ts", expect.stringContaining("outer.env.ASSETS.fetch(")],
     // Providers are asked through a connection, and nothing else is: the sandbox's goes to the account's object.
     ["provider/exchange.ts", "fetch(new Request(request, { signal: over.signal }));"],
     ["provider/providers.ts", "account.fetch(request);"],
