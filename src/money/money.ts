@@ -2,6 +2,7 @@
  * Decimal amounts at the edge, integers of minor units inside. Pure. Works on decimal digits as text:
  * no amount is ever multiplied, divided or rounded.
  */
+import { currencyExponent } from "./currency";
 
 /** The most that one payment may move, in major units of any currency. */
 export const MAX_AMOUNT = "999999999999.99";
@@ -53,6 +54,12 @@ export function decimalPlacesMessage(exponent: number): string {
 /** The decimal JSON number for `minor` units of a currency with `exponent` decimal places. */
 export function toMajor(minor: number, exponent: number): number {
   return Number(`${minor}e-${exponent}`);
+}
+
+/** An amount of minor units in words, as `99.99 USD`; of a currency that is not known here, which somebody else has named, too. */
+export function amountText(minor: number, currency: string): string {
+  const exponent = currencyExponent(currency);
+  return exponent === undefined ? `${minor} minor units of ${currency}` : `${toMajor(minor, exponent)} ${currency}`;
 }
 
 /** A loop, because engines may take a square of the time for `/0+$/`. */

@@ -1,8 +1,9 @@
 /** The tables of what is asked of providers, mirrored for TypeScript. */
 import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { merchants } from "../auth/tables";
+import { RECONCILIATION_KINDS } from "../provider/reconciliation";
 import { DISPUTE_STATES, OPERATION_KINDS } from "../provider/seam";
-import { OPERATION_SOURCES, OPERATION_STATES, RECONCILIATION_KINDS } from "./reducer/change";
+import { OPERATION_SOURCES, OPERATION_STATES } from "./reducer/change";
 
 export const operations = sqliteTable(
   "operations",

@@ -5,6 +5,8 @@ import type { EndpointSnapshot } from "../outbox/endpoint-events";
 import type { EventName } from "../outbox/event-id";
 import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event-types";
 import { joinLine } from "../outbox/outbox";
+import type { Dispute, StoredDispute } from "../provider/dispute";
+import type { ReconciliationItem } from "../provider/reconciliation";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
 import { mergeMetadata } from "./metadata";
@@ -57,8 +59,10 @@ export interface PaymentEvent extends EventColumns {
   readonly sequence: number;
   readonly payment: Payment;
   readonly before: Payment | null;
-  /** The refund that it tells of, as it was then; null where it tells of none. */
+  /** The refund, the dispute or the reconciliation item that it tells of, as it was then; null where it tells of none. */
   readonly refund: Refund | null;
+  readonly dispute: Dispute | null;
+  readonly item: ReconciliationItem | null;
 }
 
 /** An event of a webhook endpoint, with the endpoint as it was just after it. */
@@ -108,8 +112,9 @@ export async function findEvents(db: Database, merchantId: number, paymentId: nu
  */
 function replay(merchantId: number, events: readonly FoundPaymentEvent[]): PaymentEvent[] {
   let before: Payment | null = null;
+  const openedAt = new Map<string, number>();
   return events.map(({ data, payment_id, metadata, ...event }) => {
-    const { refund: stored, metadata: pairs, ...changed } = JSON.parse(data);
+    const { refund: stored, dispute: told, item: found, metadata: pairs, ...changed } = JSON.parse(data);
     const payment: Payment = {
       ...(before ?? {
         ...PAYMENT_DEFAULTS,
@@ -127,10 +132,19 @@ function replay(merchantId: number, events: readonly FoundPaymentEvent[]): Payme
     const amount_minor = payment.refunded_minor - (before?.refunded_minor ?? 0);
     const { currency } = payment;
     const refund = stored ? refundOf({ payment_id, number, amount_minor, currency, created_at }, stored) : null;
-    const replayed = { ...event, payment, before, refund };
+    const dispute = told ? disputeOf(payment, openedAt, told) : null;
+    const item = found ? { payment_id, created_at, ...found } : null;
+    const replayed = { ...event, payment, before, refund, dispute, item };
     before = payment;
     return replayed;
   });
+}
+
+/** A dispute as an event tells of it; when it was opened, an earlier event has told. */
+function disputeOf({ id, currency, updated_at }: Payment, openedAt: Map<string, number>, told: StoredDispute): Dispute {
+  const created_at = openedAt.get(told.reference) ?? updated_at;
+  openedAt.set(told.reference, created_at);
+  return { payment_id: id, currency, created_at, updated_at, ...told };
 }
 
 /** An event that `atPositions` found: one of those that were asked for, or an earlier one of its payment. */

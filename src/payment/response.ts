@@ -4,7 +4,9 @@ import { toMajor } from "../money/money";
 import { toWebhookEndpointResponse, type WebhookEndpointResponse, withoutQuery } from "../outbox/endpoint-schemas";
 import { eventId } from "../outbox/event-id";
 import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event-types";
+import { type DisputeResponse, toDisputeResponse } from "../provider/dispute";
 import type { Failure } from "../provider/failures";
+import { type ReconciliationItemResponse, toItemResponse } from "../provider/reconciliation";
 import type { CaptureMethod, NextAction } from "../provider/seam";
 import type { FeedEvent, PaymentEvent, WebhookEndpointEvent } from "./history";
 import type { Status } from "./lifecycle";
@@ -74,6 +76,8 @@ export interface PaymentEventResponse {
   data: PaymentResponse;
   previous: Record<string, unknown>;
   refund: RefundResponse | null;
+  dispute: DisputeResponse | null;
+  reconciliation_item: ReconciliationItemResponse | null;
   request_id: string;
   key_id: string | null;
   idempotency_key: string | null;
@@ -92,7 +96,8 @@ export interface WebhookEndpointEventResponse {
 export type EventResponse = PaymentEventResponse | WebhookEndpointEventResponse;
 
 /** An event of a payment, with the payment as it was then, and what it changed as that was before. */
-export function toPaymentEventResponse({ payment, before, refund, ...event }: PaymentEvent): PaymentEventResponse {
+export function toPaymentEventResponse(stored: PaymentEvent): PaymentEventResponse {
+  const { payment, before, refund, dispute, item, ...event } = stored;
   const data = toPaymentResponse(payment);
   const changed = Object.entries(before ? toPaymentResponse(before) : {}).filter(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(Reflect.get(data, name)),
@@ -105,6 +110,8 @@ export function toPaymentEventResponse({ payment, before, refund, ...event }: Pa
     data,
     previous: Object.fromEntries(changed),
     refund: refund && toRefundResponse(refund),
+    dispute: dispute && toDisputeResponse(dispute),
+    reconciliation_item: item && toItemResponse(item),
     request_id: event.request_id,
     key_id: event.key_id,
     idempotency_key: event.idempotency_key,

@@ -3,6 +3,7 @@ import type { Origin } from "../../context";
 import { type DeliveryId, insertDeliveries } from "../../outbox/outbox";
 import { insertEvent, newestEvent } from "../../payment/history";
 import { EXPIRING, type Status } from "../../payment/lifecycle";
+import { toStoredDispute } from "../../provider/dispute";
 import { commitTime } from "../../storage/clock";
 import type { Database } from "../../storage/database";
 import { join, raw, type Sql, sql } from "../../storage/sql";
@@ -137,9 +138,10 @@ const toUpdate = ({ number, state, failure, providerReference }: Change["operati
   unsettled: isUnsettled(state),
 });
 
-/** What stands in an event beside the payment: the refund as it is after the change, or the dispute. */
-function besideOf({ operations }: Book, { event, operations: updates, adopt, dispute }: Change): object {
-  if (dispute !== null) return { dispute };
+/** What stands in an event beside the payment: the refund as it is after the change, the dispute or the item. */
+function besideOf({ operations }: Book, { event, operations: updates, adopt, dispute, item }: Change): object {
+  if (dispute !== null) return { dispute: toStoredDispute(dispute) };
+  if (item !== null) return { item };
   if (event?.refund == null) return {};
   const row = operations.find(({ number }) => number === event.refund);
   const after = updates.find(({ number }) => number === event.refund) ?? adopt;

@@ -1,15 +1,14 @@
 /** What providers have told beside payments: the statements that list disputes, and what a person has to look at. */
-import type { InferSelectModel } from "drizzle-orm";
 import { type Page, pageOf, type Window } from "../../http/pages";
+import type { Dispute } from "../../provider/dispute";
+import type { ReconciliationItem } from "../../provider/reconciliation";
 import type { Database } from "../../storage/database";
 import { raw, type Sql, sql } from "../../storage/sql";
-import type { disputes, reconciliationItems } from "../tables";
 
-/** A dispute, with the currency of its payment. */
-export type DisputeOf = InferSelectModel<typeof disputes> & { readonly currency: string; readonly id: string };
-export type ItemOf = InferSelectModel<typeof reconciliationItems> & { readonly id: string };
+/** As a list has it: under a name that tells those of one millisecond apart. */
+type Listed<Row> = Row & { readonly id: string };
 
-/** The rows of a merchant's table from a position on, and one more. `id` tells those of one millisecond apart. */
+/** The rows of a merchant's table from a position on, and one more. */
 async function list<Row extends { readonly created_at: number; readonly id: string }>(
   db: Database,
   rows: Sql,
@@ -26,19 +25,31 @@ async function list<Row extends { readonly created_at: number; readonly id: stri
   return pageOf(window, found, ({ created_at, id }) => ({ at: created_at, id }));
 }
 
-/** A page of a merchant's disputes, newest first. One round trip. */
-export function listDisputes(db: Database, merchantId: number, window: Window): Promise<Page<DisputeOf>> {
+const ofPayment = (paymentId: number | null): Sql => (paymentId === null ? sql`` : sql`AND payment_id = ${paymentId}`);
+
+/** A page of a merchant's disputes, of one payment where that is given, newest first. One round trip. */
+export function listDisputes(
+  db: Database,
+  merchantId: number,
+  paymentId: number | null,
+  window: Window,
+): Promise<Page<Listed<Dispute>>> {
   const rows = sql`
     SELECT disputes.*, payments.currency, disputes.payment_id || ':' || disputes.reference AS id
     FROM disputes JOIN payments ON payments.id = disputes.payment_id AND payments.merchant_id = disputes.merchant_id
-    WHERE disputes.merchant_id = ${merchantId}`;
+    WHERE disputes.merchant_id = ${merchantId} ${ofPayment(paymentId)}`;
   return list(db, rows, window);
 }
 
-/** A page of what a merchant has to look at, newest first. One round trip. */
-export function listItems(db: Database, merchantId: number, window: Window): Promise<Page<ItemOf>> {
+/** A page of what a merchant has to look at, of one payment where that is given, newest first. One round trip. */
+export function listItems(
+  db: Database,
+  merchantId: number,
+  paymentId: number | null,
+  window: Window,
+): Promise<Page<Listed<ReconciliationItem>>> {
   const rows = sql`
     SELECT *, payment_id || ':' || kind || ':' || reference AS id FROM reconciliation_items
-    WHERE merchant_id = ${merchantId}`;
+    WHERE merchant_id = ${merchantId} ${ofPayment(paymentId)}`;
   return list(db, rows, window);
 }

@@ -5,6 +5,7 @@
 import type { PaymentEventType } from "../../outbox/event-types";
 import type { Status } from "../../payment/lifecycle";
 import type { Failure } from "../../provider/failures";
+import type { ReconciliationKind } from "../../provider/reconciliation";
 import type { CaptureMethod, NextAction, OperationKind, ProviderDispute } from "../../provider/seam";
 
 /**
@@ -39,10 +40,6 @@ export interface OperationView {
 
 /** A dispute as it is recorded. */
 export type DisputeView = ProviderDispute;
-
-/** Why a person has to look at a payment. */
-export const RECONCILIATION_KINDS = ["late_success", "amount_mismatch", "over_refunded", "unknown_payment"] as const;
-export type ReconciliationKind = (typeof RECONCILIATION_KINDS)[number];
 
 /** A reconciliation item that was opened, whether or not it is still open: none is opened twice. */
 export interface ItemView {
@@ -93,7 +90,7 @@ export type OperationUpdate = Pick<OperationView, "number" | "state" | "failure"
 
 /** What a person has to look at. */
 export interface ItemToOpen extends ItemView {
-  /** What was found, in a sentence, with amounts in minor units. */
+  /** What was found, in a sentence, with amounts in major units. */
   readonly detail: string;
 }
 

@@ -1,5 +1,7 @@
 /** What a provider's word changes once a payment is paid: refunds, disputes, and the sum that they may come to. Pure. */
+import { amountText } from "../../money/money";
 import type { Failure } from "../../provider/failures";
+import type { ReconciliationKind } from "../../provider/reconciliation";
 import type { ProviderRefund, Snapshot } from "../../provider/seam";
 import {
   type Change,
@@ -11,7 +13,6 @@ import {
   type OperationView,
   type PaymentPatch,
   type PaymentView,
-  type ReconciliationKind,
 } from "./change";
 
 /** Whether the payment has money that can go back. */
@@ -59,7 +60,8 @@ function operationOf({ operations }: PaymentView, { reference, nonce }: Provider
 function settleRefund(view: PaymentView, operation: OperationView, refund: ProviderRefund): Change | null {
   const { number, amountMinor, state } = operation;
   if (refund.amountMinor !== amountMinor) {
-    const detail = `The provider has a refund of ${refund.amountMinor} ${view.currency}, and not of ${amountMinor}`;
+    const text = (minor: number) => amountText(minor, view.currency);
+    const detail = `The provider has a refund of ${text(refund.amountMinor)}, and not of ${text(amountMinor)}`;
     return openItem(view, "amount_mismatch", refund.reference, detail);
   }
   if (RANKS[refund.state] <= RANKS[state]) return null;
@@ -155,8 +157,9 @@ export function reportOverRefund(view: PaymentView): Change | null {
   const open = sum(refunds.filter(({ state }) => isUnsettled(state)));
   const lost = sum(view.disputes.filter(({ state }) => state === "lost"));
   if (refunded + open + lost <= view.capturedMinor) return null;
+  const text = (minor: number) => amountText(minor, view.currency);
   const detail =
-    `${refunded} ${view.currency} refunded, ${open} in open refunds and ${lost} in lost disputes are more than the ` +
-    `${view.capturedMinor} captured`;
+    `${text(refunded)} refunded, ${text(open)} in open refunds and ${text(lost)} in lost disputes are more than the ` +
+    `${text(view.capturedMinor)} captured`;
   return openItem(view, "over_refunded", view.providerReference, detail);
 }

@@ -4,6 +4,7 @@
  * What it comes to depends on what the provider said last, not on what was heard in between, in which order or how often:
  * states only go forward. What is missing in a snapshot, or stands earlier there than here, is stale and takes nothing back.
  */
+import { amountText } from "../../money/money";
 import { LIFECYCLE, PROVIDER_MOVES, type Status } from "../../payment/lifecycle";
 import type { Failure } from "../../provider/failures";
 import type { NextAction, ProviderStatus, Snapshot } from "../../provider/seam";
@@ -46,14 +47,14 @@ const hasEnded = ({ status }: PaymentView): boolean =>
  */
 export function reportLateAuthorization(view: PaymentView, { status, ...snapshot }: Snapshot): Change | null {
   if (!hasEnded(view) || status !== "authorized") return null;
-  const detail = `The provider holds ${snapshot.amountMinor} ${snapshot.currency} for a payment that is ${view.status}`;
+  const detail = `The provider holds ${amountText(snapshot.amountMinor, snapshot.currency)} for a payment that is ${view.status}`;
   return openItem(view, "late_success", snapshot.reference, detail);
 }
 
 /** Money that came after the payment had ended changes nothing: a person gives it back, or the goods. */
 function reportLateSuccess(view: PaymentView, snapshot: Snapshot): Change | null {
   if (!hasEnded(view) || (snapshot.status !== "captured" && snapshot.capturedMinor === 0)) return null;
-  const detail = `The provider captured ${snapshot.capturedMinor} ${snapshot.currency} of a payment that is ${view.status}`;
+  const detail = `The provider captured ${amountText(snapshot.capturedMinor, snapshot.currency)} of a payment that is ${view.status}`;
   return openItem(view, "late_success", snapshot.reference, detail);
 }
 
@@ -61,13 +62,14 @@ function reportLateSuccess(view: PaymentView, snapshot: Snapshot): Change | null
 function amountMismatch(view: PaymentView, snapshot: Snapshot): string | null {
   const { amountMinor, currency, capturedMinor, status } = snapshot;
   if (currency !== view.currency || amountMinor !== view.amountMinor) {
-    return `The provider has ${amountMinor} ${currency} where the payment is of ${view.amountMinor} ${view.currency}`;
+    return `The provider has ${amountText(amountMinor, currency)} where the payment is of ${amountText(view.amountMinor, view.currency)}`;
   }
   // Without a capture there is nothing to compare; of a payment that has ended, all of it is late.
   if (status !== "captured" || !(isPaid(view) || canBecome(view, "confirmed"))) return null;
   const expected = expectedCapture(view, snapshot);
   if (expected === null ? capturedMinor > 0 && capturedMinor <= amountMinor : capturedMinor === expected) return null;
-  return `The provider captured ${capturedMinor} ${currency}, and not ${expected ?? `up to ${amountMinor}`}`;
+  const other = expected === null ? `up to ${amountText(amountMinor, currency)}` : amountText(expected, currency);
+  return `The provider captured ${amountText(capturedMinor, currency)}, and not ${other}`;
 }
 
 /** What a capture has to be of; null where any part of the payment may have been captured, by somebody else. */

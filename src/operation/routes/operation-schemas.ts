@@ -1,13 +1,12 @@
-/** What was asked of a provider, disputes and differences, as everybody outside sees them. */
+/** What was asked of a provider, as everybody outside sees it. */
 import { z } from "@hono/zod-openapi";
 import { currencyExponent } from "../../money/currency";
 import { toMajor } from "../../money/money";
 import { FailureSchema } from "../../payment/routes/payment-schemas";
-import { DISPUTE_STATES, OPERATION_KINDS } from "../../provider/seam";
+import { OPERATION_KINDS } from "../../provider/seam";
 import type { OperationRow } from "../journal/book";
-import type { DisputeOf, ItemOf } from "../journal/differences";
 import type { Attempt } from "../journal/journal";
-import { OPERATION_SOURCES, OPERATION_STATES, RECONCILIATION_KINDS } from "../reducer/change";
+import { OPERATION_SOURCES, OPERATION_STATES } from "../reducer/change";
 
 const Time = z.iso.datetime();
 
@@ -82,49 +81,4 @@ export function toOperationResponse(row: OperationRow, currency: string): z.outp
     created_at: time(row.created_at),
     updated_at: time(row.updated_at),
   };
-}
-
-export const DisputeSchema = z
-  .object({
-    payment_id: z.int().openapi({ description: "The payment that is disputed" }),
-    reference: z.string().openapi({ description: "The provider's name for the dispute" }),
-    amount: z.number().openapi({ description: "In major units" }),
-    currency: z.string().openapi({ description: "The ISO 4217 code" }),
-    state: z.enum(DISPUTE_STATES).openapi({ description: "An `inquiry` holds no money back yet" }),
-    reason: z.string().nullable().openapi({ description: "The payer's, in the provider's words" }),
-    due_at: Time.nullable().openapi({ description: "Until when evidence is taken" }),
-    created_at: Time.openapi({ description: "RFC 3339, in UTC" }),
-    updated_at: Time.openapi({ description: "RFC 3339, in UTC" }),
-  })
-  .openapi("Dispute", { description: "A payer's objection to a payment" });
-
-export function toDisputeResponse({ amount_minor, currency, ...row }: DisputeOf): z.output<typeof DisputeSchema> {
-  return {
-    payment_id: row.payment_id,
-    reference: row.reference,
-    amount: major(amount_minor, currency),
-    currency,
-    state: row.state,
-    reason: row.reason,
-    due_at: row.due_at === null ? null : time(row.due_at),
-    created_at: time(row.created_at),
-    updated_at: time(row.updated_at),
-  };
-}
-
-export const ReconciliationItemSchema = z
-  .object({
-    payment_id: z.int().nullable().openapi({ description: "The payment; null where none is known" }),
-    kind: z.enum(RECONCILIATION_KINDS).openapi({ description: "What differs" }),
-    reference: z.string().openapi({ description: "The provider's name for what it is about" }),
-    detail: z.string().openapi({ description: "What was found, with amounts in minor units" }),
-    created_at: Time.openapi({ description: "RFC 3339, in UTC" }),
-  })
-  .openapi("ReconciliationItem", {
-    description: "What a provider says otherwise than the service, for a person to look at",
-  });
-
-export function toItemResponse(row: ItemOf): z.output<typeof ReconciliationItemSchema> {
-  const { payment_id, kind, reference, detail, created_at } = row;
-  return { payment_id: payment_id === 0 ? null : payment_id, kind, reference, detail, created_at: time(created_at) };
 }

@@ -1,24 +1,21 @@
 /** What a provider has to do with payments: what was asked of it, asking it now, disputes and differences. */
 import { z } from "@hono/zod-openapi";
 import { json, jsonPage } from "../../http/answer";
+import { integerParameter } from "../../http/fields";
 import { pageParameters, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
 import { ok, page } from "../../http/responses";
 import { toPaymentResponse } from "../../payment/response";
 import { ETAG } from "../../payment/routes/conditions";
+import { DisputeSchema, ReconciliationItemSchema } from "../../payment/routes/dispute-schemas";
 import { etagOf, INVALID_ID, PaymentPath, PaymentSchema } from "../../payment/routes/payment-schemas";
+import { toDisputeResponse } from "../../provider/dispute";
+import { toItemResponse } from "../../provider/reconciliation";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { readBook } from "../journal/book";
 import { listDisputes, listItems } from "../journal/differences";
 import { syncPayment } from "../object";
-import {
-  DisputeSchema,
-  OperationSchema,
-  ReconciliationItemSchema,
-  toDisputeResponse,
-  toItemResponse,
-  toOperationResponse,
-} from "./operation-schemas";
+import { OperationSchema, toOperationResponse } from "./operation-schemas";
 
 export const providerRoutes = newApp();
 
@@ -80,6 +77,13 @@ registerRoute(
   { isCostly: true },
 );
 
+/** The query of a list of what providers have told, with the payment that it is about. */
+const toldQuery = (list: string) =>
+  z.strictObject({
+    ...pageParameters(list, "string"),
+    payment_id: integerParameter("payment_id", "query", "Only of this payment").optional(),
+  });
+
 const READING = { tags: ["Payments"], ...requiresScope("payments:read"), problems: [] };
 
 export const listDisputesRoute = createRoute({
@@ -89,13 +93,15 @@ export const listDisputesRoute = createRoute({
   summary: "List disputes",
   description: "Payers' objections to payments, newest first, as the providers have told of them.",
   ...READING,
-  request: { query: z.strictObject(pageParameters("disputes", "string")) },
+  request: { query: toldQuery("disputes") },
   responses: { 200: page(DisputeSchema, "DisputePage", "A page of disputes, newest first") },
 });
 
-registerRoute(providerRoutes, listDisputesRoute, async (c, { query }) =>
-  jsonPage(c, await listDisputes(c.get("db"), c.get("principal").merchantId, windowOf(query)), toDisputeResponse),
-);
+registerRoute(providerRoutes, listDisputesRoute, async (c, { query }) => {
+  const { merchantId } = c.get("principal");
+  const found = await listDisputes(c.get("db"), merchantId, query.payment_id ?? null, windowOf(query));
+  return jsonPage(c, found, toDisputeResponse);
+});
 
 export const listReconciliationItemsRoute = createRoute({
   method: "get",
@@ -106,12 +112,14 @@ export const listReconciliationItemsRoute = createRoute({
     "What a provider says otherwise than the service, newest first: money that came after a payment had ended, another amount, more " +
     "given back than was taken. Nothing of it was changed here.",
   ...READING,
-  request: { query: z.strictObject(pageParameters("reconciliation", "string")) },
+  request: { query: toldQuery("reconciliation") },
   responses: {
     200: page(ReconciliationItemSchema, "ReconciliationPage", "A page of what differs, newest first"),
   },
 });
 
-registerRoute(providerRoutes, listReconciliationItemsRoute, async (c, { query }) =>
-  jsonPage(c, await listItems(c.get("db"), c.get("principal").merchantId, windowOf(query)), toItemResponse),
-);
+registerRoute(providerRoutes, listReconciliationItemsRoute, async (c, { query }) => {
+  const { merchantId } = c.get("principal");
+  const found = await listItems(c.get("db"), merchantId, query.payment_id ?? null, windowOf(query));
+  return jsonPage(c, found, toItemResponse);
+});

@@ -9,6 +9,7 @@ import {
   WEBHOOK_ENDPOINT_EVENT_TYPE_NAMES,
 } from "../../outbox/event-types";
 import type { EventResponse, PaymentEventResponse, WebhookEndpointEventResponse } from "../response";
+import { DisputeSchema, ReconciliationItemSchema } from "./dispute-schemas";
 import { PAYMENT_EXAMPLE, PaymentSchema } from "./payment-schemas";
 import { RefundSchema } from "./refund-schemas";
 
@@ -26,6 +27,8 @@ export const EVENT_EXAMPLE = {
   },
   previous: { status: "pending", amount_captured: 0, amount_refundable: 0, updated_at: PAYMENT_EXAMPLE.updated_at },
   refund: null,
+  dispute: null,
+  reconciliation_item: null,
   request_id: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
   key_id: "4fT9bQ2sXk7L",
   idempotency_key: "confirm-order-42",
@@ -40,8 +43,10 @@ export const PaymentEventSchema = z
     // With a description of its own it would be another type in the document.
     data: PaymentSchema,
     previous: z.record(z.string(), z.unknown()).openapi({ description: "What it changed, as that was before" }),
-    // The refund that the event tells of, as it was then. With a description of its own it would be another type.
+    // What the event tells of, as it was then. With a description of its own it would be another type.
     refund: z.union([RefundSchema, z.null()]),
+    dispute: z.union([DisputeSchema, z.null()]),
+    reconciliation_item: z.union([ReconciliationItemSchema, z.null()]),
     request_id: z.string().openapi({ description: "The request that did it" }),
     key_id: z.string().nullable().openapi({ description: "The API key that did it; null where none was asked for" }),
     idempotency_key: z.string().nullable().openapi({
@@ -51,7 +56,7 @@ export const PaymentEventSchema = z
   })
   .openapi("PaymentEvent", {
     description:
-      "That something happened to a payment; `data` is the payment as it was then, `refund` the refund where it is about one",
+      "That something happened to a payment; `data` is the payment as it was then, `refund`, `dispute` and `reconciliation_item` what it is about, or null",
     example: EVENT_EXAMPLE,
   }) satisfies z.ZodType<PaymentEventResponse>;
 

@@ -663,7 +663,7 @@ describe("what a person has to look at", () => {
       operations: [{ ...AUTHORIZED, providerReference: "pay_1" }],
       items: [{ kind: "late_success", reference: "pay_1" }],
     });
-    expect(changes[0]?.item?.detail).toBe(`The provider captured 100 EUR of a payment that is ${status}`);
+    expect(changes[0]?.item?.detail).toBe(`The provider captured 1 EUR of a payment that is ${status}`);
     expect(told(changes)).toBe("reconciliation.item_opened, -");
     expect(reduce(after, says("captured"))).toBeNull();
   });
@@ -675,7 +675,7 @@ describe("what a person has to look at", () => {
         {
           kind: "late_success",
           reference: "pay_1",
-          detail: `The provider captured ${capturedMinor} EUR of a payment that is expired`,
+          detail: `The provider captured ${capturedMinor / 100} EUR of a payment that is expired`,
         },
       ]);
     }
@@ -695,7 +695,7 @@ describe("what a person has to look at", () => {
   it.each(["failed", "cancelled", "expired"] as const)("is money that is held for a payment that was %s", (status) => {
     const view = ended(status, AUTHORIZED);
     const change = reportLateAuthorization(view, says("authorized"));
-    const detail = `The provider holds 100 EUR for a payment that is ${status}`;
+    const detail = `The provider holds 1 EUR for a payment that is ${status}`;
     expect(change?.item).toEqual({ kind: "late_success", reference: "pay_1", detail });
     expect(reportLateAuthorization(change === null ? view : applyChange(view, change), says("authorized"))).toBeNull();
   });
@@ -710,10 +710,15 @@ describe("what a person has to look at", () => {
   });
 
   it.each([
-    ["another amount", { amountMinor: 90 }, "The provider has 90 EUR where the payment is of 100 EUR"],
-    ["another currency", { currency: "USD" }, "The provider has 100 USD where the payment is of 100 EUR"],
-    ["less than all of it", { capturedMinor: 90 }, "The provider captured 90 EUR, and not 100"],
-    ["nothing", { capturedMinor: 0 }, "The provider captured 0 EUR, and not 100"],
+    ["another amount", { amountMinor: 90 }, "The provider has 0.9 EUR where the payment is of 1 EUR"],
+    ["another currency", { currency: "USD" }, "The provider has 1 USD where the payment is of 1 EUR"],
+    [
+      "a currency of its own",
+      { currency: "BTC" },
+      "The provider has 100 minor units of BTC where the payment is of 1 EUR",
+    ],
+    ["less than all of it", { capturedMinor: 90 }, "The provider captured 0.9 EUR, and not 1 EUR"],
+    ["nothing", { capturedMinor: 0 }, "The provider captured 0 EUR, and not 1 EUR"],
   ])("is a snapshot of %s, and nothing moves", (_, more, detail) => {
     const view = pending();
     const { view: after, changes } = settle(view, says("captured", more));
@@ -725,18 +730,18 @@ describe("what a person has to look at", () => {
     const view = authorized(asked(2, "capture", { amountMinor: 60 }));
     const { view: after, changes } = settle(view, says("captured", { capturedMinor: 100 }));
     expect(after).toEqual({ ...view, items: [{ kind: "amount_mismatch", reference: "pay_1" }] });
-    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 100 EUR, and not 60"]);
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 1 EUR, and not 0.6 EUR"]);
   });
 
   it("is a capture of more than the payment", () => {
     const { changes } = settle(authorized(), says("captured", { capturedMinor: 101 }));
-    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 101 EUR, and not up to 100"]);
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 1.01 EUR, and not up to 1 EUR"]);
   });
 
   it("is more captured than before, of a payment that is paid", () => {
     const view = confirmed({ captureMethod: "manual", capturedMinor: 60 });
     const { changes } = settle(view, says("captured", { capturedMinor: 80 }));
-    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 80 EUR, and not 60"]);
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 0.8 EUR, and not 0.6 EUR"]);
   });
 
   it("is a refund of another amount, which does not keep the others from being counted", () => {
@@ -754,7 +759,7 @@ describe("what a person has to look at", () => {
     expect(inWords(after)).toBe("refunded, 100-100, authorize succeeded, refund succeeded, their refund succeeded");
     expect(after.operations.map(({ nonce }) => nonce)).toEqual(["n1", "n2", null]);
     expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual([
-      "200 EUR refunded, 0 in open refunds and 0 in lost disputes are more than the 100 captured",
+      "2 EUR refunded, 0 EUR in open refunds and 0 EUR in lost disputes are more than the 1 EUR captured",
     ]);
   });
 
@@ -786,9 +791,9 @@ describe("what a person has to look at, told apart", () => {
       { kind: "over_refunded", reference: "pay_1" },
     ]);
     expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual([
-      "The provider has a refund of 50 EUR, and not of 40",
-      "The provider has a refund of 30 EUR, and not of 40",
-      "0 EUR refunded, 80 in open refunds and 100 in lost disputes are more than the 100 captured",
+      "The provider has a refund of 0.5 EUR, and not of 0.4 EUR",
+      "The provider has a refund of 0.3 EUR, and not of 0.4 EUR",
+      "0 EUR refunded, 0.8 EUR in open refunds and 1 EUR in lost disputes are more than the 1 EUR captured",
     ]);
   });
 
@@ -805,7 +810,7 @@ describe("what a person has to look at, told apart", () => {
 
   it("is a capture of nothing where a part may be captured", () => {
     const { changes } = settle(authorized(), says("captured", { capturedMinor: 0 }));
-    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 0 EUR, and not up to 100"]);
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 0 EUR, and not up to 1 EUR"]);
   });
 
   it("is not what a payment that has ended, or is not paid, cannot have", () => {
@@ -846,14 +851,16 @@ describe("whose capture it is", () => {
     const view = authorized(asked(2, "capture", { amountMinor: 60 }), asked(3, "capture", { amountMinor: 70 }));
     const captures = [capture("n3", 60, "succeeded")];
     const { changes } = settle(view, says("captured", { capturedMinor: 60, captures }));
-    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 60 EUR, and not 70"]);
+    expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 0.6 EUR, and not 0.7 EUR"]);
   });
 
   it("is held to one that the provider is still at", () => {
     const view = authorized(asked(2, "capture", { amountMinor: 60, state: "unknown" }));
     const captures = [capture("n2", 60, "pending"), capture(null, 70, "succeeded")];
     const { changes } = settle(view, says("captured", { capturedMinor: 70, captures }));
-    expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual(["The provider captured 70 EUR, and not 60"]);
+    expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual([
+      "The provider captured 0.7 EUR, and not 0.6 EUR",
+    ]);
   });
 
   it("is not held to one that the provider has given up, whenever that was heard", () => {
@@ -866,7 +873,9 @@ describe("whose capture it is", () => {
     const before = settle(authorized(...both()), says("authorized", { captures: [givenUp] })).view;
     for (const view of [authorized(...both()), before]) {
       const { changes } = settle(view, last);
-      expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual(["The provider captured 60 EUR, and not 100"]);
+      expect(changes.flatMap(({ item }) => item?.detail ?? [])).toEqual([
+        "The provider captured 0.6 EUR, and not 1 EUR",
+      ]);
     }
   });
 
