@@ -2,17 +2,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FAILURE_CODES } from "../../../src/provider/failures";
 import { sandbox } from "../../../src/provider/sandbox";
-import type { Connection, OperationKind, ProviderOperation } from "../../../src/provider/seam";
+import type { Connection, OperationKind } from "../../../src/provider/seam";
 import { signatureOf } from "../../../src/sandbox/notifications";
 import { DECLINES } from "../../../src/sandbox/tokens";
-
-const REFERENCE = "spay_1";
-
-/** What the provider says of a payment. */
-const PAYMENT = {
-  ...{ id: REFERENCE, created: 0, amount: 10_000, currency: "EUR", capture: "automatic", status: "captured" },
-  ...{ captured_amount: 10_000, redirect_url: null, failure: null, captures: [], refunds: [], disputes: [] },
-};
+import { answering, error, operation, PAYMENT, REFERENCE } from "./answering";
 
 const part = (changes: object) => ({
   ...{ id: "part_1", amount: 4_000, status: "succeeded", failure: null, metadata: { nonce: "nonce" } },
@@ -28,34 +21,9 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllGlobals());
 
-/** A connection on which every request gets this answer. */
-function answering(status: number, body: unknown, headers: Record<string, string> = {}) {
-  const asked: { method: string; url: string; key: string | null; body: string }[] = [];
-  const connection: Connection = {
-    ...{ accountId: "sandbox_1", secrets: { notifications_0: "new", notifications_1: "old" } },
-    fetch: async (request) => {
-      const key = request.headers.get("Idempotency-Key");
-      asked.push({ method: request.method, url: request.url, key, body: await request.text() });
-      return new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });
-    },
-  };
-  return { connection, asked };
-}
-
 const failing = (fetch: Connection["fetch"]): Connection => ({ accountId: "sandbox_1", secrets: {}, fetch });
 
-function operation(kind: OperationKind, reference: string | null = REFERENCE): ProviderOperation {
-  return {
-    ...{ kind, amountMinor: 4_000, nonce: "nonce" },
-    payment: {
-      ...{ id: 5, merchantId: 1, amountMinor: 10_000, currency: "EUR", captureMethod: "manual", reference },
-    },
-    request: { paymentMethod: "test_ok", returnUrl: "https://shop.example/", reason: "damaged" },
-  };
-}
-
 const KINDS: readonly OperationKind[] = ["authorize", "capture", "cancel", "refund"];
-const error = (code: string, payment?: object) => ({ error: { code, message: "why" }, ...(payment && { payment }) });
 
 describe("a call", () => {
   it.each<[OperationKind, string, object]>([
