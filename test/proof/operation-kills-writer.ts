@@ -13,7 +13,7 @@ const MAX_OPEN = 12;
 const MAX_WISHES = 7;
 
 /** Tokens, each as often as it stands here. Those of which nothing comes for minutes are the simulation's alone. */
-const TOKENS: readonly [SandboxToken, ...SandboxToken[]] = [
+export const TOKENS: readonly [SandboxToken, ...SandboxToken[]] = [
   "test_ok",
   ...Array.from({ length: 12 }, () => "test_ok" as const),
   ...(["test_declined", "test_declined", "test_insufficient_funds", "test_processing_error"] as const),

@@ -41,6 +41,7 @@ const STEP_AHEAD = 61_000;
 /** A payment that the provider has to be asked about is asked about within this, or in the next step. */
 const ASKED_WITHIN = 5_000;
 const POLL_EVERY = 20;
+const REPORT_EVERY = 10;
 /** Nothing takes more: unknown, absent, absent once more, sent again, and pending. */
 const MAX_STEPS = 15;
 /** So many of the acknowledged calls are sent once more at the end of a round. */
@@ -172,9 +173,13 @@ async function runRound(
       await Promise.all([shops.healthy(), untilHealthy(provider.url)]);
       // What has moved has its row, whatever has begun since.
       const { effects } = await processes.ledger();
-      find(judgeEffects({ rows: readRows(query), effects }));
+      find(judgeEffects({ operations: query("SELECT * FROM operations") }, effects));
       for (const row of query(ALWAYS_WRONG)) find(JSON.stringify(row));
+      for (const finding of processes.findings) find(finding);
+      if (found.size > 0) return;
       countStruck(before, effects, tried);
+      if ((tried.kills + 1) % REPORT_EVERY === 0)
+        plan.report(`${tried.kills + 1} of ${plan.kills} kills, ${shops.counts.payments} payments`);
     }
     await written(1);
   };
@@ -192,6 +197,7 @@ async function runRound(
     if (ended.status === "rejected") throw ended.reason;
   }
 
+  if (found.size > 0) return { tried, found: [...found] };
   await network.mend();
   find(await settle(processes, shops));
   tried.replays = await replay(shops, seeded(plan.seed));

@@ -152,7 +152,7 @@ export function judgeEnd(evidence: Evidence, now: number): string | null {
     const wrong = judgePayment(evidence, payment);
     if (wrong !== null) return `Payment ${payment.id} (${evidence.planned[payment.id - 1]?.token}): ${wrong}`;
   }
-  return judgeEffects(evidence) ?? judgeSteps(rows);
+  return judgeEffects(rows, evidence.effects) ?? judgeSteps(rows);
 }
 
 function judgePayment({ rows, payments, effects }: Evidence, payment: PaymentRow): string | null {
@@ -251,15 +251,18 @@ export function judgeRequest(query: Query, path: string, body: string): string |
 }
 
 /** At most one effect of each kind a nonce, and of what was asked for (2): so it is at any moment. */
-export function judgeEffects({ rows, effects }: Pick<Evidence, "rows" | "effects">): string | null {
+export function judgeEffects(
+  { operations }: Pick<Rows, "operations">,
+  effects: readonly StoredEffect[],
+): string | null {
   const seen = new Set<string>();
-  const operations = new Map(rows.operations.map((one) => [one.nonce, one]));
+  const asked = new Map(operations.map((one) => [one.nonce, one]));
   for (const { kind, nonce, amount, payment } of effects) {
     if (nonce === null) continue;
     const name = `${kind} ${nonce}`;
     if (seen.has(name)) return `Done twice at the provider: ${name} of ${amount}`;
     seen.add(name);
-    const operation = operations.get(nonce);
+    const operation = asked.get(nonce);
     if (operation === undefined) return `Money moved that no operation asked for: ${name} of ${amount} in ${payment}`;
     const isWhole = kind === "authorized" || kind === "captured" || kind === "refunded" || kind === "refund_reversed";
     if (isWhole && operation.amount_minor !== amount)
