@@ -37,6 +37,7 @@ import { Outage } from "./storage/outage";
 import { webhookDeliveries } from "./webhook/routes/deliveries";
 import { webhookEndpoints } from "./webhook/routes/endpoints";
 import { describeWebhooks } from "./webhook/routes/messages";
+import { paymentDeliveries } from "./webhook/routes/payment-deliveries";
 import { webhookTestEvents } from "./webhook/routes/test-event";
 import { loopbackMisconfiguration } from "./webhook/url";
 
@@ -145,6 +146,7 @@ for (const routes of [
   webhookEndpoints,
   webhookTestEvents,
   webhookDeliveries,
+  paymentDeliveries,
   sandboxPage,
   problems,
   docs,

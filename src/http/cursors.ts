@@ -23,16 +23,22 @@ export function readCursor<Place extends readonly (string | number)[]>(
   }
 }
 
+/** A position in a list that goes by one of several names. */
+export interface NamedPlace<List extends string> {
+  readonly list: List;
+  readonly position: number;
+}
+
 /**
  * A text that must be a cursor of one position.
  *
- * @param list what the cursors of this list are called by, so that another list's are refused
+ * @param lists what the cursors of this list are called by, one name for each of its orders: another list's are refused
  */
-export function positionCursor(text: z.ZodString, list: string) {
-  const place = z.tuple([z.literal(list), z.int().min(0)]);
-  return text.transform((cursor, context) => {
-    const [, position] = readCursor(cursor, place) ?? [];
-    if (position !== undefined) return position;
+export function positionCursor<List extends string>(text: z.ZodString, lists: readonly [List, ...List[]]) {
+  const place = z.tuple([z.enum(lists), z.int().min(0)]);
+  return text.transform((cursor, context): NamedPlace<List> => {
+    const [list, position] = readCursor<[List, number]>(cursor, place) ?? [];
+    if (list !== undefined && position !== undefined) return { list, position };
     context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
     return z.NEVER;
   });
@@ -47,7 +53,7 @@ export interface OwnedPlace {
 /**
  * A text that must be a cursor of one position in an owner's list. Whose it is, the handler compares with the path.
  *
- * @param list as of `positionCursor`
+ * @param list what the cursors of this list are called by, so that another list's are refused
  */
 export function ownedCursor(text: z.ZodString, list: string) {
   const place = z.tuple([z.literal(list), z.int().min(1), z.int().min(0)]);

@@ -25,15 +25,17 @@ export interface Delivery extends Omit<DeliveryRow, "attempts" | "endpoint_id" |
 /** How many attempts of a delivery a page of the log has, the newest. */
 export const MAX_ATTEMPTS_IN_PAGE = 10;
 
+/** The columns of a delivery with its newest attempts, of tables that are called `delivery` and `event`. */
+export const deliveryColumns = (attempts: number): Sql => sql`${DELIVERY}, (SELECT json_group_array(json(value))
+    FROM json_each(delivery.attempts) WHERE key >= json_array_length(delivery.attempts) - ${attempts}) AS attempts`;
+
 const DELIVERY = raw(`
   delivery.position, delivery.state, delivery.next_attempt_at, delivery.attempted, delivery.created_at,
   event.merchant_id, event.payment_id, event.sequence, event.type`);
-const NEWEST_ATTEMPTS = raw(`(SELECT json_group_array(json(value)) FROM json_each(delivery.attempts)
-    WHERE key >= json_array_length(delivery.attempts) - ${MAX_ATTEMPTS_IN_PAGE}) AS attempts`);
 
-type FoundDelivery = Omit<Delivery, "attempts"> & { attempts: string };
+export type FoundDelivery = Omit<Delivery, "attempts"> & { attempts: string };
 
-function readDelivery(row: FoundDelivery): Delivery {
+export function readDelivery(row: FoundDelivery): Delivery {
   return { ...row, attempts: JSON.parse(row.attempts) };
 }
 
@@ -77,7 +79,7 @@ export async function listDeliveries(
     SELECT * FROM webhook_deliveries WHERE ${inRange} AND ${join(end, " AND ")} ORDER BY position DESC LIMIT ${scanned}`;
   const { rows } = await db.batch<FoundDelivery | { last: number | null; oldest: number | null }>([
     sql`
-  SELECT ${DELIVERY}, ${NEWEST_ATTEMPTS} FROM (${seen}) AS delivery
+  SELECT ${deliveryColumns(MAX_ATTEMPTS_IN_PAGE)} FROM (${seen}) AS delivery
   CROSS JOIN events AS event ON event.merchant_id = ${merchantId} AND event.position = delivery.position
   ${filters.length > 0 ? sql`WHERE ${join(filters, " AND ")}` : raw("")}
   ORDER BY delivery.position DESC LIMIT ${limit}`,

@@ -20,11 +20,19 @@ const INVALID_CURSOR = { detail: CURSOR_MESSAGE, parameter: "cursor" };
 
 const EventPage = z
   .object({
-    data: z.array(EventSchema).openapi({ description: "Oldest first" }),
+    data: z.array(EventSchema).openapi({ description: "Oldest first, or newest first where that was asked for" }),
     has_more: z.boolean().openapi({ description: "Whether to ask again at once" }),
-    next_cursor: z.string().openapi({ description: "Leads to what comes after, now or later" }),
+    next_cursor: z
+      .string()
+      .openapi({ description: "Leads to what comes after, now or later; newest first, to what came before" }),
   })
-  .openapi("EventPage", { description: "A page of events, oldest first" });
+  .openapi("EventPage", { description: "A page of events" });
+
+const ORDERS = ["oldest_first", "newest_first"] as const;
+const ORDER_MESSAGE = `Must be ${ORDERS.join(" or ")}`;
+
+/** Cursors of the two orders are told apart: each is refused in the other. */
+const PLACES = { oldest_first: "after", newest_first: "before" } as const;
 
 export const listEventsRoute = createRoute({
   method: "get",
@@ -38,18 +46,29 @@ export const listEventsRoute = createRoute({
     "others are being written. While `has_more` is true, ask again at once. Where `type` is given, at most " +
     `${MAX_EVENTS_SCANNED_PER_RESULT} events for each one that \`limit\` allows are looked at: a page may then hold fewer than ` +
     "`limit`, even none, while `has_more` is true. `created_from` and `created_to` are found in the order of the events, and " +
-    "cost nothing of that: to begin with today, give today's date and no cursor.",
+    "cost nothing of that: to begin with today, give today's date and no cursor. With `order=newest_first`, for people who look " +
+    "back, `next_cursor` leads to older events.",
   ...TAGS,
   request: {
     query: z.strictObject({
       limit: limitParameter(),
-      cursor: positionCursor(single(CURSOR_MESSAGE), "after")
+      order: single(ORDER_MESSAGE)
+        .pipe(z.enum(ORDERS, { error: ORDER_MESSAGE }))
+        .optional()
+        .openapi({
+          param: { name: "order", in: "query" },
+          type: "string",
+          enum: [...ORDERS],
+          description: "`oldest_first`, to follow the events, unless it says otherwise",
+        }),
+      cursor: positionCursor(single(CURSOR_MESSAGE), ["after", "before"])
         .optional()
         .openapi({
           param: { name: "cursor", in: "query" },
           type: "string",
           pattern: CURSOR_PATTERN,
-          description: "`next_cursor` of an earlier answer; without it, the feed begins with the first event",
+          description:
+            "`next_cursor` of an earlier answer in the same order; without it, the feed begins with the first event, or with the newest",
         }),
       ...EventFilters,
     }),
@@ -67,15 +86,25 @@ registerRoute(
   events,
   listEventsRoute,
   async (c, { query }) => {
-    const { limit = DEFAULT_LIMIT, cursor: after = 0, type: types, payment_id: paymentId } = query;
+    const { limit = DEFAULT_LIMIT, order = "oldest_first", cursor, type: types, payment_id: paymentId } = query;
     const { created_from: from, created_to: to } = query;
-    const question = { after, limit, types, paymentId, from, to };
+    const list = PLACES[order];
+    if (cursor && cursor.list !== list) return problem(c, "validation_failed", { errors: [INVALID_CURSOR] });
+    const question = {
+      last: cursor?.position ?? null,
+      backward: order === "newest_first",
+      limit,
+      types,
+      paymentId,
+      from,
+      to,
+    };
     const feed = await readFeed(c.get("db"), c.get("principal").merchantId, question);
     if (feed === null) return problem(c, "validation_failed", { errors: [INVALID_CURSOR] });
     return json(c, 200, {
       data: feed.events.map(toEventResponse),
       has_more: feed.hasMore,
-      next_cursor: writeCursor(["after", feed.end]),
+      next_cursor: writeCursor([list, feed.end]),
     });
   },
   // Events are scanned for their type, unless they are the few of one payment.

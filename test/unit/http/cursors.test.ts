@@ -39,10 +39,12 @@ describe("a cursor", () => {
 });
 
 describe("a cursor of one position", () => {
-  const read = (text: string) => positionCursor(z.string(), "feed").safeParse(text);
+  const read = (text: string) => positionCursor(z.string(), ["feed", "back"]).safeParse(text);
 
   it.each([0, 1, Number.MAX_SAFE_INTEGER])("leads to %i", (position) => {
-    expect(read(writeCursor(["feed", position]))).toEqual({ success: true, data: position });
+    for (const list of ["feed", "back"]) {
+      expect(read(writeCursor([list, position]))).toEqual({ success: true, data: { list, position } });
+    }
   });
 
   it.each([

@@ -211,6 +211,7 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   confirmPayment: ["payments:write"],
   listOperations: ["payments:read"],
   syncPayment: ["payments:write"],
+  listPaymentDeliveries: ["webhooks:manage"],
   listDisputes: ["payments:read"],
   listReconciliationItems: ["payments:read"],
   receiveProviderNotification: null,

@@ -213,11 +213,32 @@ describe("the feed", () => {
         );
         // Where the range ends is where one goes on: there is nothing left, and nothing is repeated.
         expect(await page(api, { ...query, cursor })).toEqual({ data: [], has_more: false, next_cursor: cursor });
+        // The same, from its end to its beginning.
+        const back = await follow(api, { ...query, order: "newest_first" });
+        expect(idsOf(back.events), JSON.stringify(query)).toEqual(idsOf(events).reverse());
+        const beyond = await page(api, { ...query, order: "newest_first", cursor: back.cursor });
+        expect(beyond).toEqual({ data: [], has_more: false, next_cursor: back.cursor });
         answered += Number(wanted.length > 0);
       }
     }
     // Of 27 questions; the last two ranges are empty, and the payment is not of the third.
     expect(answered).toBe(20);
+  });
+
+  it("goes back from the newest event, and is not disturbed by what happens meanwhile", async () => {
+    const { api } = await newMerchant();
+    expect(await page(api, { order: "newest_first" })).toMatchObject({ data: [], has_more: false });
+    const one = await paymentIn("refunded", api);
+    const first = await page(api, { order: "newest_first", limit: 1 });
+    expect([idsOf(first.data), first.has_more]).toEqual([[`evt_${one.id}_3`], true]);
+    await paymentIn("pending", api);
+    const { events } = await follow(api, { order: "newest_first", limit: 1 }, first.next_cursor);
+    expect(idsOf(events)).toEqual([`evt_${one.id}_2`, `evt_${one.id}_1`]);
+    expect(
+      idsOf((await follow(api, { order: "oldest_first" })).events)
+        .reverse()
+        .slice(1),
+    ).toEqual([`evt_${one.id}_3`, ...idsOf(events)]);
   });
 
   it("goes on through a range of time that has not ended", async () => {
@@ -271,12 +292,16 @@ describe("the feed", () => {
       "limit=20&type=payment.refunded",
       "limit=20&payment_id=1000001",
       "type=payment.created",
+      "limit=20&order=newest_first",
+      "limit=20&order=newest_first&type=payment.refunded",
+      "limit=20&order=newest_first&payment_id=1000001",
     ];
     // Found by halving: 2 × 13 rows at most for each end of a range of 6,000 events, in both statements.
     const ranges = [
       "limit=20&created_from=2026-01-01",
       "limit=20&created_to=2026-01-01",
       "limit=20&type=payment.refunded&created_from=1970-01-01&created_to=2026-01-01",
+      "limit=20&order=newest_first&type=payment.refunded&created_from=1970-01-01&created_to=2026-01-01",
     ];
     await rows("limit=1"); // The key is looked up, and its use noted.
     const measure = () => Promise.all(queries.map(rows));
@@ -367,6 +392,13 @@ describe("bad input", () => {
     [`cursor=${btoa('["older",1,1]').replaceAll("=", "")}`, "cursor"],
     // Further than the feed has ever been.
     [`cursor=${btoa('["after",999999]').replaceAll("=", "")}`, "cursor"],
+    // Of the other order.
+    [`cursor=${btoa('["before",1]').replaceAll("=", "")}`, "cursor"],
+    [`order=newest_first&cursor=${btoa('["after",0]').replaceAll("=", "")}`, "cursor"],
+    [`order=newest_first&cursor=${btoa('["before",999999]').replaceAll("=", "")}`, "cursor"],
+    ["order=newest", "order"],
+    ["order=", "order"],
+    ["order=newest_first&order=newest_first", "order"],
     ["limit=0", "limit"],
     ["limit=101", "limit"],
     ["type=payment.paid", "type"],
