@@ -8,6 +8,11 @@ import { answer } from "../http/answer";
 import { problem } from "../http/problem";
 import { allowedMethods } from "../route";
 import { GatheredDatabase } from "../storage/gathered";
+import { keyActions } from "./access/key-actions";
+import { keys } from "./access/keys";
+import { merchants } from "./access/merchants";
+import { newKeys } from "./access/new-key";
+import { trail } from "./access/trail";
 import { files } from "./files";
 import { overview } from "./overview";
 import { signIn } from "./sign-in";
@@ -20,8 +25,18 @@ import { endpoints } from "./webhooks/endpoints";
 
 const dashboard = newDashboardApp();
 
-for (const views of [files, signIn, overview, endpoints, endpointActions, delivery, endpoint])
+for (const views of [
+  files,
+  signIn,
+  overview,
+  endpoints,
+  endpointActions,
+  delivery,
+  endpoint,
+  ...[newKeys, keyActions, keys, merchants, trail],
+]) {
   dashboard.route("/", views);
+}
 
 for (const [path, headers] of allowedMethods(dashboard.routes)) {
   dashboard.all(path, ({ env: { outer }, req }) =>

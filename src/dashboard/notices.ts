@@ -6,6 +6,12 @@ const NOTICES = {
   endpoint_enabled: "The endpoint is enabled. To send what it missed, replay that time.",
   endpoint_disabled: "The endpoint is disabled. Nothing is sent to it.",
   endpoint_deleted: "The endpoint is deleted.",
+  key_renamed: "The key has its new name.",
+  key_revoked: "The key is revoked, and with it what it has created.",
+  merchant_created: "The merchant is created. Give it an API key next.",
+  merchant_renamed: "The merchant has its new name.",
+  merchant_disabled: "The merchant is disabled.",
+  merchant_enabled: "The merchant is enabled.",
 } as const;
 
 export type NoticeName = keyof typeof NOTICES;
