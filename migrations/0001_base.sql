@@ -218,6 +218,38 @@ CREATE TABLE events (
   CHECK ((payment_id IS NULL) = (sequence IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+-- Sums over a merchant's events, folded in after the commits that wrote them: a row for each UTC day, counted from 1970, on which
+-- something happened to payments of a currency and provider. Each sum stops at the largest integer there is. `confirm_times` is a
+-- JSON object: how many payments took so long to be confirmed, by the number of a range of milliseconds.
+CREATE TABLE daily_totals (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  day INTEGER NOT NULL CHECK (day >= 0),
+  currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
+  provider TEXT NOT NULL CHECK (provider <> ''),
+  created INTEGER NOT NULL CHECK (created >= 0),
+  created_minor INTEGER NOT NULL CHECK (created_minor >= 0),
+  confirmed INTEGER NOT NULL CHECK (confirmed >= 0),
+  captured_minor INTEGER NOT NULL CHECK (captured_minor >= 0),
+  failed INTEGER NOT NULL CHECK (failed >= 0),
+  cancelled INTEGER NOT NULL CHECK (cancelled >= 0),
+  expired INTEGER NOT NULL CHECK (expired >= 0),
+  refunds INTEGER NOT NULL CHECK (refunds >= 0),
+  refunded_minor INTEGER NOT NULL CHECK (refunded_minor >= 0),
+  reversals INTEGER NOT NULL CHECK (reversals >= 0),
+  reversed_minor INTEGER NOT NULL CHECK (reversed_minor >= 0),
+  confirm_ms INTEGER NOT NULL CHECK (confirm_ms >= 0),
+  confirm_times TEXT NOT NULL CHECK (json_valid(confirm_times)),
+  PRIMARY KEY (merchant_id, day, currency, provider)
+) STRICT, WITHOUT ROWID;
+
+-- The last event of a merchant that `daily_totals` has, and its time. It moves in the transaction that writes them.
+CREATE TABLE totals_cursors (
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  position INTEGER NOT NULL CHECK (position > 0),
+  event_at INTEGER NOT NULL CHECK (event_at > 0),
+  PRIMARY KEY (merchant_id)
+) STRICT, WITHOUT ROWID;
+
 -- `types` is a JSON array of event types; NULL for all, also those that come later. `types_changed_at` is set while
 -- open deliveries of types that the endpoint no longer receives are to be cancelled. The newest secret signs, and the
 -- one before it up to its end; both are wiped when they have ended. `disabled_at` is NULL while events are sent;

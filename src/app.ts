@@ -30,6 +30,7 @@ import { docs } from "./service/docs";
 import { health } from "./service/health";
 import { home } from "./service/home";
 import { problems } from "./service/problems";
+import { statistics } from "./statistics/routes/statistics";
 import { isDatabaseFull } from "./storage/capacity";
 import { Database } from "./storage/database";
 import { logError, logInfo } from "./storage/log";
@@ -140,6 +141,7 @@ for (const routes of [
   refunds,
   paymentEvents,
   events,
+  statistics,
   merchants,
   apiKeys,
   accountEvents,
@@ -195,6 +197,7 @@ function describeApi(isOpen: boolean): string {
         { name: "Providers", description: "What moves the money tells the service that something may have changed" },
         { name: "Refunds", description: "Give back all of a payment, or a part of it" },
         { name: "Events", description: "Follow what happens to payments" },
+        { name: "Statistics", description: "Sums over what has happened to payments" },
         { name: "Webhooks", description: "Receive events at a URL of your own" },
         { name: "Merchants", description: "The accounts that own payments" },
         { name: "API keys", description: "The credentials of a merchant's programs" },

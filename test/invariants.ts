@@ -32,6 +32,7 @@ const LEGAL = [
  *   the payment's merchant and time
  * - every idempotency key names an existing payment of its merchant (that it names one only, its table sees to)
  * - of a payment's operations one is open at most; each that is not settled is asked about later, and no other
+ * - a merchant's daily totals have counted exactly the events up to its cursor, each once
  * - no request is the cause of two events
  */
 export const VIOLATIONS = `
@@ -112,6 +113,16 @@ asked AS (
     END AS violation
   FROM operations
 ),
+counted_of AS (
+  SELECT merchant_id,
+    (SELECT json_array(count(*), total(type = 'payment.created'), total(type = 'payment.confirmed'), total(type = 'payment.failed'),
+        total(type = 'payment.cancelled'), total(type = 'payment.expired'), total(ifnull(data ->> 'captured_minor', 0)))
+      FROM events WHERE events.merchant_id = cursor.merchant_id AND events.position <= cursor.position) AS told,
+    (SELECT json_array(cursor.position, total(created), total(confirmed), total(failed), total(cancelled), total(expired),
+        total(captured_minor))
+      FROM daily_totals WHERE daily_totals.merchant_id = cursor.merchant_id) AS stored
+  FROM totals_cursors AS cursor
+),
 unlike AS (
   SELECT violation, id FROM asked WHERE violation IS NOT NULL
   UNION ALL
@@ -120,6 +131,9 @@ unlike AS (
   SELECT 'the feed and the trail differ on an endpoint that was disabled', id FROM disabled
   WHERE times <> (SELECT count(*) FROM events WHERE events.merchant_id = disabled.merchant_id
     AND type = 'webhook_endpoint.disabled' AND data ->> 'id' = disabled.id)
+  UNION ALL
+  SELECT 'the daily totals are not the sums of the events up to their cursor', merchant_id FROM counted_of
+    WHERE told IS NOT stored
 )
 SELECT violation, id FROM checked WHERE violation IS NOT NULL
 UNION ALL

@@ -5,6 +5,7 @@ import { logError, logInfo } from "../storage/log";
 import { sweepDeliveries } from "../webhook/wake";
 import { expirePayments } from "./expiry";
 import { retentionDays, sweepIdempotencyKeys } from "./retention";
+import { countForAll } from "./totals";
 
 type Job = (env: Env, now: number) => Promise<void>;
 
@@ -37,6 +38,14 @@ const JOBS: ReadonlyMap<string, Job> = new Map([
       const { behind, ...swept } = await sweepIdempotencyKeys(DB, days, now);
       if (swept.steps > 0) logInfo({ message: "idempotency keys swept", days, ...swept });
       for (const walk of behind) logError({ message: "idempotency keys behind", days, ...walk });
+    },
+  ],
+  // Events that nobody has asked to be counted.
+  [
+    "*/5 * * * *",
+    async ({ DB }, now) => {
+      const counted = await countForAll(DB, now);
+      if (counted.steps > 0) logInfo({ message: "events counted", ...counted });
     },
   ],
 ]);

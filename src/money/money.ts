@@ -51,8 +51,11 @@ export function decimalPlacesMessage(exponent: number): string {
   return `Must have at most ${exponent} decimal places in this currency`;
 }
 
-/** The decimal JSON number for `minor` units of a currency with `exponent` decimal places. */
-export function toMajor(minor: number, exponent: number): number {
+/**
+ * The decimal JSON number for `minor` units of a currency with `exponent` decimal places. What has more than 15 digits, as a sum of
+ * many amounts may, is rounded to the nearest double.
+ */
+export function toMajor(minor: number | bigint, exponent: number): number {
   return Number(`${minor}e-${exponent}`);
 }
 

@@ -208,3 +208,8 @@ export async function wipeEndedSecrets(db: Database, now: number): Promise<numbe
   WHERE previous_secret_ends_at <= ${now} RETURNING id`);
   return wiped.length;
 }
+
+/** How many of a merchant's enabled endpoints have failed since their last success, as a query: one row, of as many as it has at most. */
+export const findFailingEndpoints = (merchantId: number): Sql => sql`
+  SELECT count(*) AS failing FROM webhook_endpoints INDEXED BY webhook_endpoints_enabled
+  WHERE merchant_id = ${merchantId} AND disabled_at IS NULL AND deleted_at IS NULL AND failing_since IS NOT NULL`;

@@ -29,6 +29,7 @@ const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   provider: [node("unit/provider", "unit/operation"), worker("sandbox")],
   sandbox: [node("unit/sandbox", "unit/provider"), worker("sandbox")],
   service: [worker("service", "http", "auth/access")],
+  statistics: [node("unit/statistics"), worker("statistics", "jobs/totals")],
   storage: [node("unit/storage", "proof/histories"), worker("storage", "payment", "http/log", "jobs")],
   webhook: [node("unit/webhook", "proof/webhooks.test"), worker("webhook", "auth/access")],
   // The files that lie above the rooms.

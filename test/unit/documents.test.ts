@@ -197,8 +197,8 @@ describe("docs/operations.md", () => {
     const [, triggers = ""] =
       tableBelow("docs/operations.md", "Configuration").find(([where = ""]) => where.includes("[triggers]")) ?? [];
     const { triggers: configured }: Unstable_Config = readConfig({ config: path.join(PROJECT, "wrangler.toml") });
-    expect(configured.crons).toEqual(["* * * * *", "*/2 * * * *"]);
-    expect(triggers).toMatch(/^every minute, .*; every two minutes, /);
+    expect(configured.crons).toEqual(["* * * * *", "*/2 * * * *", "*/5 * * * *"]);
+    expect(triggers).toMatch(/^every minute, .*; every two minutes, .*; every five minutes, /);
     const constant = (name: string) =>
       Number(new RegExp(`^const ${name} = ([\\d_]+);`, "m").exec(read("src/jobs/retention.ts"))?.[1]?.replace("_", ""));
     const keys = [constant("STEPS_PER_RUN") * constant("KEYS_PER_STEP"), constant("KEYS_PER_STEP")];

@@ -11,6 +11,7 @@ const FLOORS = [
   "dashboard",
   "jobs",
   "service",
+  "statistics",
   "sandbox",
   "webhook",
   "operation",

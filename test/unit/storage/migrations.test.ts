@@ -35,6 +35,8 @@ const FILLED = `
   INSERT INTO disputes VALUES (2, 7, 'dp_1', 9999, 'open', NULL, NULL, 2000, 2000);
   INSERT INTO reconciliation_items VALUES (2, 7, 'late_success', 'pay_1', 'Late', 2000);
   INSERT INTO provider_notifications VALUES ('sandbox_2', 'ntf_1', 2000);
+  INSERT INTO daily_totals VALUES (2, 0, 'USD', 'internal', 1, 9999, 1, 9999, 0, 0, 0, 0, 0, 0, 0, 1000, '{"35":1}');
+  INSERT INTO totals_cursors VALUES (2, 2, 2000);
   INSERT INTO leases VALUES (1, 1, 'commit', 1000);
   INSERT INTO job_positions VALUES ('idempotency_keys', '[0,""]', 1000);`;
 

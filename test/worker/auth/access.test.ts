@@ -226,6 +226,8 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   streamPaymentEvents: ["events:read"],
   listEvents: ["events:read"],
   getEvent: ["events:read"],
+  // Sums of what the key may read one by one.
+  getStatistics: ["payments:read"],
   createApiKey: ["keys:manage"],
   listApiKeys: ["keys:manage"],
   getApiKey: ["keys:manage"],

@@ -9,9 +9,18 @@ import * as operation from "../../../src/operation/tables";
 import * as outbox from "../../../src/outbox/tables";
 import { STATUSES } from "../../../src/payment/lifecycle";
 import * as payment from "../../../src/payment/tables";
+import * as statistics from "../../../src/statistics/tables";
 import { VIOLATIONS } from "../../invariants";
 
-const tables: SQLiteTable[] = Object.values({ ...auth, ...account, ...payment, ...operation, ...outbox, ...jobs });
+const tables: SQLiteTable[] = Object.values({
+  ...auth,
+  ...account,
+  ...payment,
+  ...operation,
+  ...outbox,
+  ...statistics,
+  ...jobs,
+});
 
 async function rows<T>(sql: string, ...values: unknown[]): Promise<T[]> {
   return (
@@ -174,6 +183,20 @@ const ROWS: Record<string, Record<string, string | number | null>> = {
     fingerprint: null,
     created_at: 1,
   },
+  daily_totals: {
+    ...{
+      merchant_id: 1,
+      day: 20_000,
+      currency: "USD",
+      provider: "internal",
+      created: 0,
+      created_minor: 0,
+      confirmed: 0,
+    },
+    ...{ captured_minor: 0, failed: 0, cancelled: 0, expired: 0, refunds: 0, refunded_minor: 0, reversals: 0 },
+    ...{ reversed_minor: 0, confirm_ms: 0, confirm_times: "{}" },
+  },
+  totals_cursors: { merchant_id: 1, position: 1, event_at: 1 },
   job_positions: { job: "idempotency_keys", position: "[]", updated_at: 1 },
 };
 
@@ -222,6 +245,24 @@ describe("the database refuses a row of", () => {
     ["account_events", { idempotency_key: "k".repeat(256) }],
     ["account_events", { fingerprint: "too short" }],
     ["account_events", { created_at: 0 }],
+    ["daily_totals", { day: -1 }],
+    ["daily_totals", { created: -1 }],
+    ["daily_totals", { created_minor: -1 }],
+    ["daily_totals", { confirmed: -1 }],
+    ["daily_totals", { captured_minor: -1 }],
+    ["daily_totals", { failed: -1 }],
+    ["daily_totals", { cancelled: -1 }],
+    ["daily_totals", { expired: -1 }],
+    ["daily_totals", { refunds: -1 }],
+    ["daily_totals", { refunded_minor: -1 }],
+    ["daily_totals", { reversals: -1 }],
+    ["daily_totals", { reversed_minor: -1 }],
+    ["daily_totals", { confirm_ms: -1 }],
+    ["daily_totals", { currency: "usd" }],
+    ["daily_totals", { provider: "" }],
+    ["daily_totals", { confirm_times: "no JSON" }],
+    ["totals_cursors", { position: 0 }],
+    ["totals_cursors", { event_at: 0 }],
     ["job_positions", { job: "" }],
     ["job_positions", { position: "no JSON" }],
     ["job_positions", { updated_at: 0 }],
@@ -234,6 +275,8 @@ describe("the database refuses a row of", () => {
     ["payment_metadata", { merchant_id: 99 }],
     ["api_keys", { merchant_id: 99 }],
     ["account_events", { merchant_id: 99 }],
+    ["daily_totals", { merchant_id: 99 }],
+    ["totals_cursors", { merchant_id: 99 }],
   ])("%s without what it refers to: %j", async (table, wrong) => {
     await expect(insertInto(table, { ...ROWS[table], ...wrong }).run()).rejects.toThrow("FOREIGN KEY");
   });
@@ -263,6 +306,9 @@ describe("the query of the invariants finds", () => {
   const DISABLED = `INSERT INTO events VALUES (1, 3, NULL, NULL, 'webhook_endpoint.disabled', '{"id":90}', 'r3', 'c3', NULL, NULL, 3, 500)`;
   const TRAIL = `INSERT INTO account_events VALUES (90, 1, 'webhook_endpoint.disabled', '90', '{}', 1, NULL, 'r3', 'c3', NULL, NULL, 3)`;
 
+  const TOTALS = `INSERT INTO daily_totals VALUES (1, 0, 'USD', 'internal', 1, 100, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, '{"1":1}')`;
+  const COUNTED = "INSERT INTO totals_cursors VALUES (1, 2, 2)";
+
   async function violations(...statements: string[]): Promise<string[]> {
     const tables = [
       "idempotency_keys",
@@ -271,6 +317,8 @@ describe("the query of the invariants finds", () => {
       "payments",
       "account_events",
       "webhook_endpoints",
+      "daily_totals",
+      "totals_cursors",
     ];
     const clear = tables.map((table) => `DELETE FROM ${table}`);
     await env.DB.batch([...clear, ...statements].map((sql) => env.DB.prepare(sql)));
@@ -283,6 +331,7 @@ describe("the query of the invariants finds", () => {
     expect(await violations(ORIGINAL, CREATED, CONFIRMED, FOUND)).toEqual([]);
     expect(await violations(PLAIN, CREATED, CONFIRMED)).toEqual([]);
     expect(await violations(ORIGINAL, CREATED, CONFIRMED, FOUND, ENDPOINT, DISABLED, TRAIL)).toEqual([]);
+    expect(await violations(PLAIN, CREATED, CONFIRMED, TOTALS, COUNTED)).toEqual([]);
   });
 
   it.each([
@@ -373,6 +422,10 @@ describe("the query of the invariants finds", () => {
     ],
     ["a pair too many", [ORIGINAL, CREATED, CONFIRMED, FOUND, FOUND.replace("'cart'", "'basket'")]],
     ["a pair of a payment that has none", [PLAIN, CREATED, CONFIRMED, FOUND]],
+    ["an event that is counted twice", [PLAIN, CREATED, CONFIRMED, TOTALS.replace("100, 1,", "100, 2,"), COUNTED]],
+    ["an event that is not counted", [PLAIN, CREATED, CONFIRMED, TOTALS.replace("1, 100,", "0, 0,"), COUNTED]],
+    ["an event that is counted before its time", [PLAIN, CREATED, CONFIRMED, TOTALS, COUNTED.replace("2, 2", "1, 1")]],
+    ["a cursor beyond the feed", [PLAIN, CREATED, CONFIRMED, TOTALS, COUNTED.replace("2, 2", "3, 2")]],
     [
       "a key of another merchant",
       [
