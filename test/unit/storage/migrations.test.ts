@@ -37,6 +37,7 @@ const FILLED = `
   INSERT INTO provider_notifications VALUES ('sandbox_2', 'ntf_1', 2000);
   INSERT INTO daily_totals VALUES (2, 0, 'USD', 'internal', 1, 9999, 1, 9999, 0, 0, 0, 0, 0, 0, 0, 1000, '{"35":1}');
   INSERT INTO totals_cursors VALUES (2, 2, 2000);
+  INSERT INTO dashboard_sessions VALUES ('${"0".repeat(22)}', '0123456789ab', 2000);
   INSERT INTO leases VALUES (1, 1, 'commit', 1000);
   INSERT INTO job_positions VALUES ('idempotency_keys', '[0,""]', 1000);`;
 
