@@ -94,30 +94,32 @@ export const known = (): Known[] =>
   );
 
 /**
- * Runs Stryker on the pure modules of a room, one after another. What it found of a module is remembered while neither it nor
- * its tests change, so that a run that was broken off goes on where it was; when they do, Stryker tries again what the change
- * concerns.
+ * Runs Stryker on the pure modules of a room. What it found of a module is remembered while neither it nor its tests change;
+ * when they do, Stryker tries again what the change concerns.
  *
  * @param concurrency how many mutants are tried at once
  */
 export function mutatePureModules(room: string, concurrency: number, fresh: boolean): void {
-  for (const module of PURE_MODULES[room] ?? []) mutateModule(room, `src/${room}/${module}`, concurrency, fresh);
-}
-
-function mutateModule(room: string, file: string, concurrency: number, fresh: boolean): void {
-  if (!fresh && remembered(room, file) !== null) return;
-  const digest = digestOf([file, ...testsOf(room)]);
-  const incremental = memoryOf(file, "stryker.json");
+  const files = (PURE_MODULES[room] ?? [])
+    .map((module) => `src/${room}/${module}`)
+    .filter((file) => fresh || remembered(room, file) === null);
+  if (files.length === 0) return;
+  const digests = new Map(files.map((file) => [file, digestOf([file, ...testsOf(room)])]));
+  const incremental = memoryOf(room, "stryker.json");
   mkdirSync(path.dirname(incremental), { recursive: true });
   if (fresh) rmSync(incremental, { force: true });
   // A test that a busy machine has made fail without a mutant has a second try.
-  if (!runStryker(room, file, concurrency, incremental)) {
-    console.log(`Stryker has tried nothing of ${file}. It is run once more`);
-    if (!runStryker(room, file, concurrency, incremental)) throw new Error(`Stryker has tried nothing of ${file}`);
+  if (!runStryker(room, files, concurrency, incremental)) {
+    console.log(`Stryker has tried nothing of ${room}. It is run once more`);
+    if (!runStryker(room, files, concurrency, incremental)) throw new Error(`Stryker has tried nothing of ${room}`);
   }
   const report: StrykerReport = JSON.parse(readFileSync(REPORT, "utf8"));
-  const memory: Remembered = { digest, revision: revision(), report };
-  writeFileSync(memoryOf(file, "json"), JSON.stringify(memory));
+  for (const [file, digest] of digests) {
+    const tried = report.files[file];
+    // A module without a mutant is not in the report.
+    const memory: Remembered = { digest, revision: revision(), report: { files: tried ? { [file]: tried } : {} } };
+    writeFileSync(memoryOf(file, "json"), JSON.stringify(memory));
+  }
 }
 
 const memoryOf = (file: string, ending: string) =>
@@ -129,22 +131,22 @@ function remembered(room: string, file: string): Remembered | null {
   return before.digest === digestOf([file, ...testsOf(room)]) ? before : null;
 }
 
-/** Whether Stryker has left a report of the module. */
-function runStryker(room: string, file: string, concurrency: number, incremental: string): boolean {
+/** Whether Stryker has come to its end, and left a report of the modules. */
+function runStryker(room: string, files: readonly string[], concurrency: number, incremental: string): boolean {
   rmSync(REPORT, { force: true });
   const configuration = path.join(import.meta.dirname, "stryker.config.json");
   const again = ["--incremental", "--incrementalFile", incremental];
   const directory = mkdtempSync(path.join(tmpdir(), "payments-stryker-"));
   try {
-    spawnSync(
+    const { status } = spawnSync(
       process.execPath,
-      [STRYKER, "run", configuration, "--mutate", file, "--concurrency", String(concurrency), ...again],
+      [STRYKER, "run", configuration, "--mutate", files.join(","), "--concurrency", String(concurrency), ...again],
       { cwd: PROJECT, env: { ...process.env, MUTANTS_ROOM: room, TMPDIR: directory }, stdio: "inherit" },
     );
+    return status === 0 && existsSync(REPORT);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-  return existsSync(REPORT);
 }
 
 interface Remembered {
