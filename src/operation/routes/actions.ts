@@ -151,7 +151,7 @@ for (const action of ACTIONS) {
     const expected = tags && expectedVersions(tags);
     const serviceOrigin = new URL(c.req.url).origin;
     const request = { action, idempotency, expected, serviceOrigin, ...details.asked };
-    return answerAction(c, params.payment_id, request, shown);
+    return answerAction(c, params.payment_id, request, shownAfter(action));
   });
 }
 
@@ -166,18 +166,33 @@ export const shownAs =
   (c, { payment }, headers) =>
     json(c, status, toPaymentResponse(payment), { ETag: etagOf(payment), ...headers });
 
-/** Shows the payment: 402 where its provider has declined what was asked for, 202 where it, or the payer, has still to decide. */
-const shown: Show = (c, success, headers) => {
-  const { payment } = success;
-  const operation = success.tag === "at_provider" ? success.operation : null;
-  const isOpen = operation !== null && isUnsettled(operation.state);
-  if (operation !== null && !isOpen && operation.failure !== null) {
-    const failure: Failure = JSON.parse(operation.failure);
-    const all = { ETag: etagOf(payment), ...headers };
-    return problem(c, "payment_declined", { detail: failure.message, headers: all, failure });
-  }
-  return shownAs(isOpen || isUndecided(payment.status) ? 202 : 200)(c, success, headers);
-};
+/**
+ * Shows the payment: 402 where its provider has declined what was asked for, 202 where it, or the payer, has still to decide. Where the
+ * provider only knew sooner what had become of the payment, it is refused as if that had been known here.
+ */
+const shownAfter =
+  (action: Action): Show =>
+  (c, success, headers) => {
+    const { payment } = success;
+    const operation = success.tag === "at_provider" ? success.operation : null;
+    const isOpen = operation !== null && isUnsettled(operation.state);
+    if (operation !== null && !isOpen && operation.failure !== null) {
+      const failure: Failure = JSON.parse(operation.failure);
+      if (isTooLate(action, payment.status, failure)) {
+        return problem(c, "action_not_allowed", { detail: refusal(payment.status, action) });
+      }
+      const all = { ETag: etagOf(payment), ...headers };
+      return problem(c, "payment_declined", { detail: failure.message, headers: all, failure });
+    }
+    return shownAs(isOpen || isUndecided(payment.status) ? 202 : 200)(c, success, headers);
+  };
+
+/** Whether an action has failed since the payment had moved on before it, and not since somebody declined it. */
+function isTooLate(action: Action, status: Status, { code }: Failure): boolean {
+  if (outcome(status, action) !== "refused") return false;
+  // A capture that was declined stays so, whatever becomes of the payment later.
+  return action === "cancel" || (action === "capture" && code === "expired");
+}
 
 /**
  * Runs an action, and answers with what it has come to.

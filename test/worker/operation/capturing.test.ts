@@ -84,6 +84,7 @@ describe("a payment that is captured by hand", () => {
     // Under another key it is another attempt.
     expect((await ask(id, "capture", {})).status).toBe(402);
     expect((await ask(id, "cancel")).body.status).toBe("cancelled");
+    expect((await ask(id, "capture", {}, `${id}-fails`)).status).toBe(402);
     expect(await effectsOf(id)).toEqual(["authorized 9999", "released 9999"]);
   });
 
@@ -121,9 +122,11 @@ describe("a payment that is captured by hand", () => {
     const { id } = await authorised("test_authorization_lapses");
     await advanceSandbox(6_000);
     const { status, body } = await ask(id, "capture", {}, `${id}-too-late`);
-    expect([status, body.type]).toEqual([402, "/problems/payment-declined"]);
+    const refused = [409, "/problems/action-not-allowed", "Cannot capture payment in expired status"];
+    expect([status, body.type, body.detail]).toEqual(refused);
     expect((await api.get(id)).body.status).toBe("expired");
-    expect((await ask(id, "capture", {}, `${id}-too-late`)).status).toBe(402);
+    const again = await ask(id, "capture", {}, `${id}-too-late`);
+    expect([again.status, again.body.type, again.body.detail]).toEqual(refused);
     expect(await effectsOf(id)).toEqual(["authorized 9999", "released 9999"]);
   });
 
