@@ -8,6 +8,7 @@ import { administrator, client, newKey, newMerchant, ORDER, paymentIn, unknownKe
 import { apiDocument, resolve } from "../contract";
 import { instrumentD1 } from "../d1";
 import { envWithD1 } from "../objects";
+import { exported } from "../payment-file";
 
 const PAYMENTS = "/api/v1/payments";
 
@@ -37,6 +38,7 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.useRealTimers();
 });
 
 /** Everything that was logged, whatever for. */
@@ -132,6 +134,24 @@ describe("each request leaves one line", () => {
     // Nothing beyond what is expected, but the method.
     expect(Object.keys(line).filter((field) => !(field in expected))).toEqual("method" in expected ? [] : ["method"]);
   });
+});
+
+it("says how long a request took, and how long a file that goes on after it", async () => {
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const TRIP_MS = 40;
+  const DB = instrumentD1(env.DB, (trip) => {
+    vi.setSystemTime(Date.now() + TRIP_MS);
+    return trip();
+  });
+  const api = client({ ...env, DB });
+  const { id } = await paymentIn("pending", api);
+  const asked = await lineOf(() => api.get(id));
+  expect([asked?.d1_trips, asked?.duration_ms]).toEqual([1, TRIP_MS]);
+  lines();
+  await exported(api);
+  const file = lines().find(({ message }) => String(message) === "export");
+  // Of the two, the first has found that there is something to write.
+  expect([file?.d1_trips, file?.duration_ms]).toEqual([2, TRIP_MS]);
 });
 
 describe("no line holds a secret:", () => {

@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, expect, it, vi } from "vitest";
 import { version } from "../../../package.json";
 import { client } from "../client";
-import { type Meter, meterD1 } from "../d1";
+import { instrumentD1, type Meter, meterD1 } from "../d1";
 
 const PATH = "/health/ready";
 const OBJECTS = "The objects that run actions and send webhooks do not answer";
@@ -35,6 +35,24 @@ it("says that the service is ready, and which version it is, and nothing else to
     payment_object_latency_ms: expect.any(Number),
     webhook_object_latency_ms: expect.any(Number),
   });
+});
+
+it("says in its line how long D1 and each object took", async () => {
+  const logged = vi.spyOn(console, "log").mockImplementation(() => {});
+  let now = 5_000;
+  vi.spyOn(performance, "now").mockImplementation(() => now);
+  const ping = async () => {
+    now += 7;
+  };
+  const DB = instrumentD1(env.DB, (trip) => trip());
+  const objects = { PAYMENT: pinging(env.PAYMENT, ping), WEBHOOK_ENDPOINT: pinging(env.WEBHOOK_ENDPOINT, ping) };
+  const { status } = await client({ ...env, DB, ...objects }).request("GET", PATH);
+  expect(status).toBe(200);
+  const lines = logged.mock.calls.map(([line]) => JSON.parse(String(line)));
+  const { d1_latency_ms, payment_object_latency_ms, webhook_object_latency_ms } =
+    lines.find(({ message }) => message === "ready") ?? {};
+  // One after another they were asked, and all at once waited for.
+  expect([d1_latency_ms, payment_object_latency_ms, webhook_object_latency_ms]).toEqual([14, 14, 14]);
 });
 
 // Once a second: nobody who asks without a key makes D1 or the objects work more than that.
