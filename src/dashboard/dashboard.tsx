@@ -14,7 +14,7 @@ import { merchants } from "./access/merchants";
 import { newKeys } from "./access/new-key";
 import { trail } from "./access/trail";
 import { files } from "./files";
-import { overview } from "./overview";
+import { overview } from "./overview/overview";
 import { signIn } from "./sign-in";
 import { newDashboardApp, refusalPage } from "./view";
 import type { FetchApi } from "./visit";

@@ -35,6 +35,11 @@ export function countText({ locale }: Visit, count: number): string {
   return numberFormat(locale, null).format(count);
 }
 
+/** A count with what is counted: 1 refund, 5 refunds. */
+export function countedText(visit: Visit, count: number, one: string): string {
+  return `${countText(visit, count)} ${one}${count === 1 ? "" : "s"}`;
+}
+
 const dates = new Map<string, Intl.DateTimeFormat>();
 
 function dateFormat(locale: string): Intl.DateTimeFormat {

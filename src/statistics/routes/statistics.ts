@@ -10,7 +10,7 @@ import { DAY_MESSAGE, daysOf, MAX_DAYS, StatisticsQuerySchema, StatisticsSchema 
 
 export const statistics = newApp();
 
-const get = createRoute({
+export const getStatisticsRoute = createRoute({
   method: "get",
   path: "/api/v1/statistics",
   operationId: "getStatistics",
@@ -34,7 +34,7 @@ const get = createRoute({
 
 registerRoute(
   statistics,
-  get,
+  getStatisticsRoute,
   async (c, { query: { currency, provider, ...days } }) => {
     const { from, to } = daysOf(days, Date.now());
     const refuse = (detail: string) =>
