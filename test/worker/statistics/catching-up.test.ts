@@ -145,11 +145,11 @@ it("a sum stops at the largest integer, and the next events still count", async 
 
 it("sums of more than a safe integer are exact", async () => {
   const { id } = await newMerchant();
-  const amounts = [999_999_999_999_990, 999_999_999_999_991, 999_999_999_999_993];
-  for (let n = 0; n < 30; n++) await make(id, { currency: "KWD", amount_minor: amounts[n % 3] ?? 0 });
+  const amounts = Array.from({ length: 31 }, (_, n) => 999_999_999_999_990 - n);
+  for (const amount_minor of amounts) await make(id, { currency: "KWD", amount_minor });
   const found = await read(env.DB, id);
-  const exact = 10n * amounts.reduce((sum, amount) => sum + BigInt(amount), 0n);
-  expect(exact).toBeGreaterThan(2n ** 53n);
+  const exact = amounts.reduce((sum, amount) => sum + BigInt(amount), 0n);
+  expect(BigInt(Number(exact))).not.toBe(exact);
   const again = await read(env.DB, id);
   for (const one of [found, again]) expect(one?.totals.map(({ figures }) => figures.created_minor)).toEqual([exact]);
 });
