@@ -1,0 +1,54 @@
+import { expect, it } from "vitest";
+import { explainAttempt, explainState, healthOf, whyDisabled } from "../../../src/dashboard/webhooks/explain";
+import { WEBHOOK_ENDPOINT_EXAMPLE } from "../../../src/outbox/endpoint-schemas";
+import { DELIVERY_STATE_NAMES } from "../../../src/outbox/states";
+
+it.each([
+  [200, null],
+  [299, null],
+  [301, "redirect"],
+  [399, "redirect"],
+  [400, "Its answer below may say why"],
+  [401, "signature"],
+  [403, "signature"],
+  [404, "Nothing takes POST requests"],
+  [405, "Nothing takes POST requests"],
+  [410, "gone for good"],
+  [429, "too much to do"],
+  [499, "Its answer below may say why"],
+  [500, "Look into its log"],
+  [599, "Look into its log"],
+])("an answer of %d", (status, advice) => {
+  const explained = explainAttempt({ http_status: status, error: null });
+  expect(explained.result).toBe(`Answered ${status}`);
+  expect(explained.advice).toEqual(advice === null ? null : expect.stringContaining(advice));
+});
+
+it("no answer has the error's words, and says what to look at", () => {
+  expect(explainAttempt({ http_status: null, error: "No connection" })).toEqual({
+    result: "No connection",
+    advice: expect.stringContaining("can be reached from the internet"),
+  });
+  expect(explainAttempt({ http_status: null, error: null }).result).toBe("Nothing was answered");
+});
+
+it("each state of a delivery has a sentence of its own, which counts its attempts", () => {
+  const sentences = DELIVERY_STATE_NAMES.map((status) => explainState({ status, attempt_count: 2 }));
+  expect(new Set(sentences).size).toBe(DELIVERY_STATE_NAMES.length);
+  expect(explainState({ status: "succeeded", attempt_count: 1 })).toBe("The endpoint took it, after 1 attempt");
+  expect(explainState({ status: "exhausted", attempt_count: 12 })).toBe("It was given up after 12 attempts");
+  expect(explainState({ status: "pending", attempt_count: 0 })).toBe("It is about to be sent");
+});
+
+it("an endpoint is enabled, failing or disabled, and says why it is", () => {
+  const at = "2026-01-16T16:57:41.614Z";
+  expect(healthOf(WEBHOOK_ENDPOINT_EXAMPLE)).toEqual({ tone: "good", text: "enabled" });
+  expect(healthOf({ ...WEBHOOK_ENDPOINT_EXAMPLE, failing_since: at })).toEqual({ tone: "bad", text: "failing" });
+  const disabled = { ...WEBHOOK_ENDPOINT_EXAMPLE, enabled: false, failing_since: at, disabled_at: at };
+  expect(healthOf(disabled)).toEqual({ tone: "over", text: "disabled" });
+  expect(whyDisabled(WEBHOOK_ENDPOINT_EXAMPLE)).toBeNull();
+  const reasons = (["requested", "gone", "failing", "key_revoked"] as const).map((disabled_reason) =>
+    whyDisabled({ ...disabled, disabled_reason }),
+  );
+  expect(new Set(reasons).size).toBe(4);
+});
