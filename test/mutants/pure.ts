@@ -108,6 +108,7 @@ export function mutatePureModules(room: string, concurrency: number, fresh: bool
   const incremental = memoryOf(room, "stryker.json");
   mkdirSync(path.dirname(incremental), { recursive: true });
   if (fresh) rmSync(incremental, { force: true });
+  forgetUnnoticed(incremental);
   // A test that a busy machine has made fail without a mutant has a second try.
   if (!runStryker(room, files, concurrency, incremental)) {
     console.log(`Stryker has tried nothing of ${room}. It is run once more`);
@@ -120,6 +121,16 @@ export function mutatePureModules(room: string, concurrency: number, fresh: bool
     const memory: Remembered = { digest, revision: revision(), report: { files: tried ? { [file]: tried } : {} } };
     writeFileSync(memoryOf(file, "json"), JSON.stringify(memory));
   }
+}
+
+/** What survived, or timed out, is tried again: the tests may be others, and the machine less busy. */
+function forgetUnnoticed(incremental: string): void {
+  if (!existsSync(incremental)) return;
+  const { files, ...rest }: StrykerReport = JSON.parse(readFileSync(incremental, "utf8"));
+  const noticed = Object.entries(files).map(([file, { mutants, ...about }]) => {
+    return [file, { ...about, mutants: mutants.filter(({ status }) => status === "Killed") }] as const;
+  });
+  writeFileSync(incremental, JSON.stringify({ ...rest, files: Object.fromEntries(noticed) }));
 }
 
 const memoryOf = (file: string, ending: string) =>
