@@ -2024,7 +2024,7 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "whoever looks early does not draw out the next look",
     noticedBy: "operation/resending.test.ts",
     file: "src/operation/reducer/backoff.ts",
-    find: 'const isEarly = state !== "open" && due_at !== null && due_at > now;',
+    find: "const isEarly = !isBeingSent && due_at !== null && due_at > now;",
     replace: "const isEarly = false;",
   },
   {

@@ -28,7 +28,9 @@ interface Unsettled {
  * has asked, does not put off what is due: the pauses would soon be longer than the provider keeps keys.
  */
 export function nextLook(now: number, { state, due_at, attempted }: Unsettled, retryAfterMs: number | null): number {
-  const isEarly = state !== "open" && due_at !== null && due_at > now;
+  // The time that an operation has to be sent in is no pause.
+  const isBeingSent = state === "open" && attempted === 0;
+  const isEarly = !isBeingSent && due_at !== null && due_at > now;
   const pause = now + backoffMs(attempted + 1);
   return Math.max(isEarly ? Math.min(due_at, pause) : pause, now + (retryAfterMs ?? 0));
 }

@@ -31,8 +31,13 @@ describe("the next look at an operation", () => {
     expect(look({ due_at: NOW + 40 * SECOND, attempted: 2 })).toBe(30);
   });
 
-  it("is after the pause where the operation was only being sent", () => {
-    expect(look({ state: "open", due_at: NOW + 7 * SECOND, attempted: 2 })).toBe(30);
+  it("is after the first pause where the operation was only being sent", () => {
+    expect(look({ state: "open", due_at: NOW + 7 * SECOND, attempted: 0 })).toBe(1);
+  });
+
+  it("is not put off either of an operation that was never sent and has been looked at before", () => {
+    expect(look({ state: "open", due_at: NOW + 7 * SECOND, attempted: 1 })).toBe(5);
+    expect(look({ state: "open", due_at: NOW + 7 * SECOND, attempted: 2 })).toBe(7);
   });
 
   it("is never sooner than the provider asks for", () => {
