@@ -1,6 +1,6 @@
 /** The processes of the kills at the sandbox: the service and the provider, each a workerd of its own, and the network between. */
 import { DatabaseSync } from "node:sqlite";
-import { type Running, start } from "../../bench/workerd";
+import { type Running, runCron, start } from "../../bench/workerd";
 import { databaseFile } from "./kills";
 import { seeded } from "./kills-writer";
 import { LossyNetwork } from "./lossy-network";
@@ -59,15 +59,9 @@ export class Processes {
     return (await (await fetch(`${this.provider.url}/ledger`)).json()) as Pick<Evidence, "payments" | "effects">;
   }
 
-  /** Runs the cron that a deployment runs every minute, as at that time. */
-  async sweep(now: number): Promise<void> {
-    const query = new URLSearchParams({ cron: SWEEP, time: String(now) });
-    try {
-      const url = `${this.service.ownUrl}/cdn-cgi/local/scheduled?${query}`;
-      await (await fetch(url, { signal: AbortSignal.timeout(5_000) })).text();
-    } catch {
-      // Killed under it.
-    }
+  /** Runs the cron that a deployment runs every minute, as at that time; whether it has ended well. */
+  sweep(now: number): Promise<boolean> {
+    return runCron(this.service, SWEEP, now);
   }
 
   /** Puts the service's clock ahead of the machine's, and the provider's on by a step. */

@@ -279,7 +279,7 @@ async function settle(processes: Processes, shops: Shops): Promise<string | null
     );
     await processes.putAhead(step * STEP_AHEAD, STEP_AHEAD);
     const calls = new Map(open.map((row) => [nameOf(row), row.attempts]));
-    await processes.sweep(Date.now() + step * STEP_AHEAD + DAY);
+    if (!(await processes.sweep(Date.now() + step * STEP_AHEAD + DAY))) return "A sweep fails";
     const isAsked = () => query<Unsettled>(UNSETTLED).every((row) => calls.get(nameOf(row)) !== row.attempts);
     // One that is not woken is found by what is left at the end.
     for (const end = Date.now() + ASKED_WITHIN; !isAsked() && Date.now() < end; ) await pause(POLL_EVERY);

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
-import { build, createApiKey, PROJECT, type Running, start } from "../../bench/workerd.ts";
+import { build, createApiKey, PROJECT, type Running, runCron, start } from "../../bench/workerd.ts";
 import { VIOLATIONS } from "../invariants.ts";
 import { databaseFile, until } from "./kills.ts";
 import { type Random, seeded, untilHealthy } from "./kills-writer.ts";
@@ -235,13 +235,8 @@ async function run(plan: WebhookPlan, running: Running, receiver: Receiver, file
 }
 
 /** Runs the cron that a deployment runs every minute, as if that had passed. */
-async function sweep({ ownUrl }: Running): Promise<void> {
-  const query = new URLSearchParams({ cron: "* * * * *", time: String(Date.now() + SWEEP_AHEAD) });
-  try {
-    await (await fetch(`${ownUrl}/cdn-cgi/local/scheduled?${query}`, { signal: AbortSignal.timeout(5_000) })).text();
-  } catch {
-    // Killed under it.
-  }
+async function sweep(running: Running): Promise<void> {
+  await runCron(running, "* * * * *", Date.now() + SWEEP_AHEAD);
 }
 
 interface Open {

@@ -28,17 +28,31 @@ const OUTSIDE = { getByName: () => ({ fetch: (request: Request) => fetch(request
 
 export class PaymentObject extends Payment {
   constructor(state: DurableObjectState, env: Env) {
-    const { storage } = state;
-    const [getAlarm, setAlarm] = [storage.getAlarm.bind(storage), storage.setAlarm.bind(storage)];
-    // The runtime's own clock stays what it is.
-    storage.setAlarm = (at) => setAlarm(Number(at) - aheadMs);
-    storage.getAlarm = async () => {
-      const at = await getAlarm();
-      return at === null ? null : at + aheadMs;
-    };
     // Of the namespace, the way to the sandbox takes no more than this.
     super(state, { ...env, SANDBOX_LEDGER: OUTSIDE as unknown as Env["SANDBOX_LEDGER"] });
+    this.ctx = replacing(this.ctx, "storage", withClock(this.ctx.storage));
   }
+}
+
+/** Storage whose alarms go by the clock that is ahead; the runtime's own stays what it is. */
+function withClock(storage: DurableObjectStorage): DurableObjectStorage {
+  const setAlarm = (at: number) => storage.setAlarm(at - aheadMs);
+  const getAlarm = async () => {
+    const at = await storage.getAlarm();
+    return at === null ? null : at + aheadMs;
+  };
+  return replacing(replacing(storage, "setAlarm", setAlarm), "getAlarm", getAlarm);
+}
+
+/** Something of the runtime's with one property of another value. What is put on it itself is gone when it is collected. */
+function replacing<Thing extends object>(thing: Thing, name: keyof Thing, value: unknown): Thing {
+  return new Proxy(thing, {
+    get(target, property) {
+      if (property === name) return value;
+      const own = Reflect.get(target, property, target);
+      return typeof own === "function" ? own.bind(target) : own;
+    },
+  });
 }
 
 export class SandboxObject extends Sandbox {
