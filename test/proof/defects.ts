@@ -2205,6 +2205,39 @@ function post(connection: Connection, path: string, named: string, body: object)
     find: "after = behind.length === room ? (behind.at(-1) ?? null) : reached;",
     replace: "after = reached;",
   },
+  {
+    breaks: "what a provider changes is told to webhook endpoints",
+    file: COMMIT_CHANGE,
+    find: "event && insertDeliveries(id, origin),",
+    replace: "null,",
+  },
+  {
+    breaks: "a new payment is no second one where one demands to be the only one",
+    file: CREATE,
+    find: `["single", singleOfNew(purposeOf(origin, payment))],`,
+    replace: `["single", raw(String(single ?? 0))],`,
+  },
+  {
+    breaks: "a refund is not sent again when the provider may have forgotten its key",
+    file: PROTOCOL,
+    find: "desk.now() - row.created_at < desk.adapter.capabilities.keyWindowMs;",
+    replace: "desk.now() - row.created_at < 99 * desk.adapter.capabilities.keyWindowMs;",
+  },
+  {
+    breaks: "a dispute is known, also of a payment that a person has to look at",
+    file: REDUCE_REFUNDS,
+    find: `export function reduceDisputes(view: PaymentView, { disputes }: Snapshot): Change | null {
+  if (!isPaid(view)) return null;`,
+    replace: `export function reduceDisputes(view: PaymentView, { disputes }: Snapshot): Change | null {
+  if (!isPaid(view) || view.items.length > 0) return null;`,
+  },
+  {
+    breaks: "a dispute that was never heard of while it was open is known all the same",
+    file: REDUCE_REFUNDS,
+    find: 'const opened = isClosed(dispute) ? { ...dispute, state: "open" as const } : dispute;',
+    replace: `if (isClosed(dispute)) return null;
+    const opened = dispute;`,
+  },
 ];
 
 /**

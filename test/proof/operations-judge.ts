@@ -66,6 +66,9 @@ export interface Evidence {
   readonly planned: readonly { readonly token: string }[];
 }
 
+/** One that is refunded leaves room for another, and is paid again when its refund fails later: nobody can prevent that. */
+const LIVE_OR_PAID = "'pending', 'requires_action', 'processing', 'authorized', 'confirmed'";
+
 /** Operations of one payment, more than one of which is under way; and those that nobody will ever ask about again. */
 export const ALWAYS_WRONG = `
 SELECT 'two operations of a payment are open at once' AS violation, payment_id FROM operations
@@ -82,7 +85,12 @@ JOIN operations ON operations.payment_id = payments.id AND kind = 'refund' AND o
   AND state IN ('open', 'unknown', 'pending', 'succeeded')
 WHERE NOT EXISTS (SELECT 1 FROM reconciliation_items AS item WHERE item.payment_id = payments.id)
   AND NOT EXISTS (SELECT 1 FROM operations AS other WHERE other.payment_id = payments.id AND other.source = 'provider')
-GROUP BY payments.id HAVING sum(operations.amount_minor) > captured_minor`;
+GROUP BY payments.id HAVING sum(operations.amount_minor) > captured_minor
+UNION ALL
+SELECT 'two payments of a reference are live or paid, and one demands to be the only one', one.id FROM payments AS one
+JOIN payments AS other ON other.merchant_id = one.merchant_id AND other.reference = one.reference AND other.id <> one.id
+WHERE one.single = 1 AND one.status IN (${LIVE_OR_PAID}) AND other.status IN (${LIVE_OR_PAID})
+  AND NOT EXISTS (SELECT 1 FROM operations WHERE payment_id IN (one.id, other.id) AND kind = 'refund' AND state = 'failed')`;
 
 /** What the judge has to see of the tables. */
 export function readRows(query: Query): Rows {
@@ -97,6 +105,7 @@ export function readRows(query: Query): Rows {
 }
 
 const UNSETTLED = ["open", "unknown", "pending"];
+const isEnded = (status: unknown): boolean => status === "failed" || status === "cancelled" || status === "expired";
 const sum = (amounts: readonly number[]) => amounts.reduce((total, amount) => total + amount, 0);
 
 /** Where a payment may go (section 2 of the contract). */
@@ -134,12 +143,27 @@ const ENDS: Readonly<Record<string, readonly string[]>> = {
   expired: ["expired", "cancelled"],
 };
 
-/** Where a person may have to look at a payment: by the tokens, nowhere else do we and the provider part. */
-const EXPECTED_ITEMS: Readonly<Record<string, (there: SandboxPayment) => boolean>> = {
-  late_success: ({ token }) => token === "test_paid_after_expiry",
-  over_refunded: ({ token }) =>
-    token === "test_refunded_in_dashboard" || token === "test_refund_fails_later" || /^test_dispute/.test(token ?? ""),
-};
+/** By the tokens, nowhere else does more go back than was captured: what the provider allows, and we would not. */
+const mayBeOverRefunded = ({ token }: SandboxPayment): boolean =>
+  token === "test_refunded_in_dashboard" || token === "test_refund_fails_later" || /^test_dispute/.test(token ?? "");
+
+/** What is wrong with a payment's items, or null: each has its reason at the provider, and each reason its item. */
+function judgeItems(
+  items: Rows["items"],
+  there: SandboxPayment,
+  { isEnded, isOver }: { readonly isEnded: boolean; readonly isOver: boolean },
+): string | null {
+  const isLate = isEnded && (there.status === "authorized" || there.status === "captured");
+  const may: Readonly<Record<string, boolean>> = {
+    late_success: isEnded && there.token === "test_paid_after_expiry",
+    over_refunded: !isEnded && mayBeOverRefunded(there),
+  };
+  const odd = items.find(({ kind, reference }) => may[kind] !== true || reference !== there.id);
+  if (odd !== undefined) return `has an item that nobody can explain: ${JSON.stringify(odd)}`;
+  const must = [isLate ? "late_success" : [], isOver ? "over_refunded" : []].flat();
+  const missing = must.find((kind) => items.filter((item) => item.kind === kind).length !== 1);
+  return missing === undefined ? null : `has not one item ${missing}`;
+}
 
 /** What is wrong when nothing is asked of the provider any more, or null. */
 export function judgeEnd(evidence: Evidence, now: number): string | null {
@@ -167,9 +191,6 @@ function judgePayment({ rows, payments, effects }: Evidence, payment: PaymentRow
 
   // 1
   if (captured_minor > amount_minor) return `captured ${captured_minor} of ${amount_minor}`;
-  if (succeeded + open + lost > captured_minor && items.length === 0) {
-    return `${succeeded} refunded, ${open} open and ${lost} lost are more than the ${captured_minor} captured, and no item says so`;
-  }
   if (refunded_minor !== Math.min(succeeded, captured_minor)) return `shows ${refunded_minor} refunded of ${succeeded}`;
 
   const references = new Set(
@@ -192,21 +213,26 @@ function judgePayment({ rows, payments, effects }: Evidence, payment: PaymentRow
   }
 
   // 6, 9
-  const odd = items.find(({ kind }) => !(EXPECTED_ITEMS[kind]?.(there) ?? false));
-  if (odd !== undefined) return `has an item that nobody can explain: ${JSON.stringify(odd)}`;
-  // Whoever cannot be asked does not say that an authorisation has lapsed.
+  const hasEnded = isEnded(status);
+  const wrong = judgeItems(items, there, { isEnded: hasEnded, isOver: succeeded + open + lost > captured_minor });
+  if (wrong !== null) return wrong;
+  // Whoever cannot be asked does not say that an authorisation has lapsed, or what became of what was not answered in time.
   if (there.token === "test_no_query" && there.status === "expired" && status === "authorized") return null;
-  if (items.length > 0) return null;
+  if (there.token === "test_no_query" && operations.some(({ state }) => state === "unknown")) return null;
+  if (hasEnded && items.length > 0) {
+    // What came late is a person's to see to, all of it.
+    const isUntouched = captured_minor === 0 && succeeded === 0 && disputes.length === 0;
+    return isUntouched ? null : "had ended, and shows money that came later";
+  }
   if (!ENDS[there.status]?.includes(status))
     return `is ${status}, and ${there.status} at the provider, without an item`;
   if (there.captured !== captured_minor)
     return `shows ${captured_minor} captured, and the provider has ${there.captured}`;
   const returned = sum(there.refunds.filter((one) => one.status === "succeeded").map(({ amount }) => amount));
-  if (returned !== refunded_minor) return `shows ${refunded_minor} refunded, and the provider has ${returned}`;
+  if (returned !== succeeded) return `has ${succeeded} refunded, and the provider has ${returned}`;
   const net = (kind: string) =>
     sum(effects.filter((one) => one.payment === there.id && one.kind === kind).map(({ amount }) => amount));
-  if (net("refunded") - net("refund_reversed") !== refunded_minor)
-    return `shows ${refunded_minor} refunded, and other money moved`;
+  if (net("refunded") - net("refund_reversed") !== succeeded) return `has ${succeeded} refunded, and other money moved`;
   if (net("captured") !== captured_minor) return `shows ${captured_minor} captured, and other money moved`;
   if (net("dispute_lost") !== lost) return `shows ${lost} lost in disputes, and other money moved`;
   for (const refund of there.refunds) {
@@ -312,6 +338,8 @@ interface Shown {
   readonly amount_refunded?: number;
   readonly detail?: string;
   readonly type?: string;
+  /** Of a problem: what stands in the way. */
+  readonly payment_id?: number;
 }
 
 /** Whether callers were told what is so (10). */
@@ -368,6 +396,10 @@ function judgeAnswer(rows: Rows, { method, path, key, status, version, isReplay,
   const own = operations.find(({ idempotency_key }) => key !== null && idempotency_key === key);
   if (status >= 500 && status !== 503) return "A bug was answered";
   if (status === 402) return judgeDeclined(states, operations, own, action);
+  if (status === 409 && shown.payment_id !== undefined) {
+    const isLive = statesOf(rows.events, shown.payment_id).some((state) => !isEnded(state.status));
+    return isLive ? null : `${action || "A creation"} was refused for a payment that never was live`;
+  }
   if (status === 409) return judgeRefused(states, operations, action, shown);
   if (status >= 400) return null;
   if (action === "refunds") {

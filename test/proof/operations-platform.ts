@@ -110,8 +110,15 @@ export class Ledger {
   }
 }
 
+/** What nothing but its key keeps from being done twice. */
+const ONE_SHOT = /^\/v1\/refunds$/;
+/** How long the provider keeps keys. */
+const KEYS_KEPT_MS = 24 * 60 * MINUTE;
+
 export class OperationsPlatform {
   faultRate = 0;
+  /** How likely a fault strikes a notification; as the others when nothing is said. */
+  notificationFaultRate: number | null = null;
   readonly struck = new Map<OperationFault, number>();
   /** What was wrong at the moment when it happened. */
   readonly findings: string[] = [];
@@ -119,6 +126,10 @@ export class OperationsPlatform {
   readonly platform: Platform;
   readonly #hosts = new Map<string, Host>();
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Calls of objects, and of the provider, that have not ended. */
+  #calls = 0;
+  /** When each key of a one-shot call was first sent, by the provider's clock. */
+  readonly #firstSent = new Map<string, number>();
   /** When the provider has something to do, by its clock: for each such time somebody waits. */
   readonly #providerDue = new Set<number>();
   /** Of D1, when it was last looked at. */
@@ -229,6 +240,25 @@ export class OperationsPlatform {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
+  /**
+   * Has hours go by in which nothing runs: no alarm, no sweep, no call. It begins when nothing is on its way to the provider,
+   * for what arrives a day after it was sent nobody can help.
+   */
+  async leap(milliseconds: number): Promise<void> {
+    while (this.#calls > 0 || this.#underWay.size > 0) await this.world.wait(SECOND);
+    this.world.leap(milliseconds);
+  }
+
+  /** Counts what is on its way. */
+  async #counted<T>(work: () => Promise<T>): Promise<T> {
+    this.#calls++;
+    try {
+      return await work();
+    } finally {
+      this.#calls--;
+    }
+  }
+
   #begin(work: Promise<unknown>): void {
     const ended = work.catch(() => {}).finally(() => this.#underWay.delete(ended));
     this.#underWay.add(ended);
@@ -254,7 +284,11 @@ export class OperationsPlatform {
     };
   }
 
-  async #call<T>(name: string, ask: (object: PaymentObject) => Promise<T>): Promise<T> {
+  #call<T>(name: string, ask: (object: PaymentObject) => Promise<T>): Promise<T> {
+    return this.#counted(() => this.#carry(name, ask));
+  }
+
+  async #carry<T>(name: string, ask: (object: PaymentObject) => Promise<T>): Promise<T> {
     const { world } = this;
     await world.turn();
     const host = this.#host(name);
@@ -339,7 +373,9 @@ export class OperationsPlatform {
     const env = {
       ...this.platform.env,
       DB: guarded(this.platform.env.DB, live),
-      SANDBOX_LEDGER: { getByName: () => ({ fetch: (request: Request) => live(() => this.#provider(request)) }) },
+      SANDBOX_LEDGER: {
+        getByName: () => ({ fetch: (request: Request) => live(() => this.#counted(() => this.#provider(request))) }),
+      },
     };
     const instance: Instance = {
       object: new PaymentObject({ id: { name }, storage } as unknown as DurableObjectState, env as unknown as Env),
@@ -400,6 +436,10 @@ export class OperationsPlatform {
     if (body === null) return;
     const finding = judgeRequest((sql) => this.d1.rows(sql), path, body);
     if (finding !== null) this.findings.push(`${finding} (${key})`);
+    if (key === null || !ONE_SHOT.test(path)) return;
+    const since = this.world.steady - (this.#firstSent.get(key) ?? this.world.steady);
+    this.#firstSent.set(key, this.world.steady - since);
+    if (since >= KEYS_KEPT_MS) this.findings.push(`${path} is sent again, and its key is forgotten (${key})`);
   }
 
   /** A notification on its way to the service; whether it was taken. */
@@ -440,7 +480,8 @@ export class OperationsPlatform {
   }
 
   #strike(classes: readonly OperationFault[] = []): OperationFault | undefined {
-    if (this.faultRate === 0 || this.world.random() >= this.faultRate) return undefined;
+    const rate = classes === NOTIFICATION_FAULTS ? (this.notificationFaultRate ?? this.faultRate) : this.faultRate;
+    if (rate === 0 || this.world.random() >= rate) return undefined;
     const fault = this.world.pick(classes);
     this.struck.set(fault, (this.struck.get(fault) ?? 0) + 1);
     return fault;

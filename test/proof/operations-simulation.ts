@@ -1,4 +1,5 @@
 /** A history of payments at the sandbox: shops and payers ask at once, things go wrong, and in the end all comes to rest. */
+import { EVENT_TYPE_NAMES } from "../../src/outbox/event-types";
 import { TOKENS, type Token } from "../../src/sandbox/tokens";
 import { VIOLATIONS } from "../invariants";
 import { SECRETS_KEYS, type SimulatedD1 } from "./d1";
@@ -13,6 +14,7 @@ import {
   readRows,
 } from "./operations-judge";
 import { type Ledger, MINUTE, OperationsPlatform } from "./operations-platform";
+import { type FeedEvent, judgeReceived, WebhookPlatform } from "./webhook-simulation";
 import { derived, World } from "./world";
 
 const SECOND = 1_000;
@@ -23,6 +25,9 @@ const RESOLVED_WITHIN_MS = 2 * DAY;
 /** An authorisation holds for 7 days, and a notification is sent again for 3. */
 const STILL_AFTER_MS = 12 * DAY;
 const API = "/api/v1/payments";
+/** So long after it was asked for a one-shot call is not sent again, and stays unknown where the provider does not have it. */
+const GIVEN_UP_AFTER_MS = 23 * HOUR;
+const RECEIVER = "https://receiver.example.com/";
 
 /** A payment as it is to be created, and what its payer does. */
 export interface PlannedPayment {
@@ -34,11 +39,25 @@ export interface PlannedPayment {
   readonly expiresIn: number | null;
   readonly payer: "pays" | "refuses" | "never comes";
   readonly payerAfterMs: number;
+  /** What it is paid for, of which it is to be the only payment; null where that does not matter. */
+  readonly singleOf: string | null;
+  /** Whether a client creates it, while others ask. */
+  readonly isCreatedLater: boolean;
 }
 
 export interface Wish {
   readonly payment: number;
-  readonly action: "confirm" | "capture" | "cancel" | "fail" | "refund" | "refunds" | "get" | "sync" | "again";
+  readonly action:
+    | "create"
+    | "confirm"
+    | "capture"
+    | "cancel"
+    | "fail"
+    | "refund"
+    | "refunds"
+    | "get"
+    | "sync"
+    | "again";
   readonly amount: string | null;
   readonly key: string | null;
   readonly pauseMs: number;
@@ -50,6 +69,10 @@ export interface OperationsProgram {
   readonly clients: readonly (readonly Wish[])[];
   /** For how long nothing is asked before the faults end. */
   readonly faultsGoOnMs: number;
+  /** Hours and days in which nothing runs, each after a time. */
+  readonly leaps: readonly { readonly afterMs: number; readonly milliseconds: number }[];
+  /** Whether a webhook endpoint is told of it all, under faults of its own. */
+  readonly isTold: boolean;
 }
 
 export interface OperationsRun {
@@ -66,8 +89,39 @@ const TOKEN_NAMES = Object.keys(TOKENS) as Token[];
 /** Of 12.34 dollars: parts, what is finer than a cent, and too much. */
 const AMOUNTS = ["6.17", "6.17", "5", "1", "12.34", "20", "0.005"];
 
-/** A random program: one or two payments, and two or three clients that get into each other's way. */
+/** How long nothing runs: within the window of the provider's keys, at its edge, and beyond it. */
+const LEAPS_MS = [2 * HOUR, 12 * HOUR, 22 * HOUR, 23.5 * HOUR, 26 * HOUR, 3 * DAY];
+
+/** A random program of one of the classes: as it is, for one order, with long pauses, told to a webhook endpoint, or several of these. */
 export function randomOperations(seed: number): OperationsProgram {
+  const program = randomProgram(seed);
+  const world = new World(derived(seed, "classes of operations"));
+  const [isSingle, isLeaping, isTold] = [world.random() < 0.25, world.random() < 0.25, world.random() < 0.25];
+  const leap = () => ({ afterMs: world.below(world.pick([MINUTE, 10 * MINUTE])), milliseconds: world.pick(LEAPS_MS) });
+  const leaps = isLeaping ? Array.from({ length: 1 + world.below(3) }, leap) : [];
+  return { ...(isSingle ? forOneOrder(program, world) : program), leaps, isTold };
+}
+
+/** The same, with payments of one order, all but the first created by clients who would each have the order paid. */
+function forOneOrder(program: OperationsProgram, world: World): OperationsProgram {
+  const [first] = program.payments;
+  if (first === undefined) throw new Error("There is no payment");
+  const others = Array.from({ length: 2 }, () => ({ ...first, token: world.pick(TOKEN_NAMES) }));
+  const payments = [first, ...others].map((payment, at) => ({
+    ...{ ...payment, singleOf: "ORD-2026-0001", isCreatedLater: at > 0 },
+  }));
+  const clients = program.clients.map((wishes) =>
+    wishes.flatMap((wish): Wish[] => {
+      const payment = world.below(payments.length);
+      const create: Wish = { ...wish, payment: 1 + world.below(2), action: "create", amount: null };
+      return world.random() < 0.4 ? [create, { ...wish, payment }] : [{ ...wish, payment }];
+    }),
+  );
+  return { ...program, payments, clients };
+}
+
+/** One or two payments, and two or three clients that get into each other's way. */
+function randomProgram(seed: number): OperationsProgram {
   const world = new World(derived(seed, "operations"));
   const payments = Array.from(
     { length: 1 + world.below(2) },
@@ -79,6 +133,7 @@ export function randomOperations(seed: number): OperationsProgram {
       expiresIn: world.random() < 0.3 ? world.pick([60, 120, 3_600]) : null,
       payer: world.pick(["pays", "pays", "refuses", "never comes"]),
       payerAfterMs: world.below(world.pick([5 * SECOND, 10 * MINUTE])),
+      ...{ singleOf: null, isCreatedLater: false },
     }),
   );
   const wish = (client: number, place: number): Wish => {
@@ -118,6 +173,7 @@ export function randomOperations(seed: number): OperationsProgram {
       Array.from({ length: 2 + world.below(5) }, (__, place) => wish(client, place)),
     ),
     faultsGoOnMs: world.pick([0, world.below(MINUTE), world.below(HOUR)]),
+    ...{ leaps: [], isTold: false },
   };
 }
 
@@ -135,9 +191,13 @@ export async function simulateOperations(
   const asked: Asked[] = [];
   const lines: string[] = [];
   world.onLog = (line) => lines.push(line);
-  const run = new Running(world, platform, asked);
+  const webhooks = program.isTold ? new WebhookPlatform(world, platform.platform, d1, 0) : null;
+  const [fetchBefore, timeoutBefore] = [globalThis.fetch, AbortSignal.timeout];
+  const run = new Running(world, platform, asked, webhooks);
   const result = (violation: string | null): OperationsRun => {
-    const struck = new Map<string, number>([...platform.struck, ...platform.platform.struck]);
+    const struck = new Map<string, number>([
+      ...[...platform.struck, ...platform.platform.struck, ...(webhooks?.struck ?? [])],
+    ]);
     return { asked, struck, rows: readRows(query), effects: ledger.effects.length, violation };
   };
   const evidence = (): Evidence => ({
@@ -151,34 +211,50 @@ export async function simulateOperations(
   const play = async (): Promise<string | null> => {
     await run.create(program.payments);
     platform.setFaultRate(faultRate);
-    await run.whileTicking(() => run.askAll(program));
+    if (webhooks) webhooks.faultRate = faultRate;
+    await run.whileTicking(async () => {
+      await Promise.all([run.askAll(program), run.leap(program.leaps)]);
+    });
     await run.whileTicking(() => world.wait(program.faultsGoOnMs));
     platform.setFaultRate(0);
+    if (webhooks) webhooks.faultRate = 0;
     const unsettled = await run.untilSettled(RESOLVED_WITHIN_MS);
     if (unsettled !== null) return unsettled;
     await run.retryAll();
     // A retry may be the first of its requests to arrive.
     const again = await run.untilSettled(RESOLVED_WITHIN_MS);
     if (again !== null) return again;
-    await run.syncAll(program.payments.length);
+    await run.syncAll();
     // Nothing is said yet of those whose time is over: the sweep has to find them.
     const early = judgeEnd(evidence(), 0);
     if (early !== null) return `When nothing is asked of the provider: ${early}`;
     const restless = await run.untilStill(STILL_AFTER_MS);
     if (restless !== null) return restless;
-    await run.syncAll(program.payments.length);
+    await run.syncAll();
     const still = evidence();
     const end = judgeEnd(still, world.now);
     if (end !== null) return `When all is still: ${end}`;
-    await run.syncAll(program.payments.length);
-    if (JSON.stringify(still.rows) !== JSON.stringify(readRows(query))) return "Asking once more changes something";
-    return broken() ?? judgeAnswers(still);
+    await run.syncAll();
+    // That it has asked is all that may be new.
+    if (known(still.rows) !== known(readRows(query))) return "Asking once more changes something";
+    return (await run.judgeDeliveries()) ?? broken() ?? judgeAnswers(still);
+  };
+  const told = () => {
+    if (webhooks === null) return;
+    globalThis.fetch = webhooks.fetch as typeof fetch;
+    AbortSignal.timeout = () => new AbortController().signal;
   };
   try {
-    const found = await world.run(() => play().finally(() => platform.stop()));
+    const found = await world.run(() => {
+      told();
+      return play().finally(() => platform.stop());
+    });
     if (found !== null) return result(found);
   } catch (error) {
     return result(`${error instanceof Error ? error.stack : error}\n${world.errors.join("\n")}`);
+  } finally {
+    globalThis.fetch = fetchBefore;
+    AbortSignal.timeout = timeoutBefore;
   }
   const [finding] = platform.findings;
   if (finding !== undefined) return result(finding);
@@ -187,23 +263,74 @@ export async function simulateOperations(
   return result(await judgeSealed(evidence(), SECRETS_KEYS));
 }
 
-class Running {
+/** Rows, but for what is noted of each look at an operation that the provider does not have. */
+function known(rows: Rows): string {
+  const unknown = (state: string) => state === "open" || state === "unknown" || state === "pending";
+  const looks = { attempts: null, attempted: null, due_at: null, updated_at: null };
+  return JSON.stringify({
+    ...rows,
+    operations: rows.operations.map((row) => (unknown(row.state) ? { ...row, ...looks } : row)),
+  });
+}
+
+export class Running {
+  #hosts: { host: string; types: readonly string[] }[] = [];
+
   constructor(
     readonly world: World,
     readonly platform: OperationsPlatform,
     readonly asked: Asked[],
+    readonly webhooks: WebhookPlatform | null = null,
   ) {}
 
   async create(payments: readonly PlannedPayment[]): Promise<void> {
-    for (const [index, { token, isManual, isTokenKnown, expiresIn }] of payments.entries()) {
-      const body = {
-        ...{ order_id: index + 1, amount: 12.34, currency: "USD", provider: "sandbox" },
-        ...(isManual && { capture_method: "manual" }),
-        ...(isTokenKnown && { payment_method: token }),
-        ...(expiresIn !== null && { expires_in: expiresIn }),
-      };
-      const { status, answer } = await this.#send("POST", API, `create-${index}`, body);
+    if (this.webhooks !== null) await this.#createEndpoint();
+    for (const [index, payment] of payments.entries()) {
+      if (payment.isCreatedLater) continue;
+      const { status, answer } = await this.#create(index, payment);
       if (status !== 201) throw new Error(`A payment was not created: ${JSON.stringify(answer)}`);
+    }
+  }
+
+  #create(index: number, { token, isManual, isTokenKnown, expiresIn, singleOf }: PlannedPayment): Promise<Asked> {
+    return this.#send("POST", API, `create-${index}`, {
+      ...(singleOf === null ? { order_id: index + 1 } : { reference: singleOf, single: true }),
+      ...{ amount: 12.34, currency: "USD", provider: "sandbox" },
+      ...(isManual && { capture_method: "manual" }),
+      ...(isTokenKnown && { payment_method: token }),
+      ...(expiresIn !== null && { expires_in: expiresIn }),
+    });
+  }
+
+  async #createEndpoint(): Promise<void> {
+    const isAll = this.world.random() < 0.6;
+    const types = EVENT_TYPE_NAMES.filter((name) => isAll || name === "payment.created" || this.world.random() < 0.6);
+    const { status } = await this.#request("POST", "/api/v1/webhook-endpoints", null, { url: RECEIVER, types });
+    if (status !== 201) throw new Error(`A webhook endpoint was not created: ${status}`);
+    this.#hosts = [{ host: new URL(RECEIVER).host, types }];
+  }
+
+  /** Lets all that is to be told arrive, and holds it against the feed; what is wrong, or null. */
+  async judgeDeliveries(): Promise<string | null> {
+    const { webhooks } = this;
+    if (webhooks === null) return null;
+    await webhooks.deliverAll();
+    const events: FeedEvent[] = [];
+    for (let path: string | null = "/api/v1/events?limit=100"; path !== null; ) {
+      const page: { data: FeedEvent[]; has_more: boolean; next_cursor: string } = await (
+        await this.#request("GET", path, null, null)
+      ).json();
+      events.push(...page.data);
+      path = page.has_more ? `/api/v1/events?limit=100&cursor=${page.next_cursor}` : null;
+    }
+    return judgeReceived(webhooks.received, events, this.#hosts);
+  }
+
+  /** Has hours and days go by in which nothing runs. */
+  async leap(leaps: OperationsProgram["leaps"]): Promise<void> {
+    for (const { afterMs, milliseconds } of leaps) {
+      await this.world.wait(afterMs);
+      await this.platform.leap(milliseconds);
     }
   }
 
@@ -216,13 +343,14 @@ class Running {
     working.catch(() => {});
     while (!isOver) {
       this.platform.tick();
+      this.webhooks?.tick();
       await this.world.wait(MINUTE / 4);
     }
     await working;
   }
 
   async askAll({ payments, clients }: OperationsProgram): Promise<void> {
-    const payers = payments.map((payment, index) => this.#payer(payment, index + 1));
+    const payers = payments.map((payment, index) => this.payer(payment, index + 1));
     const shops = clients.map(async (wishes) => {
       let last: Parameters<Running["ask"]> | null = null;
       for (const wish of wishes) {
@@ -237,9 +365,13 @@ class Running {
     await Promise.all([...payers, ...shops]);
   }
 
-  async ask({ payment, action, amount, key }: Wish, { token, isTokenKnown }: PlannedPayment): Promise<void> {
+  async ask({ payment, action, amount, key }: Wish, planned: PlannedPayment): Promise<void> {
+    const { token, isTokenKnown } = planned;
     const path = `${API}/${payment + 1}`;
     switch (action) {
+      case "create":
+        await this.#create(payment, planned);
+        return;
       case "again":
       case "get":
         await this.#send("GET", path, null, null);
@@ -273,34 +405,73 @@ class Running {
     }
   }
 
-  async syncAll(payments: number): Promise<void> {
-    for (let id = 1; id <= payments; id++) {
+  async syncAll(): Promise<void> {
+    for (const { id } of this.platform.d1.rows<{ id: number }>("SELECT id FROM payments ORDER BY id")) {
       const { result } = await this.platform.sync(id);
       if (result.tag === "bug" || result.tag === "outage") throw new Error(`${result.tag}: ${result.cause}`);
     }
     await this.platform.quiet();
   }
 
+  /** What is not settled, but for what nobody can ever find out: it was not seen while its key held, and the provider does not have it. */
+  #unsettled(): UnsettledRow[] {
+    const { d1, ledger } = this.platform;
+    const open = d1.rows<UnsettledRow>(
+      "SELECT * FROM operations WHERE state NOT IN ('succeeded', 'declined', 'failed')",
+    );
+    return open.filter(({ payment_id, kind, nonce, state, created_at }) => {
+      if (state === "pending" || this.world.now - created_at < GIVEN_UP_AFTER_MS) return true;
+      const there = ledger.payments.find(
+        ({ metadata, status }) => metadata.payment_id === String(payment_id) && status !== "unconfirmed",
+      );
+      if (there?.token === "test_no_query") return false;
+      if (kind === "refund") return there === undefined || there.refunds.some((refund) => refund.nonce === nonce);
+      return kind !== "capture" || there?.status !== "authorized" || there.captures.some((one) => one.nonce === nonce);
+    });
+  }
+
   /** Lets time pass until no operation is open; what is wrong, or null. */
   untilSettled(withinMs: number): Promise<string | null> {
-    const open = () =>
-      this.platform.d1.rows("SELECT * FROM operations WHERE state NOT IN ('succeeded', 'declined', 'failed')");
     return this.#until(
       withinMs,
-      () => open().length === 0,
-      () => `Not resolved: ${JSON.stringify(open())}`,
+      () => this.#unsettled().length === 0,
+      () => `Not resolved: ${JSON.stringify(this.#unsettled())}`,
     );
+  }
+
+  /**
+   * Lets time go by until a moment.
+   *
+   * @param looks whether the provider is asked about the payments now and then
+   */
+  async until(at: number, looks: boolean): Promise<void> {
+    const { world } = this;
+    while (world.now < at) {
+      const isLook = looks && world.random() < 0.5;
+      const next = isLook ? Math.min(at, world.now + world.below(at - world.now)) : at;
+      await this.#until(
+        next - world.now,
+        () => false,
+        () => null,
+      );
+      if (world.now < next) await world.wait(next - world.now);
+      if (isLook) await this.syncAll();
+    }
   }
 
   untilStill(withinMs: number): Promise<string | null> {
+    const { d1 } = this.platform;
+    const isGivenUp = () =>
+      this.#unsettled().length === 0 && d1.rows("SELECT 1 FROM operations WHERE due_at IS NOT NULL").length > 0;
     return this.#until(
       withinMs,
       () => false,
-      () => `It does not come to rest: something is due at ${this.platform.nextDue()}`,
+      // What is given up is asked about without end: it may be seen yet.
+      () => (isGivenUp() ? null : `It does not come to rest: something is due at ${this.platform.nextDue()}`),
     );
   }
 
-  async #until(withinMs: number, isReached: () => boolean, otherwise: () => string): Promise<string | null> {
+  async #until(withinMs: number, isReached: () => boolean, otherwise: () => string | null): Promise<string | null> {
     const { platform, world } = this;
     const end = world.now + withinMs;
     for (;;) {
@@ -314,7 +485,7 @@ class Running {
     }
   }
 
-  async #payer({ payer, payerAfterMs }: PlannedPayment, id: number): Promise<void> {
+  async payer({ payer, payerAfterMs }: PlannedPayment, id: number): Promise<void> {
     if (payer === "never comes") return;
     await this.world.wait(payerAfterMs);
     for (let looks = 0; looks < 5; looks++) {
@@ -330,14 +501,7 @@ class Running {
   }
 
   async #send(method: string, path: string, key: string | null, body: unknown): Promise<Asked> {
-    const { service } = this.platform.platform;
-    const headers: Record<string, string> = {
-      ...{ "Content-Type": "application/json", Authorization: `Bearer ${service.key}` },
-      ...(key !== null && { "Idempotency-Key": key }),
-    };
-    const sent = body === null || body === undefined ? null : JSON.stringify(body);
-    await this.world.turn();
-    const response = await service.send(new Request(`${service.origin}${path}`, { method, headers, body: sent }));
+    const response = await this.#request(method, path, key, body);
     const asked: Asked = {
       ...{ method, path, key, body: body ?? null, status: response.status },
       version: Number(/^"(\d+)"$/.exec(response.headers.get("ETag") ?? "")?.[1] ?? 0),
@@ -347,4 +511,23 @@ class Running {
     this.asked.push(asked);
     return asked;
   }
+
+  async #request(method: string, path: string, key: string | null, body: unknown): Promise<Response> {
+    const { service } = this.platform.platform;
+    const headers: Record<string, string> = {
+      ...{ "Content-Type": "application/json", Authorization: `Bearer ${service.key}` },
+      ...(key !== null && { "Idempotency-Key": key }),
+    };
+    const sent = body === null || body === undefined ? null : JSON.stringify(body);
+    await this.world.turn();
+    return service.send(new Request(`${service.origin}${path}`, { method, headers, body: sent }));
+  }
+}
+
+interface UnsettledRow {
+  readonly payment_id: number;
+  readonly kind: string;
+  readonly nonce: string | null;
+  readonly state: string;
+  readonly created_at: number;
 }

@@ -1,6 +1,8 @@
 import { expect, it } from "vitest";
 import { TOKENS } from "../../src/sandbox/tokens";
 import { SimulatedD1 } from "./d1";
+import { simulateAgain } from "./operations-again";
+import type { Asked } from "./operations-judge";
 import { Ledger, OPERATION_FAULTS } from "./operations-platform";
 import { type OperationsRun, randomOperations, simulateOperations } from "./operations-simulation";
 import { FAULTS } from "./platform";
@@ -9,6 +11,9 @@ import { REPLAY, report, SCALE } from "./scale";
 
 const [d1, ledger] = [new SimulatedD1(), new Ledger()];
 
+/** Of so many histories one is played twice, and heard of otherwise. */
+const AGAIN_OF = 8;
+
 /** A history by its seed alone: two in three run under faults. */
 async function history(seed: number): Promise<OperationsRun> {
   const run = await simulateOperations(seed, d1, ledger, seed % 3 === 0 ? 0 : 0.08);
@@ -16,6 +21,10 @@ async function history(seed: number): Promise<OperationsRun> {
   expect(run.violation, `Seed ${seed}; again: npm run proof -- --replay-operations ${seed}`).toBeNull();
   return run;
 }
+
+/** Whether an answer names a payment that stands in another's way. */
+const isInTheWay = ({ status, answer }: Asked): boolean =>
+  status === 409 && typeof answer === "object" && answer !== null && "payment_id" in answer;
 
 it.runIf(REPLAY.operations === undefined).each(regressions.operations)(
   "the history $seed, which once found a defect, finds none",
@@ -39,7 +48,13 @@ it("payments at the sandbox end as its ledger has them, whatever is lost on the 
   };
   for (let seed = firstSeed; seed < firstSeed + histories; seed++) {
     const { asked, struck, rows, effects } = await history(seed);
-    for (const { token } of randomOperations(seed).payments) seen.tokens.add(token);
+    const { payments, leaps, isTold } = randomOperations(seed);
+    for (const { token } of payments) seen.tokens.add(token);
+    if (payments.some(({ singleOf }) => singleOf !== null)) add("operationsForOneOrder", 1);
+    if (isTold) add("operationsTold", 1);
+    add("operationLeaps", leaps.length);
+    add("operationsInTheWay", asked.filter(isInTheWay).length);
+    add("operationsGivenUp", rows.operations.filter(({ state }) => state === "unknown").length);
     for (const { status } of rows.payments) seen.ends.add(status);
     for (const { status } of asked) seen.answers.add(status);
     for (const [fault, times] of struck) {
@@ -56,9 +71,25 @@ it("payments at the sandbox end as its ledger has them, whatever is lost on the 
   report(figures);
   if (REPLAY.operations !== undefined) return;
   // What never came was never checked.
+  const classes = ["operationsForOneOrder", "operationsTold", "operationLeaps", "operationsInTheWay"];
+  for (const name of classes) expect(figures[name], name).toBeGreaterThan(0);
   expect([...seen.tokens].sort()).toEqual(Object.keys(TOKENS).sort());
-  const classes = FAULTS.filter((fault) => !fault.startsWith("object"));
-  expect([...seen.faults]).toEqual(expect.arrayContaining([...OPERATION_FAULTS, ...classes]));
+  const ofD1 = FAULTS.filter((fault) => !fault.startsWith("object"));
+  expect([...seen.faults]).toEqual(expect.arrayContaining([...OPERATION_FAULTS, ...ofD1]));
   expect([...seen.ends]).toEqual(expect.arrayContaining(["confirmed", "failed", "cancelled", "expired", "refunded"]));
   expect([...seen.answers]).toEqual(expect.arrayContaining([200, 201, 202, 402, 409, 503]));
+}, 3_600_000);
+
+it("a payment ends the same, whatever is heard of it and when", async () => {
+  const { operationHistories, firstSeed } =
+    REPLAY.operations === undefined ? SCALE : { operationHistories: AGAIN_OF, firstSeed: REPLAY.operations };
+  let heardOtherwise = 0;
+  for (let seed = firstSeed; seed < firstSeed + operationHistories / AGAIN_OF; seed++) {
+    const { struck, violation } = await simulateAgain(seed, d1, ledger);
+    if (violation !== null) report({ operationViolations: 1 });
+    expect(violation, `Seed ${seed}; again: npm run proof -- --replay-operations ${seed}`).toBeNull();
+    if (struck > 0) heardOtherwise++;
+    report({ operationsAgain: 1 });
+  }
+  if (REPLAY.operations === undefined) expect(heardOtherwise).toBeGreaterThan(0);
 }, 3_600_000);

@@ -80,7 +80,7 @@ const LEAVING = "leaving.example.com";
 const DISABLED = "webhook_endpoint.disabled";
 
 /** The platform with a queue, endpoint objects with their alarms, and receivers; all with faults. */
-class WebhookPlatform {
+export class WebhookPlatform {
   faultRate: number;
   readonly struck = new Map<WebhookFault, number>();
   readonly received: Received[] = [];
@@ -91,6 +91,7 @@ class WebhookPlatform {
   readonly env: Env;
   readonly #hosts = new Map<string, Host>();
   #clock = 0;
+  #sweptAt = 0;
 
   constructor(
     readonly world: World,
@@ -103,6 +104,28 @@ class WebhookPlatform {
       WEBHOOK_ENDPOINT: { getByName: (name: string) => ({ wake: () => this.#wake(name) }) },
       DELIVERIES: { send: (message: DeliveryMessage) => this.#queue(message) },
     });
+  }
+
+  /** Begins a sweep, if a minute has gone by since the last one. */
+  tick(): void {
+    const { now } = this.world;
+    if (Math.abs(now - this.#sweptAt) < MINUTE) return;
+    this.#sweptAt = now;
+    void sweepDeliveries(this.env.DB, this.env.WEBHOOK_ENDPOINT, Math.floor(now)).catch(() => {});
+  }
+
+  /** Lets time pass until nothing is left to send: a sweep finds what is open, once it is due on a clock that may have jumped. */
+  async deliverAll(): Promise<void> {
+    for (let sweeps = 0; ; sweeps++) {
+      const [{ at } = { at: null }] = this.d1.rows<{ at: number | null }>(
+        "SELECT min(next_attempt_at) AS at FROM webhook_deliveries",
+      );
+      if (at === null) return;
+      // What an alarm sends at last, hours later, was not sent when it was due.
+      if (sweeps === MOST_SWEEPS) throw new Error(`After ${sweeps} sweeps a delivery that was due at ${at} is open`);
+      await this.world.wait(Math.max(at - Date.now(), 0) + 2 * MINUTE);
+      await sweepDeliveries(this.env.DB, this.env.WEBHOOK_ENDPOINT, Date.now());
+    }
   }
 
   #strike(classes: readonly WebhookFault[]): WebhookFault | undefined {
@@ -281,26 +304,6 @@ class WebhookPlatform {
   };
 }
 
-/** The world's chance in place of the runtime's secrets, and a digest that takes no time. */
-function takeCrypto(world: World): void {
-  const { sign } = crypto.subtle;
-  const subtle = {
-    ...crypto.subtle,
-    digest: crypto.subtle.digest,
-    timingSafeEqual: crypto.subtle.timingSafeEqual,
-    importKey: async (_: string, raw: Uint8Array) => raw,
-    // A webhook's secret, or a key of the service's own.
-    sign: async (name: string, key: Uint8Array | CryptoKey, data: Uint8Array<ArrayBuffer>) =>
-      key instanceof Uint8Array ? createHmac("sha256", key).update(data).digest() : sign(name, key, data),
-  };
-  const getRandomValues = (bytes: Uint8Array) => {
-    for (let n = 0; n < bytes.length; n++) bytes[n] = world.below(256);
-    return bytes;
-  };
-  Object.assign(crypto, { getRandomValues });
-  Object.defineProperty(crypto, "subtle", { value: subtle, configurable: true });
-}
-
 const AUTHORIZED = (key: string) => ({ Authorization: `Bearer ${key}`, "Content-Type": "application/json" });
 
 /**
@@ -356,7 +359,6 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
 
   try {
     await world.run(async () => {
-      takeCrypto(world);
       globalThis.fetch = webhooks.fetch as typeof fetch;
       AbortSignal.timeout = () => new AbortController().signal;
       for (let n = 0; n < 1 + world.below(3); n++) {
@@ -399,17 +401,7 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       webhooks.faultRate = 0;
       writing = false;
       await Promise.all([sweeping, pausing]);
-      // A sweep finds what has not been delivered, once it is due on a clock that may have jumped.
-      for (let sweeps = 0; ; sweeps++) {
-        const [{ at } = { at: null }] = d1.rows<{ at: number | null }>(
-          "SELECT min(next_attempt_at) AS at FROM webhook_deliveries",
-        );
-        if (at === null) break;
-        // What an alarm sends at last, hours later, was not sent when it was due.
-        if (sweeps === MOST_SWEEPS) throw new Error(`After ${sweeps} sweeps a delivery that was due at ${at} is open`);
-        await world.wait(Math.max(at - Date.now(), 0) + 2 * MINUTE);
-        await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, Date.now());
-      }
+      await webhooks.deliverAll();
     });
     await world.run(async () => {
       for (let path: string | null = "/events?limit=100"; path !== null; ) {
@@ -455,31 +447,48 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
     if (open.length > 0) return `Not delivered: ${JSON.stringify(open)}`;
     const forbidden = webhooks.received.find((request) => request.forbidden);
     if (forbidden) return `${forbidden.host} received ${forbidden.id} while its merchant was disabled`;
-    const events = delivered as { id: string; type: string; sequence: number; data: { id: number } }[];
+    const events = delivered as FeedEvent[];
     const told = events.filter(({ type }) => type === DISABLED).length;
     if (told !== (isGone() ? 1 : 0)) return `The feed says ${told} times that the endpoint is disabled`;
     const itself = webhooks.received.find(({ host, body }) => host === LEAVING && JSON.parse(body).type === DISABLED);
     if (itself) return `The endpoint that is disabled received ${itself.id}`;
-    for (const { host, types } of endpoints) {
-      const arrived = webhooks.received.filter((request) => request.host === host);
-      const wanted = events.filter(({ type }) => types.includes(type));
-      const strange = arrived.find(({ id }) => !wanted.some((event) => event.id === id));
-      if (strange) return `${host} received what it did not ask for: ${strange.body}`;
-      for (const event of wanted) {
-        const requests = arrived.filter(({ id }) => id === event.id);
-        if (!requests.some(({ taken }) => taken)) return `${host} never received ${event.id}`;
-        const changed = requests.find(({ body }) => body !== JSON.stringify(event));
-        if (changed) return `${host} received ${changed.body} and not ${JSON.stringify(event)}`;
-        const first = Math.min(...requests.map(({ began }) => began));
-        const early = wanted.find(
-          (before) =>
-            before.data.id === event.data.id &&
-            before.sequence < event.sequence &&
-            !arrived.some(({ id, taken, ended }) => id === before.id && taken && ended < first),
-        );
-        if (early) return `${host} received ${event.id} before it had taken ${early.id}`;
-      }
-    }
-    return null;
+    return judgeReceived(webhooks.received, events, endpoints);
   }
+}
+
+/** An event as the feed tells it. */
+export interface FeedEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly sequence: number;
+  readonly data: { readonly id: number };
+}
+
+/** What is wrong with what receivers got, or null: each event that an endpoint wants arrives, as it is, and a payment's in order. */
+export function judgeReceived(
+  received: readonly Received[],
+  events: readonly FeedEvent[],
+  endpoints: readonly { readonly host: string; readonly types: readonly string[] }[],
+): string | null {
+  for (const { host, types } of endpoints) {
+    const arrived = received.filter((request) => request.host === host);
+    const wanted = events.filter(({ type }) => types.includes(type));
+    const strange = arrived.find(({ id }) => !wanted.some((event) => event.id === id));
+    if (strange) return `${host} received what it did not ask for: ${strange.body}`;
+    for (const event of wanted) {
+      const requests = arrived.filter(({ id }) => id === event.id);
+      if (!requests.some(({ taken }) => taken)) return `${host} never received ${event.id}`;
+      const changed = requests.find(({ body }) => body !== JSON.stringify(event));
+      if (changed) return `${host} received ${changed.body} and not ${JSON.stringify(event)}`;
+      const first = Math.min(...requests.map(({ began }) => began));
+      const early = wanted.find(
+        (before) =>
+          before.data.id === event.data.id &&
+          before.sequence < event.sequence &&
+          !arrived.some(({ id, taken, ended }) => id === before.id && taken && ended < first),
+      );
+      if (early) return `${host} received ${event.id} before it had taken ${early.id}`;
+    }
+  }
+  return null;
 }

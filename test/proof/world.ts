@@ -82,6 +82,12 @@ export class World {
     for (const sleeper of this.#sleeping) sleeper.until += milliseconds;
   }
 
+  /** Has time go by in which nothing goes on: who sleeps sleeps on after it. */
+  leap(milliseconds: number): void {
+    this.#now += milliseconds;
+    for (const sleeper of this.#sleeping) sleeper.until += milliseconds;
+  }
+
   /** Runs `main` and whatever it started to the end. */
   async run<T>(main: () => Promise<T>): Promise<T> {
     const restore = this.#takeGlobals();
