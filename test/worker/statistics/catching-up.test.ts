@@ -9,6 +9,7 @@ import { Database } from "../../../src/storage/database";
 import { client } from "../client";
 import { instrumentD1, losesNth, type Meter, meterD1 } from "../d1";
 import { newMerchant } from "../payment-list";
+import { seedPayments } from "../payment-seed";
 import { caughtUp, figuresIn, fill, make, run, STATISTICS, statisticsOf, stored } from "./shop";
 
 const today = () => {
@@ -183,17 +184,24 @@ describe("the cost", () => {
 
   it("of a step is two round trips, and the rows of its events", async () => {
     const { id } = await newMerchant();
-    await fill(id, 1_500);
-    const step = await costOf((db) => read(db, id));
-    // Of an event its row and its payment's; of the confirmation those before it. Written: a day, and the cursor.
-    expect(step).toEqual({ trips: 2, rowsRead: 2_014, rowsWritten: 2 });
+    const created_at = Date.now();
+    await seedPayments(
+      id,
+      Array.from({ length: 600 }, () => ({ created_at, status: "confirmed" as const })),
+    );
+    // Of an event its row and its payment's; of a confirmation the creation before it, and three of the walk's own. Written: a day, and the cursor.
+    expect(await costOf((db) => read(db, id))).toEqual({
+      trips: 2,
+      rowsRead: 2 * 1_000 + 4 * 500 + 10,
+      rowsWritten: 2,
+    });
   });
 
   it("is what docs/operations.md says", () => {
     const each = "1 for each day, currency and provider";
     expect(operations).toContain(`\n| statistics of which every event is counted | 1 | 0 | 0 | 5, and ${each} |\n`);
     expect(operations).toContain(
-      `\n| statistics that count 1,000 events more | 2 | 0 | 1, and ${each} of the events | 2,014, where they are of one payment and day |\n`,
+      `\n| statistics that count 1,000 events more | 2 | 0 | 1, and ${each} of the events | 4,010, where half of them are confirmations, of one day |\n`,
     );
   });
 
