@@ -19,7 +19,6 @@ export const STEPS = [
   "refund of a part",
   "replayed confirm",
   "refused action",
-  "the object's alarm after it",
   "notification",
   "the same notification again",
   "the look that it leads to, nothing new",
@@ -90,10 +89,13 @@ class Till {
     return meterRequest(this.#connection, "control", text, expected);
   }
 
-  /** How many notifications the provider has to tell; they are forgotten. */
-  async drain(): Promise<number> {
+  /** How many notifications the provider has to tell of a payment; they are taken, and looked into. */
+  async drain(id: number): Promise<number> {
     const count = Number((await this.control("send")).body);
-    for (let n = 0; n < count; n++) await this.control("notify", 204);
+    for (let n = 0; n < count; n++) {
+      await this.control("notify", 204);
+      await this.control(`alarm/${id}`);
+    }
     return count;
   }
 }
@@ -114,37 +116,38 @@ async function walk(till: Till): Promise<Notified> {
   till.note("confirm", (await till.post(`/${paid.id}/confirm`, OK, 200, key)).report);
   till.note("replayed confirm", (await till.post(`/${paid.id}/confirm`, OK, 200, key)).report);
   till.note("refused action", (await till.post(`/${paid.id}/capture`, {}, 409)).report);
-  till.note("the object's alarm after it", await till.control(`alarm/${paid.id}`));
   notified.confirmed = Number((await till.control("send")).body);
   till.note("notification", await till.control("notify/keep", 204));
   till.note("the look that it leads to, nothing new", await till.control(`alarm/${paid.id}`));
   till.note("the same notification again", await till.control("notify", 204));
-  await till.drain();
+  await till.drain(paid.id);
 
   const declined = await create();
   const card = { payment_method: "test_declined" };
   till.note("confirm that is declined", (await till.post(`/${declined.id}/confirm`, card, 402)).report);
-  await till.drain();
+  await till.drain(declined.id);
 
   // Held, taken, and given back in part.
   const held = await create({ capture_method: "manual" });
   till.note("confirm that holds the money", (await till.post(`/${held.id}/confirm`, OK, 200)).report);
-  notified.refunded = await till.drain();
+  notified.refunded = await till.drain(held.id);
   till.note("capture", (await till.post(`/${held.id}/capture`, {}, 200)).report);
-  notified.refunded += await till.drain();
+  notified.refunded += await till.drain(held.id);
   till.note("refund of a part", (await till.post(`/${held.id}/refunds`, { amount: 40 }, 201)).report);
-  notified.refunded += await till.drain();
+  notified.refunded += await till.drain(held.id);
   const released = await create({ capture_method: "manual" });
   await till.post(`/${released.id}/confirm`, OK, 200);
   till.note("cancel of what is held", (await till.post(`/${released.id}/cancel`, {}, 200)).report);
-  await till.drain();
+  await till.drain(released.id);
 
   // Left to the payer.
   const asking = { payment_method: "test_action_ok" };
   const asked = await create();
   const { report, payment } = await till.post(`/${asked.id}/confirm`, asking, 202);
   till.note("confirm that needs the payer", report);
-  notified.paidByPayer = await till.drain();
+  notified.paidByPayer = Number((await till.control("send")).body);
+  await till.control(`ahead/${asked.id}`);
+  await till.control("notify", 204);
   till.note("the look that it leads to, the payer asked", await till.control(`alarm/${asked.id}`));
   await till.control(`due/${asked.id}`);
   till.note("look at what the payer has not done yet", await till.control(`alarm/${asked.id}`));
@@ -152,12 +155,13 @@ async function walk(till: Till): Promise<Notified> {
   const swept = await till.control("sweep");
   till.note("sweep that finds one operation, its look included", swept, await till.control(`alarm/${asked.id}`));
   await till.control(`pay/${payment.provider_reference}`);
-  notified.paidByPayer += await till.drain();
+  notified.paidByPayer += Number((await till.control("send")).body);
+  await till.control("notify", 204);
   till.note("the look that it leads to, paid", await till.control(`alarm/${asked.id}`));
   const left = await create();
   await till.post(`/${left.id}/confirm`, asking, 202);
   till.note("cancel of what needs the payer", (await till.post(`/${left.id}/cancel`, {}, 200)).report);
-  await till.drain();
+  await till.drain(left.id);
 
   // Left to the clock.
   const expire = async (id: number) => {
@@ -170,13 +174,13 @@ async function walk(till: Till): Promise<Notified> {
   const abandoned = await create({ expires_in: 3600 });
   await till.post(`/${abandoned.id}/confirm`, asking, 202);
   till.note("expiry of what needs the payer, its sweep included", ...(await expire(abandoned.id)));
-  await till.drain();
+  await till.drain(abandoned.id);
   return notified;
 }
 
 /** The requests of a Worker that a step is: an alarm is none, and neither is a sweep, which is everybody's. */
 function requestsOf(step: Step): number {
-  return /^(the object's alarm|the look|look|sweep|expiry)/.test(step) ? 0 : 1;
+  return /^(the look|look|sweep|expiry)/.test(step) ? 0 : 1;
 }
 
 /**

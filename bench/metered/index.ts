@@ -12,7 +12,7 @@ import { objectName } from "../../src/storage/object-name";
 import floor, { type FloorEnv, FloorPayment } from "../floor";
 import { metered } from "./d1";
 import type { Report, Trip } from "./report.ts";
-import { meteredState } from "./storage.ts";
+import { type Alarm, meteredState } from "./storage.ts";
 
 interface MeteredEnv extends Env {
   SERVICE_PAYMENT: DurableObjectNamespace<MeteredServicePayment>;
@@ -38,6 +38,15 @@ let counts = nothing();
 /** What the provider has sent and the service has not been given yet, the oldest first. */
 const notifications: { readonly url: string; readonly headers: [string, string][]; readonly body: string }[] = [];
 
+const alarms = new Map<string, Alarm>();
+
+/** The alarm of an object, which outlives its instances. */
+function alarmOf(name: string): Alarm {
+  const alarm = alarms.get(name) ?? { at: null };
+  alarms.set(name, alarm);
+  return alarm;
+}
+
 const withMeter = (db: D1Database) => metered(db, (trip) => counts.trips.push(trip));
 
 async function timed<T>(call: () => Promise<T>): Promise<T> {
@@ -62,10 +71,13 @@ function withCount(ledger: Env["SANDBOX_LEDGER"]): Env["SANDBOX_LEDGER"] {
 }
 
 export class MeteredServicePayment extends PaymentObject {
+  readonly #alarm: Alarm;
+
   constructor(state: DurableObjectState, env: Env) {
     super(state, { ...env, DB: withMeter(env.DB), SANDBOX_LEDGER: withCount(env.SANDBOX_LEDGER) });
+    this.#alarm = alarmOf(state.id.name ?? "");
     // The runtime takes no other state than its own.
-    Object.defineProperty(this, "ctx", { value: meteredState(state, () => counts.objectRows++) });
+    Object.defineProperty(this, "ctx", { value: meteredState(state, this.#alarm, () => counts.objectRows++) });
   }
 
   override run(...asked: Parameters<PaymentObject["run"]>): ReturnType<PaymentObject["run"]> {
@@ -76,9 +88,9 @@ export class MeteredServicePayment extends PaymentObject {
     return timed(() => super.wake());
   }
 
-  override async alarm(): Promise<void> {}
-
+  /** The alarm goes off, as if its time had come. */
   runAlarm(): Promise<void> {
+    this.#alarm.at = null;
     return timed(() => super.alarm());
   }
 }
@@ -146,6 +158,15 @@ const CONTROL: Readonly<
   async due(env, _, id) {
     await env.DB.prepare(
       "UPDATE operations SET due_at = created_at - 60000 WHERE payment_id = ? AND due_at IS NOT NULL",
+    )
+      .bind(Number(id))
+      .run();
+    return new Response();
+  },
+  /** Has the provider be due to be asked about a payment in an hour: whoever asks before that, asks ahead. */
+  async ahead(env, _, id) {
+    await env.DB.prepare(
+      "UPDATE operations SET due_at = created_at + 3600000, attempted = 9 WHERE payment_id = ? AND due_at IS NOT NULL",
     )
       .bind(Number(id))
       .run();
