@@ -1,6 +1,6 @@
 /** Asks the metered Worker what an operation costs. */
 import { Connection } from "./connection.ts";
-import type { Report } from "./metered/report.ts";
+import type { Report, Trip } from "./metered/report.ts";
 import { type Operation, request, type Seeded, STATUS } from "./operations.ts";
 
 export type { Report };
@@ -17,8 +17,7 @@ export async function meter(
 ): Promise<Report> {
   const connection = await Connection.open(port);
   try {
-    await ask(connection, worker, "get", seeded, n);
-    return await ask(connection, worker, operation, seeded, n);
+    return withKnownKey(await ask(connection, worker, operation, seeded, n));
   } finally {
     connection.close();
   }
@@ -64,6 +63,12 @@ export async function meterRequest(
     throw new Error(`The ${worker} answered ${line} with ${report.status}: ${report.body}`);
   }
   return report;
+}
+
+/** What a request costs whose API key the isolate remembers: the look-up, every half a minute, is left out. */
+export function withKnownKey(report: Report): Report {
+  const isLookUp = ({ statements }: Trip) => statements.some(({ sql }) => /\bapi_keys\b/.test(sql));
+  return { ...report, trips: report.trips.filter((trip) => !isLookUp(trip)) };
 }
 
 /** The sum of a figure over the round trips of a report. */

@@ -71,8 +71,7 @@ const NEW_ORDERS = 1_000_000_000;
 const PATH = "/api/v1/payments";
 const HEADERS = `Host: bench\r\nAuthorization: Bearer ${API_KEY}\r\n`;
 
-/** The text of a GET of a path of the payments. */
-export function get(path: string): string {
+function get(path: string): string {
   return `GET ${PATH}${path} HTTP/1.1\r\n${HEADERS}\r\n`;
 }
 

@@ -237,6 +237,39 @@ describe("docs/operations.md", () => {
   });
 });
 
+it("the README has the dollars of bench/RESULTS.md", () => {
+  const [, , measured = ""] = /^## Cost$(.*?)^(\| {2}\|.*?\n)$/ms.exec(read("bench/RESULTS.md")) ?? [];
+  const cells = (row = "") => row.split("|").slice(2, -1);
+  const rows = measured.split("\n");
+  const inAll = cells(rows.find((row) => row.startsWith("| **in all** |"))).map((dollars) =>
+    Number(dollars).toFixed(1),
+  );
+  const what = cells(rows[0]).map((name) => name.trim());
+  expect(inAll.length).toBeGreaterThanOrEqual(5);
+  expect(tableBelow("README.md", "Cost")).toEqual(what.map((name, n) => [name, inAll[n]]));
+});
+
+it("docs/operations.md has the figures of bench/RESULTS.md for what no caller asks for", () => {
+  /** The rows of the table whose first cell is `step`: each cell by its column's name, by step. */
+  const steps = (file: string) => {
+    const [table = ""] = /^\| step \|.*\n(?:\|.*\n)+/m.exec(read(file)) ?? [];
+    const [head = [], , ...rows] = table.split("\n").map((row) => row.split("|").slice(1, -1));
+    const columns = head.map((cell) => cell.trim());
+    return new Map(
+      rows
+        .filter((row) => row.length > 0)
+        .map((row) => {
+          const cells = row.map((cell, n) => [columns[n] ?? "", cell.trim()] as const);
+          return [cells[0]?.[1] ?? "", Object.fromEntries(cells)];
+        }),
+    );
+  };
+  const measured = steps("bench/RESULTS.md");
+  const stated = steps("docs/operations.md");
+  expect(stated.size).toBeGreaterThanOrEqual(8);
+  for (const [step, cells] of stated) expect(measured.get(step)).toMatchObject(cells);
+});
+
 it("docs/testing.md has the figures of bench/RESULTS.md, each at its revision", () => {
   const sections = read("bench/RESULTS.md").split(/^## /m).slice(1);
   const rows = tableBelow("docs/testing.md", "What was tried to break it");
