@@ -27,6 +27,8 @@ const STILL_AFTER_MS = 12 * DAY;
 const API = "/api/v1/payments";
 /** So long after it was asked for a one-shot call is not sent again, and stays unknown where the provider does not have it. */
 const GIVEN_UP_AFTER_MS = 23 * HOUR;
+/** A history has few deliveries, so that more of them have to fail. */
+const RECEIVERS_ARE_WORSE = 5;
 const RECEIVER = "https://receiver.example.com/";
 
 /** A payment as it is to be created, and what its payer does. */
@@ -211,7 +213,7 @@ export async function simulateOperations(
   const play = async (): Promise<string | null> => {
     await run.create(program.payments);
     platform.setFaultRate(faultRate);
-    if (webhooks) webhooks.faultRate = faultRate;
+    if (webhooks) webhooks.faultRate = RECEIVERS_ARE_WORSE * faultRate;
     await run.whileTicking(async () => {
       await Promise.all([run.askAll(program), run.leap(program.leaps)]);
     });
