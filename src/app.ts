@@ -25,6 +25,7 @@ import { paymentList } from "./payment/routes/list";
 import { payments } from "./payment/routes/payments";
 import { answerOtherMethods, newApp, SECURITY_SCHEME } from "./route";
 import { sandboxPage } from "./sandbox/routes/page";
+import { sandboxPayments } from "./sandbox/routes/payments";
 import { type Principal, SCOPES } from "./scopes";
 import { docs } from "./service/docs";
 import { health } from "./service/health";
@@ -149,6 +150,7 @@ for (const routes of [
   webhookTestEvents,
   webhookDeliveries,
   paymentDeliveries,
+  sandboxPayments,
   sandboxPage,
   problems,
   docs,
@@ -199,6 +201,7 @@ function describeApi(isOpen: boolean): string {
         { name: "Events", description: "Follow what happens to payments" },
         { name: "Statistics", description: "Sums over what has happened to payments" },
         { name: "Webhooks", description: "Receive events at a URL of your own" },
+        { name: "Sandbox", description: "What the simulated provider has in its ledger" },
         { name: "Merchants", description: "The accounts that own payments" },
         { name: "API keys", description: "The credentials of a merchant's programs" },
         { name: "Account events", description: "Who changed API keys, webhook endpoints and merchants, and when" },

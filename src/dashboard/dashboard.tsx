@@ -15,6 +15,7 @@ import { newKeys } from "./access/new-key";
 import { trail } from "./access/trail";
 import { files } from "./files";
 import { overview } from "./overview/overview";
+import { sandboxLedger } from "./sandbox/ledger";
 import { signIn } from "./sign-in";
 import { newDashboardApp, refusalPage } from "./view";
 import type { FetchApi } from "./visit";
@@ -33,7 +34,7 @@ for (const views of [
   endpointActions,
   delivery,
   endpoint,
-  ...[newKeys, keyActions, keys, merchants, trail],
+  ...[newKeys, keyActions, keys, merchants, trail, sandboxLedger],
 ]) {
   dashboard.route("/", views);
 }

@@ -57,6 +57,9 @@ export interface SandboxPayment {
   readonly hidden_until: number;
 }
 
+/** How many captures, refunds and disputes of a payment are listed with it. */
+export const MAX_PARTS_LISTED = 20;
+
 /** Kinds of money that moved: what a checker counts. Of each kind, a nonce has one at most. */
 export const EFFECT_KINDS = [
   "authorized",

@@ -1,7 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
 import { sandboxSecrets } from "../auth/secret-keys";
+import type { Window } from "../http/pages";
 import { logError } from "../storage/log";
-import type { SandboxPayment } from "./ledger";
+import { MAX_PARTS_LISTED, type SandboxPayment } from "./ledger";
 import { SIGNATURE_HEADER, signatureOf } from "./notifications";
 import { ConnectionLost, Sandbox } from "./sandbox";
 import { type Notification, Store } from "./store";
@@ -75,6 +76,16 @@ export class SandboxObject extends DurableObject<Env> {
   /** What the hosted page shows of a payment; null when there is none. */
   findPage(payment: string): PaymentPage | null {
     return toPage(this.#sandbox.findPayment(payment));
+  }
+
+  /** Payments next to a position, nearest first, as the ledger has them, each with its newest parts. */
+  listNearest(window: Window): SandboxPayment[] {
+    return this.#sandbox.listNearest(window).map((payment) => ({
+      ...payment,
+      captures: payment.captures.slice(-MAX_PARTS_LISTED),
+      refunds: payment.refunds.slice(-MAX_PARTS_LISTED),
+      disputes: payment.disputes.slice(-MAX_PARTS_LISTED),
+    }));
   }
 
   /** What the payer presses on the hosted page; null when there is no such payment. A second press changes nothing. */

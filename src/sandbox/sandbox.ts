@@ -6,6 +6,7 @@
  * decline or a refusal of the ledger; the same request gets the same answer, another one a 400. While an answer is held
  * back, its key is in use: 409. What did nothing (400, 404, 429, 500) keeps no key, so that the same key may do it later.
  */
+import type { Window } from "../http/pages";
 import { press } from "./actions";
 import { happen } from "./afterwards";
 import { answer, behaviourOfCall, type Call, error, judge, type Made } from "./judge";
@@ -256,6 +257,11 @@ export class Sandbox {
     }
     if (behaviourOf(payment).fault === "no_query") return error(501, "no_queries", "Payments cannot be queried");
     return answer(200, this.#view(payment));
+  }
+
+  /** Payments next to a position, nearest first, as the ledger has them. */
+  listNearest(window: Window): SandboxPayment[] {
+    return this.#store.listNearest(window);
   }
 
   #view(payment: SandboxPayment) {

@@ -2,7 +2,8 @@
  * What the sandbox keeps of one account, in SQLite: its payments, the keys of calls, every movement of money, and what is
  * still to happen. It runs on an object's own storage, and on any other SQLite that runs a statement at once.
  */
-import { type Sql, sql } from "../storage/sql";
+import type { Window } from "../http/pages";
+import { raw, type Sql, sql } from "../storage/sql";
 import type { Call } from "./judge";
 import { EFFECT_KINDS, type Effect, type SandboxPayment, type Step } from "./ledger";
 
@@ -107,6 +108,17 @@ export class Store {
     const rows =
       this.#execute(sql`SELECT data FROM payments WHERE (created, id) > (${created}, ${id}) AND created < ${to}
       ORDER BY created, id LIMIT ${limit}`);
+    return rows.map((row): SandboxPayment => JSON.parse(String(row.data)));
+  }
+
+  /** Payments next to a position, nearest first, without making anything where nothing is kept. */
+  listNearest({ position, backward, limit }: Window): SandboxPayment[] {
+    if (!this.exists) return [];
+    const [compare, order] = backward ? [raw(">"), raw("ASC")] : [raw("<"), raw("DESC")];
+    const within = position ? sql`WHERE (created, id) ${compare} (${position.at}, ${String(position.id)})` : raw("");
+    const rows = this.#execute(
+      sql`SELECT data FROM payments ${within} ORDER BY created ${order}, id ${order} LIMIT ${limit}`,
+    );
     return rows.map((row): SandboxPayment => JSON.parse(String(row.data)));
   }
 

@@ -2,7 +2,7 @@
 import type { Dispute, Part, Refund, SandboxPayment } from "./ledger";
 import { DECLINES, type Decline } from "./tokens";
 
-const failureOf = (code: Decline | null) => (code === null ? null : { code, message: DECLINES[code] });
+export const failureOf = (code: Decline | null) => (code === null ? null : { code, message: DECLINES[code] });
 
 const captureView = ({ id, amount, status, nonce, failure }: Part) => ({
   ...{ id, amount, status, failure: failureOf(failure) },

@@ -213,6 +213,7 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   syncPayment: ["payments:write"],
   listPaymentDeliveries: ["webhooks:manage"],
   listDisputes: ["payments:read"],
+  listSandboxPayments: ["payments:read"],
   listReconciliationItems: ["payments:read"],
   receiveProviderNotification: null,
   capturePayment: ["payments:write"],
