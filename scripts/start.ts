@@ -138,6 +138,7 @@ function welcome(origin: string, { mode, state, hasSecrets }: StartOptions, prob
   return `
 Ready on ${origin}
 
+  Dashboard  ${origin}/dashboard
   Try it     ${origin}/docs
   API        ${origin}/api/v1/payments/
   State      ${shown(state)}

@@ -24,7 +24,8 @@ import { delivery } from "./webhooks/delivery";
 import { endpoint } from "./webhooks/endpoint";
 import { endpoints } from "./webhooks/endpoints";
 
-const dashboard = newDashboardApp();
+/** All pages, and what their forms are sent to. */
+export const dashboard = newDashboardApp();
 
 for (const views of [
   files,

@@ -232,6 +232,7 @@ describe("a server", () => {
 
   test("says what to open and little else", () => {
     const [before = ""] = server.log().split("Stop it with Ctrl+C.");
+    expect(before).toContain(`Dashboard  ${server.url}/dashboard\n`);
     expect(before).toContain(`Try it     ${server.url}/docs\n`);
     expect(before).toContain(`API        ${server.url}/api/v1/payments/\n`);
     expect(before).toContain(`State      ${state}\n`);
