@@ -82,6 +82,14 @@ export interface Known {
   readonly tried: { readonly revision: string; readonly score: Score } | null;
 }
 
+/** How Stryker is run. */
+export interface Effort {
+  /** How many mutants are tried at once. */
+  readonly concurrency: number;
+  /** How long a mutant may take, besides what its tests do without it. One that takes longer is taken to go on for ever. */
+  readonly patienceMs: number;
+}
+
 /** What is remembered of the pure modules. */
 export const known = (): Known[] =>
   Object.entries(PURE_MODULES).flatMap(([room, modules]) =>
@@ -96,10 +104,8 @@ export const known = (): Known[] =>
 /**
  * Runs Stryker on the pure modules of a room. What it found of a module is remembered while neither it nor its tests change;
  * when they do, Stryker tries again what the change concerns.
- *
- * @param concurrency how many mutants are tried at once
  */
-export function mutatePureModules(room: string, concurrency: number, fresh: boolean): void {
+export function mutatePureModules(room: string, effort: Effort, fresh: boolean): void {
   const files = (PURE_MODULES[room] ?? [])
     .map((module) => `src/${room}/${module}`)
     .filter((file) => fresh || remembered(room, file) === null);
@@ -110,9 +116,9 @@ export function mutatePureModules(room: string, concurrency: number, fresh: bool
   if (fresh) rmSync(incremental, { force: true });
   forgetUnnoticed(incremental);
   // A test that a busy machine has made fail without a mutant has a second try.
-  if (!runStryker(room, files, concurrency, incremental)) {
+  if (!runStryker(room, files, effort, incremental)) {
     console.log(`Stryker has tried nothing of ${room}. It is run once more`);
-    if (!runStryker(room, files, concurrency, incremental)) throw new Error(`Stryker has tried nothing of ${room}`);
+    if (!runStryker(room, files, effort, incremental)) throw new Error(`Stryker has tried nothing of ${room}`);
   }
   const report: StrykerReport = JSON.parse(readFileSync(REPORT, "utf8"));
   for (const [file, digest] of digests) {
@@ -143,15 +149,21 @@ function remembered(room: string, file: string): Remembered | null {
 }
 
 /** Whether Stryker has come to its end, and left a report of the modules. */
-function runStryker(room: string, files: readonly string[], concurrency: number, incremental: string): boolean {
+function runStryker(
+  room: string,
+  files: readonly string[],
+  { concurrency, patienceMs }: Effort,
+  incremental: string,
+): boolean {
   rmSync(REPORT, { force: true });
   const configuration = path.join(import.meta.dirname, "stryker.config.json");
+  const how = ["--concurrency", String(concurrency), "--timeoutMS", String(patienceMs)];
   const again = ["--incremental", "--incrementalFile", incremental];
   const directory = mkdtempSync(path.join(tmpdir(), "payments-stryker-"));
   try {
     const { status } = spawnSync(
       process.execPath,
-      [STRYKER, "run", configuration, "--mutate", files.join(","), "--concurrency", String(concurrency), ...again],
+      [STRYKER, "run", configuration, "--mutate", files.join(","), ...how, ...again],
       { cwd: PROJECT, env: { ...process.env, MUTANTS_ROOM: room, TMPDIR: directory }, stdio: "inherit" },
     );
     return status === 0 && existsSync(REPORT);

@@ -10,6 +10,7 @@
  *                                                  and with --room tries those of one room, which only prints
  *     --concurrency 1                              so many of Stryker's mutants at once; as many as there are cores, unless
  *                                                  it is said
+ *     --patience 120                               the seconds that Stryker gives a mutant, for a machine that is busy; 20
  *     --fresh                                      forgets earlier results
  */
 import { availableParallelism } from "node:os";
@@ -29,6 +30,7 @@ const { values: options } = parseArgs({
     count: { type: "string", default: "120" },
     seed: { type: "string", default: "1" },
     concurrency: { type: "string", default: String(availableParallelism()) },
+    patience: { type: "string", default: "20" },
     fresh: { type: "boolean", default: false },
   },
 });
@@ -48,7 +50,8 @@ const survivorRows = (survivors: readonly Survivor[]) =>
 if (wanted("pure")) {
   installStryker();
   const rooms = options.room === undefined ? Object.keys(PURE_MODULES) : [options.room];
-  for (const room of rooms) mutatePureModules(room, Number(options.concurrency), options.fresh);
+  const effort = { concurrency: Number(options.concurrency), patienceMs: Number(options.patience) * 1_000 };
+  for (const room of rooms) mutatePureModules(room, effort, options.fresh);
   const modules = known();
   const tried = modules.flatMap(({ tried }) => tried ?? []);
   const scores = tried.map(({ score }) => score);
