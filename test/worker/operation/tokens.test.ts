@@ -118,7 +118,14 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
 });
+
+/** Has whoever waits for an answer, and whoever holds it back, wait an eighth of the time: in the same order, and not 8 s. */
+function waitLess(): void {
+  const wait = scheduler.wait.bind(scheduler);
+  vi.spyOn(scheduler, "wait").mockImplementation((milliseconds, options) => wait(milliseconds / 8, options));
+}
 
 it("has a row for each token, and no other", () => {
   expect(Object.keys(COURSES)).toEqual([...SANDBOX_TOKENS]);
@@ -128,7 +135,10 @@ it("what the payer refuses has failed", async () => {
   await expectCourse("test_action_ok", { ...refused("cancelled_by_payer"), presses: "refuse" });
 });
 
-it.each(Object.entries(COURSES))("%s", (token, course) => expectCourse(token, course));
+it.each(Object.entries(COURSES))("%s", async (token, course) => {
+  if (token === "test_timeout") waitLess();
+  await expectCourse(token, course);
+});
 
 async function expectCourse(token: string, course: Course): Promise<void> {
   const { id } = await newPayment();
