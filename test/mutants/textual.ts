@@ -1,5 +1,7 @@
 /** Small changes that a developer might make by mistake, made in the text of a source file, its SQL included. */
 
+import { crc32 } from "node:zlib";
+
 /** One change: `find` stands at `at`, and becomes `replace`. */
 export interface Mutant {
   readonly file: string;
@@ -88,19 +90,23 @@ export function randomOf(seed: number): () => number {
   };
 }
 
-/** So many mutants, in turn from each room, drawn by the seed: with a larger count come the same ones and more. */
+/**
+ * So many mutants, in turn from each room, drawn by the seed: with a larger count come the same ones and more, and what is
+ * drawn of a room does not change with the others.
+ */
 export function draw(
   mutants: readonly Mutant[],
   roomOf: (file: string) => string,
   count: number,
   seed: number,
 ): Mutant[] {
-  const random = randomOf(seed);
-  const rooms = [...Map.groupBy(mutants, ({ file }) => roomOf(file)).values()].map((all) => [...all]);
+  const rooms = [...Map.groupBy(mutants, ({ file }) => roomOf(file))].map(([room, all]) => {
+    return { left: [...all], random: randomOf(seed + crc32(room)) };
+  });
   const drawn: Mutant[] = [];
-  while (drawn.length < count && rooms.some((room) => room.length > 0)) {
-    for (const room of rooms) {
-      const [mutant] = room.splice(Math.floor(random() * room.length), 1);
+  while (drawn.length < count && rooms.some(({ left }) => left.length > 0)) {
+    for (const { left, random } of rooms) {
+      const [mutant] = left.splice(Math.floor(random() * left.length), 1);
       if (mutant && drawn.length < count) drawn.push(mutant);
     }
   }

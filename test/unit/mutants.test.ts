@@ -68,6 +68,10 @@ describe("textual mutants", () => {
     expect(drawn(6, 1).map(({ file }) => file.charAt(4))).toEqual(["a", "b", "c", "a", "b", "a"]);
     expect(drawn(6, 1).slice(0, 3)).toEqual(drawn(3, 1));
     expect(drawn(99, 1)).toHaveLength(6);
+    // A new room takes turns, and changes nothing of what is drawn in the others.
+    const withMore = [{ file: "src/0/x.ts", at: 9, find: "", replace: "", kind: "" }, ...mutants];
+    const others = draw(withMore, (file) => file.charAt(4), 99, 1).filter(({ at }) => at !== 9);
+    expect(others).toEqual(drawn(99, 1));
     expect(new Set(Array.from({ length: 20 }, (_, seed) => drawn(1, seed)[0]?.at)).size).toBe(3);
   });
 });
