@@ -8,6 +8,7 @@ import { misconfiguration } from "./auth/configuration";
 import { innerRequestOf } from "./auth/inner-request";
 import { isLocal } from "./auth/local";
 import type { App } from "./context";
+import { answerDashboard, answerRefused } from "./dashboard/dashboard";
 import { answer } from "./http/answer";
 import { problem } from "./http/problem";
 import { MAX_BODY_BYTES } from "./http/read-json";
@@ -74,9 +75,7 @@ app.use(async (c, next) => {
 
 /** A refusal in the form that fits its path: the dashboard's is a page. */
 async function refusalOf(c: Context<App>, refused: Response): Promise<Response> {
-  if (!/^\/dashboard(\/|$)/.test(c.req.path)) return refused;
-  const { answerRefused } = await import("./dashboard/dashboard");
-  return answerRefused(c, refused);
+  return /^\/dashboard(\/|$)/.test(c.req.path) ? answerRefused(c, refused) : refused;
 }
 
 /** The headers that the service reads. */
@@ -227,9 +226,7 @@ app.get("/openapi.json", (c) => {
   return answer(c, 200, document, { "Content-Type": "application/json" });
 });
 
-// Loaded with its first request, so that the API starts without it.
 app.all("/dashboard/*", async (c) => {
-  const { answerDashboard } = await import("./dashboard/dashboard");
   const fetchApi = async (request: Request) => app.fetch(request, c.env, c.executionCtx);
   return answerDashboard(c, fetchApi, (error) => answerError(error, c));
 });

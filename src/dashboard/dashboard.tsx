@@ -1,6 +1,6 @@
 /**
- * The dashboard: pages for people, rendered here and complete without a script. Its modules are loaded with the first
- * request to it, so that the API starts without them.
+ * The dashboard: pages for people, rendered here and complete without a script. Its modules are not loaded by an `import()`:
+ * in one bundle, that wraps every module which they share with the API, and weighs 19 KiB gzipped more.
  */
 import type { Context } from "hono";
 import type { App } from "../context";

@@ -12,7 +12,7 @@ import { BarePage, Heading, Page, type SectionName, sectionsOf } from "./layout"
 import { type NoticeName, noticeOf } from "./notices";
 import { type FetchApi, hasSession, readCookie, readVisit, setCookie, type Visit } from "./visit";
 
-/** The dashboard is an app of its own, whose modules are loaded with its first request: this is what it is handed. */
+/** The dashboard is an app of its own: this is what it is handed. */
 export interface DashboardApp {
   Bindings: {
     /** The request as the service has it. */

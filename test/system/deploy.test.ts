@@ -7,8 +7,11 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PROJECT } from "./server";
 
-/** What the gzipped bundle may weigh, in bytes. It was 160 KiB before payments at a provider and the sandbox, and 216 with them. */
-const BUDGET = 230 * 1024;
+/**
+ * What the gzipped bundle may weigh, in bytes. It was 160 KiB before payments at a provider and the sandbox, 216 with them, and
+ * some 280 with statistics and the dashboard.
+ */
+const BUDGET = 300 * 1024;
 
 /** The part of esbuild's metafile that says what a bundle is made of. */
 interface Metafile {

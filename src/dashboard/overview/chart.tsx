@@ -1,6 +1,5 @@
 /** Charts of days, as SVG made here. Without a style or a script of their own, so that they are whole under a strict policy. */
 import { nice, ticks } from "d3-array";
-import { area, line } from "d3-shape";
 
 /** A day's value. */
 interface Point {
@@ -119,19 +118,11 @@ function Bars(props: Drawn & { readonly place: number; readonly of: number; read
 
 function Line({ shown, x, y, format, formatDay }: Drawn) {
   const { points, look, name } = shown;
-  const path = line<Point>(
-    (_, n) => x(n),
-    ({ value }) => y(value),
-  );
-  const ground = area<Point>(
-    (_, n) => x(n),
-    y(0),
-    ({ value }) => y(value),
-  );
+  const top = points.map(({ value }, n) => `${x(n)},${y(value)}`).join(" ");
   return (
     <g class={look}>
-      {look === "main" && <path class="ground" d={ground(points) ?? ""} />}
-      <path class="line" d={path(points) ?? ""} />
+      {look === "main" && <polygon class="ground" points={`${x(0)},${y(0)} ${top} ${x(points.length - 1)},${y(0)}`} />}
+      <polyline class="line" points={top} />
       {points.map(({ day, value }, n) => (
         <circle cx={x(n)} cy={y(value)} r="2.5">
           <title>{`${formatDay(day)}: ${name} ${format(value)}`}</title>
