@@ -95,46 +95,64 @@ const NOTHING_TRIED = {
 type Figures = Record<keyof typeof NOTHING_TRIED, number>;
 const FIGURES = Object.keys(NOTHING_TRIED) as (keyof Figures)[];
 
-/** Builds, starts and kills the service as planned. The state lives in the system's temporary directory. */
-export async function runOperationKills(plan: OperationKillsPlan): Promise<OperationKillsOutcome> {
+/** What is started: the state lives in the system's temporary directory. */
+export interface BuiltKills {
+  readonly directory: string;
+  /** Removes it, with all state. */
+  remove(): void;
+}
+
+const CONFIGURATION = path.join(PROJECT, "wrangler.toml");
+/** In the directory: the Worker, and a state in which there is nothing but tables. */
+const [BUNDLE, EMPTY] = ["bundle", "empty"];
+
+/** Builds the Worker that is killed. */
+export async function buildKills(): Promise<BuiltKills> {
   const directory = await mkdtemp(path.join(tmpdir(), "operation-kills-"));
   const clean = () => rmSync(directory, { recursive: true, force: true });
   process.once("exit", clean);
+  await Promise.all([
+    build(CONFIGURATION, path.join(directory, BUNDLE), path.join(PROJECT, "test/proof/killed/index.ts")),
+    migrate(CONFIGURATION, path.join(directory, EMPTY)),
+  ]);
+  return {
+    directory,
+    remove() {
+      process.off("exit", clean);
+      clean();
+    },
+  };
+}
+
+/** Starts and kills the service as planned. */
+export async function runOperationKills(
+  { directory }: BuiltKills,
+  plan: OperationKillsPlan,
+): Promise<OperationKillsOutcome> {
   const figures: Figures = { ...NOTHING_TRIED };
   const tokens = new Set<string>();
   const findings: string[] = [];
-  try {
-    const configuration = path.join(PROJECT, "wrangler.toml");
-    const [bundle, empty] = [path.join(directory, "bundle"), path.join(directory, "empty")];
-    await Promise.all([
-      build(configuration, bundle, path.join(PROJECT, "test/proof/killed/index.ts")),
-      migrate(configuration, empty),
-    ]);
-    for (let round = 0; round < plan.rounds; round++) {
-      const states = ["service", "provider"].map((name) => path.join(directory, name)) as [string, string];
-      for (const state of states) cpSync(empty, state, { recursive: true });
-      const of = {
-        ...plan,
-        seed: plan.seed + round * 1_000,
-        kills: share(plan.kills, round, plan.rounds),
-        payments: share(plan.payments, round, plan.rounds),
-      };
-      const processes = await Processes.start(configuration, bundle, states, of);
-      try {
-        const { tried, found } = await runRound(of, processes, tokens);
-        for (const name of FIGURES) figures[name] += tried[name];
-        findings.push(...found.map((text) => `${text} (round ${round + 1}, seed ${of.seed})`));
-      } finally {
-        await processes.stop();
-        for (const state of states) rmSync(state, { recursive: true, force: true });
-      }
-      plan.report(`Round ${round + 1} of ${plan.rounds}: ${JSON.stringify(figures)}`);
+  for (let round = 0; round < plan.rounds; round++) {
+    const states = [path.join(directory, "service"), path.join(directory, "provider")] as const;
+    for (const state of states) cpSync(path.join(directory, EMPTY), state, { recursive: true });
+    const of = {
+      ...plan,
+      seed: plan.seed + round * 1_000,
+      kills: share(plan.kills, round, plan.rounds),
+      payments: share(plan.payments, round, plan.rounds),
+    };
+    const processes = await Processes.start(CONFIGURATION, path.join(directory, BUNDLE), states, of);
+    try {
+      const { tried, found } = await runRound(of, processes, tokens);
+      for (const name of FIGURES) figures[name] += tried[name];
+      findings.push(...found.map((text) => `${text} (round ${round + 1}, seed ${of.seed})`));
+    } finally {
+      await processes.stop();
+      for (const state of states) rmSync(state, { recursive: true, force: true });
     }
-    return { figures, tokens, findings };
-  } finally {
-    process.off("exit", clean);
-    clean();
+    plan.report(`Round ${round + 1} of ${plan.rounds}: ${JSON.stringify(figures)}`);
   }
+  return { figures, tokens, findings };
 }
 
 const share = (all: number, round: number, rounds: number) =>

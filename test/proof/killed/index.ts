@@ -44,7 +44,7 @@ function withClock(storage: DurableObjectStorage): DurableObjectStorage {
   return replacing(replacing(storage, "setAlarm", setAlarm), "getAlarm", getAlarm);
 }
 
-/** Something of the runtime's with one property of another value. What is put on it itself is gone when it is collected. */
+/** Something of the runtime's with one property of another value; its methods need the thing itself. */
 function replacing<Thing extends object>(thing: Thing, name: keyof Thing, value: unknown): Thing {
   return new Proxy(thing, {
     get(target, property) {
