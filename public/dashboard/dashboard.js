@@ -1,8 +1,11 @@
 // What the pages of the dashboard have beyond what works without a script: times in the reader's zone, forms in a dialog,
 // regions that follow what happens, and one sending for a double click.
 
-/** Between the end of a stream and the next one, in milliseconds. */
+/** Between the end of a stream and the next one, in milliseconds; longer each time that none can be had. */
 const RECONNECT_AFTER_MS = 2_000;
+const MAX_RECONNECT_AFTER_MS = 60_000;
+/** Until what an event has led to, such as its deliveries, is there to be seen, in milliseconds. */
+const SEQUEL_AFTER_MS = 2_000;
 
 const timeFormat = new Intl.DateTimeFormat(navigator.languages, { dateStyle: "medium", timeStyle: "short" });
 
@@ -40,12 +43,23 @@ async function refresh() {
 }
 
 /** Follows a stream of events: each one is a hint to look again. */
-function follow(source) {
+function follow(source, pauseMs = RECONNECT_AFTER_MS) {
   const stream = new EventSource(source.dataset.stream);
-  for (const name of source.dataset.events.split(" ")) stream.addEventListener(name, () => void refresh());
+  let nextPauseMs = Math.min(2 * pauseMs, MAX_RECONNECT_AFTER_MS);
+  stream.addEventListener("open", () => {
+    nextPauseMs = RECONNECT_AFTER_MS;
+  });
+  for (const name of source.dataset.events.split(" ")) {
+    stream.addEventListener(name, () => {
+      void refresh();
+      setTimeout(() => void refresh(), SEQUEL_AFTER_MS);
+    });
+  }
   stream.addEventListener("error", () => {
     if (stream.readyState !== EventSource.CLOSED) return;
-    setTimeout(() => follow(source), RECONNECT_AFTER_MS);
+    // It may be the session that has ended, which looking again finds.
+    void refresh();
+    setTimeout(() => follow(source, nextPauseMs), pauseMs);
   });
   addEventListener("pagehide", () => stream.close());
 }
@@ -113,3 +127,6 @@ const source = document.querySelector("[data-stream]");
 if (source !== null) follow(source);
 const polled = document.querySelector("[data-poll-ms]");
 if (polled !== null) setInterval(() => void refresh(), Number(polled.dataset.pollMs));
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && document.querySelector("[data-live]") !== null) void refresh();
+});

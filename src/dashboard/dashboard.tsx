@@ -13,8 +13,14 @@ import { keys } from "./access/keys";
 import { merchants } from "./access/merchants";
 import { newKeys } from "./access/new-key";
 import { trail } from "./access/trail";
+import { eventFeed } from "./events/feed";
 import { files } from "./files";
 import { overview } from "./overview/overview";
+import { paymentActions } from "./payments/actions";
+import { paymentEdit } from "./payments/edit";
+import { paymentExport } from "./payments/export";
+import { paymentList } from "./payments/list";
+import { payment } from "./payments/payment";
 import { sandboxLedger } from "./sandbox/ledger";
 import { signIn } from "./sign-in";
 import { newDashboardApp, refusalPage } from "./view";
@@ -36,6 +42,7 @@ for (const views of [
   delivery,
   endpoint,
   ...[newKeys, keyActions, keys, merchants, trail, sandboxLedger],
+  ...[paymentList, paymentExport, payment, paymentActions, paymentEdit, eventFeed],
 ]) {
   dashboard.route("/", views);
 }

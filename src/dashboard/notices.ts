@@ -12,6 +12,16 @@ const NOTICES = {
   merchant_renamed: "The merchant has its new name.",
   merchant_disabled: "The merchant is disabled.",
   merchant_enabled: "The merchant is enabled.",
+  payment_confirmed: "The payment is confirmed.",
+  payment_authorized: "The money is held. Capture the payment to take it.",
+  payment_captured: "The money is captured.",
+  payment_cancelled: "The payment is cancelled.",
+  payment_failed: "The payment has been ended as failed.",
+  payment_edited: "The payment is changed.",
+  payment_synced: "The provider was asked. This is what it says.",
+  refund_succeeded: "The money is given back.",
+  refund_undecided: "The refund is asked for. The provider has still to decide; this page follows it.",
+  action_undecided: "It is asked for. The payer or the provider has still to decide; this page follows it.",
 } as const;
 
 export type NoticeName = keyof typeof NOTICES;

@@ -51,7 +51,7 @@ import { ACTION_BODIES } from "./action-schemas";
 export const actions = newApp();
 
 /** What a key must be allowed for each action. */
-const ACTION_SCOPES: Readonly<Record<Action, Scope>> = {
+export const ACTION_SCOPES: Readonly<Record<Action, Scope>> = {
   confirm: "payments:write",
   capture: "payments:write",
   cancel: "payments:write",
