@@ -455,7 +455,9 @@ function judgeRefused(
   const [, asked, status] = /^Cannot (\w+) payment in (\w+) status/.exec(detail) ?? [];
   if (asked === undefined || status === undefined) return null;
   const isRefused = REFUSED[asked]?.includes(status) === true;
-  const isKnown = states.some((state) => state.status === status);
+  // One whose time is over has expired, also before the sweep says so; somebody may end it otherwise before that.
+  const isOver = status === "expired" && states[0]?.expires_at != null && isEnded(states.at(-1)?.status);
+  const isKnown = isOver || states.some((state) => state.status === status);
   return isRefused && isKnown ? null : `${action} was refused of a payment that was ${status}`;
 }
 
