@@ -1,5 +1,6 @@
 /** How the dashboard shows amounts, times, counts and statuses: in the reader's locale, exact on hover. */
 import type { Status } from "../payment/lifecycle";
+import { STATUS_TONES, type Tone } from "./tones";
 import type { Visit } from "./visit";
 
 const MAX_FORMATS = 100;
@@ -65,21 +66,6 @@ export function Time({ visit, at }: { visit: Visit; at: string }) {
     </time>
   );
 }
-
-/** What a badge's colour says: all is well, it waits for somebody, it went wrong, or it is over. */
-export type Tone = "good" | "waiting" | "bad" | "over";
-
-const STATUS_TONES: Readonly<Record<Status, Tone>> = {
-  pending: "waiting",
-  requires_action: "waiting",
-  processing: "waiting",
-  authorized: "waiting",
-  confirmed: "good",
-  failed: "bad",
-  cancelled: "over",
-  expired: "over",
-  refunded: "over",
-};
 
 /** `requires_action` as people write it. */
 export const words = (name: string): string => name.replaceAll(/[_.]/g, " ");

@@ -2,9 +2,10 @@
 import { getApiKeyRoute, listApiKeysRoute } from "../../account/routes/api-keys";
 import { SCOPES } from "../../scopes";
 import type { Answer } from "../api";
-import { Badge, Time, type Tone } from "../format";
+import { Badge, Time } from "../format";
 import { Heading } from "../layout";
 import { Pager } from "../pager";
+import type { Tone } from "../tones";
 import { failed, newDashboardApp, view } from "../view";
 import { may, type Visit } from "../visit";
 import { ChooseFirst, chosenMerchant, MerchantChoice, merchantsFor, withMerchant } from "./merchant-choice";

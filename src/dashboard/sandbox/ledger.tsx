@@ -2,9 +2,10 @@
 import { listSandboxPaymentsRoute } from "../../sandbox/routes/payments";
 import { TOKENS } from "../../sandbox/tokens";
 import type { Answer } from "../api";
-import { Badge, Money, Time, type Tone, words } from "../format";
+import { Badge, Money, Time, words } from "../format";
 import { Heading } from "../layout";
 import { Pager } from "../pager";
+import type { Tone } from "../tones";
 import { failed, newDashboardApp, view } from "../view";
 import type { Visit } from "../visit";
 

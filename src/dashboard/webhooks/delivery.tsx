@@ -1,14 +1,16 @@
 /** One delivery: what was sent, what was answered, and sending it again. */
 import { getEventRoute } from "../../payment/routes/feed";
 import { getWebhookDeliveryRoute, retryWebhookDeliveryRoute } from "../../webhook/routes/deliveries";
-import type { Problem } from "../api";
+import type { Answer, Problem } from "../api";
 import { Badge, countText, Time } from "../format";
 import { CsrfField, Heading } from "../layout";
 import { done, failed, form, newDashboardApp, Refusal, type Shown, view } from "../view";
 import { may, type Visit } from "../visit";
-import { type DeliveryResponse, explainAttempt, explainState, STATE_TONES } from "./explain";
+import { explainAttempt, explainState, STATE_TONES } from "./explain";
 
 export const delivery = newDashboardApp();
+
+type DeliveryResponse = Answer<typeof getWebhookDeliveryRoute>;
 
 const PATH = "/dashboard/webhooks/:endpoint/deliveries/:event";
 

@@ -1,12 +1,7 @@
 /** What came of a delivery, for somebody who does not know HTTP. Pure. */
-import type { z } from "@hono/zod-openapi";
 import type { WebhookEndpointResponse } from "../../outbox/endpoint-schemas";
 import type { DeliveryState } from "../../outbox/states";
-import type { DeliverySchema } from "../../webhook/routes/schemas";
-import type { Tone } from "../format";
-
-export type DeliveryResponse = z.output<typeof DeliverySchema>;
-type AttemptResponse = DeliveryResponse["attempts"][number];
+import type { Tone } from "../tones";
 
 export const STATE_TONES: Readonly<Record<DeliveryState, Tone>> = {
   waiting: "waiting",
@@ -16,8 +11,20 @@ export const STATE_TONES: Readonly<Record<DeliveryState, Tone>> = {
   cancelled: "over",
 };
 
+/** Of an attempt, as the API shows it: what was answered, or why nothing was. */
+interface AttemptResult {
+  readonly http_status: number | null;
+  readonly error: string | null;
+}
+
+/** Of a delivery, as the API shows it. */
+interface DeliveryProgress {
+  readonly status: DeliveryState;
+  readonly attempt_count: number;
+}
+
 /** What an attempt came to in a few words, and what to do about it; null where it was taken. */
-export function explainAttempt({ http_status: status, error }: Pick<AttemptResponse, "http_status" | "error">): {
+export function explainAttempt({ http_status: status, error }: AttemptResult): {
   readonly result: string;
   readonly advice: string | null;
 } {
@@ -51,7 +58,7 @@ export function explainAttempt({ http_status: status, error }: Pick<AttemptRespo
 }
 
 /** Where a delivery stands, in a sentence without its end. */
-export function explainState(delivery: Pick<DeliveryResponse, "status" | "attempt_count">): string {
+export function explainState(delivery: DeliveryProgress): string {
   const tries = `${delivery.attempt_count} ${delivery.attempt_count === 1 ? "attempt" : "attempts"}`;
   switch (delivery.status) {
     case "waiting":
