@@ -1,0 +1,189 @@
+/** The dashboard in a real browser: a server with payments of every kind, and browsers that have signed in. */
+import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
+import { makeAdministratorKey } from "../../src/auth/api-key.ts";
+import { makeSecretsKeys } from "../../src/auth/secret-keys.ts";
+import { SCOPE_NAMES } from "../../src/scopes.ts";
+import { PROJECT, startServer } from "../system/server.ts";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+/** Keeps Chromium to the page alone. */
+const ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"];
+
+/** Colours that are on their way from one to the other would be measured as what they are then. */
+const STILL = { locale: "en-GB", timezoneId: "UTC", reducedMotion: "reduce" } as const;
+
+/** A text that would do something, were it not shown as the text that it is. */
+export const HOSTILE = `<img src=x onerror="document.title='hacked'">'"&amp;<script>document.title='hacked'</script>`;
+
+export interface OpenPage {
+  readonly page: Page;
+  /** What the page did that it should not: what the browser has reported of it, violations of its policy too. */
+  readonly complaints: string[];
+}
+
+export interface Dashboard {
+  readonly url: string;
+  /** Of merchant 1, with every scope, and of the administrator. */
+  readonly key: string;
+  readonly administratorKey: string;
+  /** Values for the parameters in the paths of views. */
+  readonly examples: Readonly<Record<string, string>>;
+  /** Asks the API as merchant 1, with a new idempotency key. */
+  readonly ask: (method: string, path: string, body?: object) => Promise<Record<string, unknown>>;
+  /** A page of a browser of its own. */
+  readonly open: (path: string, options?: BrowserContextOptions) => Promise<OpenPage>;
+  /** The same, signed in with a key. */
+  readonly openSignedIn: (path: string, key: string, options?: BrowserContextOptions) => Promise<OpenPage>;
+  readonly closePages: () => Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+/** Starts the service in required mode with a little of everything, and a Chromium. */
+export async function startDashboard(): Promise<Dashboard> {
+  await access(CHROMIUM).catch(() => {
+    throw new Error(`There is no Chromium at ${CHROMIUM}. Install it, or name another one in the variable CHROMIUM.`);
+  });
+  const directory = await mkdtemp(path.join(tmpdir(), "payments-"));
+  const administratorKey = makeAdministratorKey();
+  const secrets = path.join(directory, "secrets.env");
+  const lines = [`AUTH_MODE=required`, `ADMIN_KEY=${administratorKey}`, `SECRETS_KEYS=${makeSecretsKeys(new Date())}`];
+  await writeFile(secrets, `${lines.join("\n")}\n`, { mode: 0o600 });
+  // A receiver that takes nothing, and says why in its own words.
+  const receiver = createServer((_, response) => response.writeHead(500).end(HOSTILE));
+  await new Promise<void>((resolve) => receiver.listen(0, "127.0.0.1", resolve));
+  const address = receiver.address();
+  const receiverUrl = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}/webhooks`;
+  const further = ["--secrets-file", secrets];
+  const server = await startServer(path.join(directory, "state"), ["ALLOW_LOOPBACK_WEBHOOKS:yes"], further);
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
+  const stop = async () => {
+    await browser.close();
+    await server.stop();
+    receiver.close();
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    const asKey = (key: string) => async (method: string, route: string, body?: object) => {
+      const response = await fetch(`${server.url}/api/v1${route}`, {
+        method,
+        headers: {
+          Authorization: `Bearer ${key}`,
+          "Idempotency-Key": crypto.randomUUID(),
+          ...(body && { "Content-Type": "application/json" }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      expect(response.status, `${method} ${route}`).toBeLessThan(500);
+      return (await response.json()) as Record<string, unknown>;
+    };
+    const made = await asKey(administratorKey)("POST", "/api-keys", {
+      name: HOSTILE,
+      scopes: SCOPE_NAMES,
+      merchant_id: 1,
+    });
+    const key = String(made.key);
+    const ask = asKey(key);
+    const examples = await fill(ask, receiverUrl);
+    const openAt = open(browser, server.url);
+    return {
+      ...{ url: server.url, key, administratorKey, ask, stop, open: openAt },
+      examples: { ...examples, key: String(made.id), merchant: "1" },
+      openSignedIn: async (to, whose, options = {}) => {
+        const opened = await openAt(`/dashboard/sign-in?${new URLSearchParams({ next: to })}`, options);
+        await opened.page.getByLabel("API key").fill(whose);
+        await opened.page.getByRole("button", { name: "Sign in" }).click();
+        await opened.page.waitForURL((url) => !url.pathname.endsWith("/sign-in"));
+        return opened;
+      },
+      closePages: async () => {
+        for (const context of browser.contexts()) await context.close();
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Payments of every kind, keys and an endpoint, with hostile texts wherever one is shown. */
+async function fill(ask: Dashboard["ask"], url: string): Promise<Record<string, string>> {
+  const endpoint = await ask("POST", "/webhook-endpoints", { url });
+  let orders = 0;
+  const create = (more: object) =>
+    ask("POST", "/payments", {
+      ...{ order_id: ++orders, amount: 1234.5, currency: "EUR", reference: `order-${orders}`, description: HOSTILE },
+      ...{ metadata: { note: HOSTILE, customer: "Zoë Ångström" }, ...more },
+    });
+  const pay = async (token: string, more: object = {}) => {
+    const { id } = await create({ provider: "sandbox", ...more });
+    await ask("POST", `/payments/${id}/confirm`, { payment_method: token });
+    return id;
+  };
+  const internal = await create({ amount: 99.99, currency: "USD" });
+  await ask("POST", `/payments/${internal.id}/confirm`);
+  await create({ amount: 5000, currency: "JPY" });
+  for (const token of ["test_declined", "test_action_ok", "test_dispute_lost", "test_refund_fails"]) await pay(token);
+  const authorized = await pay("test_ok", { capture_method: "manual" });
+  await ask("POST", `/payments/${authorized}/capture`, { amount: 1000 });
+  const paid = await pay("test_ok");
+  await ask("POST", `/payments/${paid}/refunds`, { amount: 100.25, reason: "requested_by_customer" });
+  for (const name of ["Order service", "Support", "Ledger export"]) {
+    await ask("POST", "/api-keys", { name, scopes: ["payments:read", "events:read"], expires_at: "2100-01-01" });
+  }
+  const event = `evt_${paid}_1`;
+  return {
+    ...{ payment: String(paid), payment_id: String(paid), id: String(paid), action: "refund", refund: `re_${paid}_3` },
+    ...{ endpoint: String(endpoint.id), event, event_id: event },
+  };
+}
+
+const open =
+  (browser: Browser, origin: string) =>
+  async (to: string, options: BrowserContextOptions = {}): Promise<OpenPage> => {
+    const page = await (await browser.newContext({ ...STILL, ...options })).newPage();
+    const complaints: string[] = [];
+    page.setDefaultTimeout(15_000);
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => complaints.push(`thrown: ${error.message}`));
+    // A page that is left breaks off what it was still loading.
+    page.on("requestfailed", (request) => {
+      const { errorText } = request.failure() ?? {};
+      if (errorText !== "net::ERR_ABORTED") complaints.push(`failed: ${request.url()}: ${errorText}`);
+    });
+    page.on("request", (request) => {
+      if (new URL(request.url()).origin !== origin) complaints.push(`another host: ${request.url()}`);
+    });
+    await page.goto(origin + to);
+    return { page, complaints };
+  };
+
+let axeSource: string | undefined;
+
+/** What axe finds wrong with a page as it is now, in words. */
+export async function axeViolations(page: Page): Promise<string[]> {
+  axeSource ??= await readFile(path.join(PROJECT, "node_modules/axe-core/axe.min.js"), "utf8");
+  // The page's policy is for the page: the browser evaluates this beside it.
+  await page.evaluate(axeSource);
+  const found: unknown =
+    await page.evaluate(`axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+    violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => id + " " + target + ": " + failureSummary)))`);
+  return Array.isArray(found) ? found.map(String) : [`axe answered ${JSON.stringify(found)}`];
+}
+
+/** By how many pixels a page is wider than its window, and which elements are. */
+export async function overflow(page: Page): Promise<string[]> {
+  const found: unknown = await page.evaluate(`(() => {
+    const width = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= width) return [];
+    return [...document.querySelectorAll("body *")].filter((element) => element.getBoundingClientRect().right > width + 1 && !element.closest(".scroll"))
+      .map((element) => element.tagName + "." + element.className + " " + Math.round(element.getBoundingClientRect().right));
+  })()`);
+  return Array.isArray(found) ? found.map(String) : ["not measured"];
+}
