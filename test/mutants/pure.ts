@@ -9,6 +9,7 @@ import EXPLAINED from "./survivors.json" with { type: "json" };
 
 const PROJECT = path.join(import.meta.dirname, "../..");
 const STRYKER = path.join(import.meta.dirname, "node_modules/@stryker-mutator/core/bin/stryker.js");
+const SCORES = path.join(import.meta.dirname, "scores.json");
 const REPORT = path.join(PROJECT, ".wrangler/mutants.json");
 
 /**
@@ -75,13 +76,6 @@ export function installStryker(): void {
   execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: import.meta.dirname, stdio: "inherit" });
 }
 
-/** What is known of a module: null where it, or a test of its room, is another one than when Stryker has tried it. */
-export interface Known {
-  readonly file: string;
-  /** The commit at which it was tried, and its score. */
-  readonly tried: { readonly revision: string; readonly score: Score } | null;
-}
-
 /** How Stryker is run. */
 export interface Effort {
   /** How many mutants are tried at once. */
@@ -90,28 +84,60 @@ export interface Effort {
   readonly patienceMs: number;
 }
 
-/** What is remembered of the pure modules. */
-export const known = (): Known[] =>
-  Object.entries(PURE_MODULES).flatMap(([room, modules]) =>
+/** A score as it is kept in scores.json, so that every clone has it: what survived without its reason, which may be found later. */
+interface KeptScore extends Omit<Score, "survivors"> {
+  /** The commit at which the module was tried. */
+  readonly revision: string;
+  /** Of the module and of its room's tests, as they were. */
+  readonly digest: string;
+  readonly survivors: readonly Pick<Survivor, "from" | "to">[];
+}
+
+/** What is known of a pure module. */
+export interface Known {
+  readonly file: string;
+  /** Null where it was never tried. */
+  readonly tried: { readonly revision: string; readonly score: Score; readonly isCurrent: boolean } | null;
+}
+
+/** What is known of all pure modules: a score is current while neither its module nor a test of its room has changed. */
+export function known(): Known[] {
+  const kept = keptScores();
+  return Object.entries(PURE_MODULES).flatMap(([room, modules]) =>
     modules.map((module) => {
       const file = `src/${room}/${module}`;
-      const before = remembered(room, file);
-      const [score] = before === null ? [] : scoresOf(before.report);
-      return { file, tried: before && score ? { revision: before.revision, score } : null };
+      const score = kept.find((one) => one.file === file);
+      if (score === undefined) return { file, tried: null };
+      const survivors = score.survivors.map(({ from, to }) => ({ file, from, to, why: explanation(file, from, to) }));
+      const isCurrent = score.digest === digestOf([file, ...testsOf(room)]);
+      return { file, tried: { revision: score.revision, score: { ...score, survivors }, isCurrent } };
     }),
   );
+}
+
+const keptScores = (): readonly KeptScore[] => JSON.parse(readFileSync(SCORES, "utf8"));
+
+function keep(scores: readonly KeptScore[]): void {
+  const files = new Set(scores.map(({ file }) => file));
+  const all = [...keptScores().filter(({ file }) => !files.has(file)), ...scores];
+  all.sort((a, b) => (a.file < b.file ? -1 : 1));
+  writeFileSync(SCORES, `${JSON.stringify(all, null, 2)}\n`);
+}
 
 /**
- * Runs Stryker on the pure modules of a room. What it found of a module is remembered while neither it nor its tests change;
- * when they do, Stryker tries again what the change concerns.
+ * Runs Stryker on those pure modules of a room whose scores are not current. In one working tree, it tries again only what
+ * survived or timed out before, and what a change concerns.
+ *
+ * @param fresh tries all of them, and all of it
  */
 export function mutatePureModules(room: string, effort: Effort, fresh: boolean): void {
+  const current = new Set(known().flatMap(({ file, tried }) => (tried?.isCurrent ? [file] : [])));
   const files = (PURE_MODULES[room] ?? [])
     .map((module) => `src/${room}/${module}`)
-    .filter((file) => fresh || remembered(room, file) === null);
+    .filter((file) => fresh || !current.has(file));
   if (files.length === 0) return;
   const digests = new Map(files.map((file) => [file, digestOf([file, ...testsOf(room)])]));
-  const incremental = memoryOf(room, "stryker.json");
+  const incremental = path.join(PROJECT, `.wrangler/mutants-${room}.json`);
   mkdirSync(path.dirname(incremental), { recursive: true });
   if (fresh) rmSync(incremental, { force: true });
   forgetUnnoticed(incremental);
@@ -121,12 +147,13 @@ export function mutatePureModules(room: string, effort: Effort, fresh: boolean):
     if (!runStryker(room, files, effort, incremental)) throw new Error(`Stryker has tried nothing of ${room}`);
   }
   const report: StrykerReport = JSON.parse(readFileSync(REPORT, "utf8"));
-  for (const [file, digest] of digests) {
-    const tried = report.files[file];
-    // A module without a mutant is not in the report.
-    const memory: Remembered = { digest, revision: revision(), report: { files: tried ? { [file]: tried } : {} } };
-    writeFileSync(memoryOf(file, "json"), JSON.stringify(memory));
-  }
+  keep(
+    scoresOf(report).flatMap(({ survivors, ...score }) => {
+      const digest = digests.get(score.file);
+      const left = survivors.map(({ from, to }) => ({ from, to }));
+      return digest === undefined ? [] : { ...score, revision: revision(), digest, survivors: left };
+    }),
+  );
 }
 
 /** What survived, or timed out, is tried again: the tests may be others, and the machine less busy. */
@@ -137,15 +164,6 @@ function forgetUnnoticed(incremental: string): void {
     return [file, { ...about, mutants: mutants.filter(({ status }) => status === "Killed") }] as const;
   });
   writeFileSync(incremental, JSON.stringify({ ...rest, files: Object.fromEntries(noticed) }));
-}
-
-const memoryOf = (file: string, ending: string) =>
-  path.join(PROJECT, ".wrangler/mutants-remembered", `${file.replaceAll("/", "-")}.${ending}`);
-
-function remembered(room: string, file: string): Remembered | null {
-  if (!existsSync(memoryOf(file, "json"))) return null;
-  const before: Remembered = JSON.parse(readFileSync(memoryOf(file, "json"), "utf8"));
-  return before.digest === digestOf([file, ...testsOf(room)]) ? before : null;
 }
 
 /** Whether Stryker has come to its end, and left a report of the modules. */
@@ -170,12 +188,6 @@ function runStryker(
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}
-
-interface Remembered {
-  readonly digest: string;
-  readonly revision: string;
-  readonly report: StrykerReport;
 }
 
 function testsOf(room: string): string[] {

@@ -8,6 +8,7 @@
  *     npm run mutants -- --only text --count 120 --seed 1
  *                                                  mutants of the text of the rest; it goes on where it was broken off,
  *                                                  and with --room tries those of one room, which only prints
+ *     npm run mutants -- --only pure --known       tries nothing: the page anew, from the scores that are kept
  *     --concurrency 1                              so many of Stryker's mutants at once; as many as there are cores, unless
  *                                                  it is said
  *     --patience 120                               the seconds that Stryker gives a mutant, for a machine that is busy; 20
@@ -27,6 +28,7 @@ const { values: options } = parseArgs({
   options: {
     only: { type: "string" },
     room: { type: "string" },
+    known: { type: "boolean", default: false },
     count: { type: "string", default: "120" },
     seed: { type: "string", default: "1" },
     concurrency: { type: "string", default: String(availableParallelism()) },
@@ -48,8 +50,8 @@ const survivorRows = (survivors: readonly Survivor[]) =>
   ]);
 
 if (wanted("pure")) {
-  installStryker();
-  const rooms = options.room === undefined ? Object.keys(PURE_MODULES) : [options.room];
+  if (!options.known) installStryker();
+  const rooms = options.known ? [] : options.room === undefined ? Object.keys(PURE_MODULES) : [options.room];
   const effort = { concurrency: Number(options.concurrency), patienceMs: Number(options.patience) * 1_000 };
   for (const room of rooms) mutatePureModules(room, effort, options.fresh);
   const modules = known();
@@ -59,24 +61,23 @@ if (wanted("pure")) {
   const caught = (some: readonly Score[]) => some.reduce((sum, { killed, timedOut }) => sum + killed + timedOut, 0);
   const all = (some: readonly Score[]) => caught(some) + some.flatMap((score) => score.survivors).length;
   const untried = modules.flatMap(({ file, tried }) => (tried === null ? [file] : []));
-  const left =
-    untried.length === 0 ? "" : `\n\nNot tried since they or their tests are what they are: ${untried.join(", ")}.`;
+  const left = untried.length === 0 ? "" : `\n\nWithout a score as yet: ${untried.join(", ")}.`;
   const body = `Stryker on the pure modules, against the unit tests of their room; what is said in documents is left out.
-A mutant that times out waits for ever, or goes round for ever. ${shown(caught(scores), all(scores))} noticed.${left}\n\n${table(
-    [
-      ["module", "at", "mutants", "noticed by a test", "timed out", "survived", "score"],
-      ...tried.map(({ revision, score }) => [
-        score.file,
-        revision,
-        all([score]),
-        score.killed,
-        score.timedOut,
-        score.survivors.length,
-        shown(caught([score]), all([score])),
-      ]),
-      ["all", "", all(scores), "", "", survivors.length, shown(caught(scores), all(scores))],
-    ],
-  )}\n\n${survivorRows(survivors)}`;
+A mutant that times out waits for ever, or goes round for ever. Each was tried at its commit; where it or a test of its room
+has changed since, the table says so. ${shown(caught(scores), all(scores))} noticed.${left}\n\n${table([
+    ["module", "at", "changed since", "mutants", "noticed by a test", "timed out", "survived", "score"],
+    ...tried.map(({ revision, score, isCurrent }) => [
+      score.file,
+      revision,
+      isCurrent ? "" : "yes",
+      all([score]),
+      score.killed,
+      score.timedOut,
+      score.survivors.length,
+      shown(caught([score]), all([score])),
+    ]),
+    ["all", "", "", all(scores), "", "", survivors.length, shown(caught(scores), all(scores))],
+  ])}\n\n${survivorRows(survivors)}`;
   console.log(body);
   record("Mutants: pure modules", "npm run mutants -- --only pure", body);
   if (percent(caught(scores), all(scores)) < LEAST_SCORE)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { scoresOf } from "../mutants/pure";
+import { known, PURE_MODULES, scoresOf } from "../mutants/pure";
 import { faultOf, roomsWithoutTests } from "../mutants/rest";
+import SCORES from "../mutants/scores.json" with { type: "json" };
 import { draw, lineOf, type Mutant, mutantsOf, mutate } from "../mutants/textual";
 import type { RunResult } from "../proof/test-run";
 
@@ -119,4 +120,15 @@ it("a report of Stryker is read: what survived, with its explanation, and what i
       ],
     },
   ]);
+});
+
+it("every score that is kept is of a pure module, and known", () => {
+  const modules = Object.entries(PURE_MODULES).flatMap(([room, names]) => names.map((name) => `src/${room}/${name}`));
+  const files = SCORES.map(({ file }) => file);
+  expect(files).toEqual(modules.filter((file) => files.includes(file)).sort());
+  expect(
+    known()
+      .flatMap(({ file, tried }) => (tried === null ? [] : [file]))
+      .sort(),
+  ).toEqual(files);
 });
