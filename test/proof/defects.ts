@@ -58,6 +58,12 @@ const JOURNAL = "src/operation/journal/journal.ts";
 const COMMIT_CHANGE = "src/operation/journal/commit-change.ts";
 const LIFECYCLE = "src/payment/lifecycle.ts";
 const ENDPOINT_EVENTS = "src/outbox/endpoint-events.ts";
+const VIEW = "src/dashboard/view.tsx";
+const SIGN_IN = "src/dashboard/sign-in.tsx";
+const VISIT = "src/dashboard/visit.ts";
+const SESSIONS = "src/auth/sessions.ts";
+const DASHBOARD_API = "src/dashboard/api.ts";
+const GATHERED = "src/storage/gathered.ts";
 const CATCH_UP = "src/statistics/catch-up.ts";
 const STATISTICS = "src/statistics/statistics.ts";
 const STATISTICS_ROUTE = "src/statistics/routes/statistics.ts";
@@ -2237,6 +2243,113 @@ function post(connection: Connection, path: string, named: string, body: object)
     find: 'const opened = isClosed(dispute) ? { ...dispute, state: "open" as const } : dispute;',
     replace: `if (isClosed(dispute)) return null;
     const opened = dispute;`,
+  },
+  {
+    breaks: "a form of the dashboard brings back its session's token",
+    noticedBy: "dashboard/views.test.ts",
+    file: VIEW,
+    find: `sent.get("csrf_token") === csrfToken ?`,
+    replace: `sent.has("csrf_token") ?`,
+  },
+  {
+    breaks: "a form of the dashboard comes from a page of this host",
+    noticedBy: "dashboard/views.test.ts",
+    file: VIEW,
+    find: `return isFromHere(c) && sent`,
+    replace: `return sent`,
+  },
+  {
+    breaks: "a view asks for its scope",
+    noticedBy: "dashboard/keys.test.ts",
+    file: VIEW,
+    find: `if (!scopes.some((scope) => visit.principal.scopes.has(scope))) {`,
+    replace: `if (false) {`,
+  },
+  {
+    breaks: "a page's policy allows nothing inline",
+    noticedBy: "dashboard/views.test.ts",
+    file: VIEW,
+    find: `style-src 'self'; img-src`,
+    replace: `style-src 'self' 'unsafe-inline'; img-src`,
+  },
+  {
+    breaks: "a session ends after 30 minutes without a request",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: SESSIONS,
+    find: `(idleMs < 0 || idleMs >= SESSION_IDLE_MS) ? null : cookie`,
+    replace: `idleMs < 0 ? null : cookie`,
+  },
+  {
+    breaks: "a session ends after 12 hours at most",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: SESSIONS,
+    find: `AND key_id = \${keyId} AND ends_at > \${now}\``,
+    replace: `AND key_id = \${keyId}\``,
+  },
+  {
+    breaks: "signing out ends the session, wherever its cookie is",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: SIGN_IN,
+    find: `  await endSession(outer.get("db"), session.id);
+`,
+    replace: ``,
+  },
+  {
+    breaks: "a page that keeps itself up to date keeps no session alive",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: VISIT,
+    find: `cookie: isRefresh ? cookie : { ...cookie, usedAt: Date.now() },`,
+    replace: `cookie: { ...cookie, usedAt: Date.now() },`,
+  },
+  {
+    breaks: "no script reads the session's cookie",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: VISIT,
+    find: `; HttpOnly; SameSite=Strict`,
+    replace: `; SameSite=Strict`,
+  },
+  {
+    breaks: "the sign-in leads on to pages of the dashboard alone",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: SIGN_IN,
+    find: `return host === "localhost" && /^\\/dashboard(\\/|$)/.test(pathname) ? pathname + search : HOME;`,
+    replace: `return pathname + search;`,
+  },
+  {
+    breaks: "a key that has ended ends its session at the next request",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: AUTHORIZE,
+    find: `if (!record || isEnded(record, now)) return invalidToken(c);`,
+    replace: `if (!record) return invalidToken(c);`,
+  },
+  {
+    breaks: "a link of another site signs nobody out",
+    noticedBy: "dashboard/sign-in.test.ts",
+    file: SIGN_IN,
+    find: `const again = hasSession(opened) || opened.hasEnded ? null : await askAgainFromHere(outer);`,
+    replace: `const again = null;`,
+  },
+  {
+    breaks: "what a form sends as an id leads to no other route",
+    noticedBy: "dashboard/api.test.ts",
+    file: DASHBOARD_API,
+    find: `return /^\\.{0,2}$/.test(value) ? "-" : encodeURIComponent(value);`,
+    replace: `return encodeURIComponent(value);`,
+  },
+  {
+    breaks: "what is read together has its own rows",
+    noticedBy: "storage/gathered.test.ts",
+    file: GATHERED,
+    find: `next += statements.length;`,
+    replace: `next += 1;`,
+  },
+  {
+    breaks: "what fails for one that reads with others fails for all",
+    noticedBy: "storage/gathered.test.ts",
+    file: GATHERED,
+    find: `for (const { reject } of waiting) reject(error);`,
+    replace: `waiting[0]?.reject(error);
+      for (const { resolve } of waiting.slice(1)) resolve({ rows: [], attempts: 1 });`,
   },
 ];
 

@@ -7,7 +7,8 @@ import type {
 } from "../../operation/routes/provider";
 import type { RefundSchema } from "../../payment/routes/refund-schemas";
 import type { Answer } from "../api";
-import { Badge, countText, Money, Time, type Tone, words } from "../format";
+import { Badge, countText, Money, Time, words } from "../format";
+import type { Tone } from "../tones";
 import type { Visit } from "../visit";
 
 type Operation = Answer<typeof listOperationsRoute>["data"][number];

@@ -2,7 +2,8 @@
 import type { z } from "@hono/zod-openapi";
 import type { PaymentEventType } from "../../outbox/event-types";
 import type { PaymentEventSchema } from "../../payment/routes/event-schemas";
-import { Money, Time, type Tone, words } from "../format";
+import { Money, Time, words } from "../format";
+import type { Tone } from "../tones";
 import { may, type Visit } from "../visit";
 
 export type PaymentEventResponse = z.output<typeof PaymentEventSchema>;
