@@ -12,7 +12,7 @@ export interface Defect {
   readonly replace: string;
   /** The worker tests that are known to notice it: they come first, for those before them are slow and do not. */
   readonly noticedBy?: string;
-  /** Whether the kills at the sandbox are tried first: what a process that ends takes with it, they alone have seen go. */
+  /** Whether the kills at the sandbox are tried first. */
   readonly isOfProcesses?: boolean;
 }
 
@@ -2151,16 +2151,6 @@ export const DEFECTS: readonly Defect[] = [
     file: PROTOCOL,
     find: "nonce: row.nonce, request };",
     replace: "nonce: crypto.randomUUID(), request };",
-  },
-  {
-    breaks: "a key is the same in the process that comes after",
-    isOfProcesses: true,
-    file: SANDBOX_ADAPTER,
-    find: "function post(connection: Connection, path: string, key: string, body: object) {",
-    replace: `const run = { name: "" };
-function post(connection: Connection, path: string, named: string, body: object) {
-  run.name ||= crypto.randomUUID();
-  const key = \`\${named}_\${run.name}\`;`,
   },
   {
     breaks: "events that somebody else has counted meanwhile are not counted again",
