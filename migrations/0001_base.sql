@@ -79,6 +79,7 @@ CREATE TABLE payments (
   amount_minor INTEGER NOT NULL CHECK (amount_minor BETWEEN 1 AND 9007199254740991),
   captured_minor INTEGER NOT NULL DEFAULT 0 CHECK (captured_minor BETWEEN 0 AND amount_minor),
   refunded_minor INTEGER NOT NULL DEFAULT 0 CHECK (refunded_minor >= 0),
+  held_minor INTEGER NOT NULL DEFAULT 0 CHECK (held_minor >= 0),
   currency TEXT NOT NULL CHECK (currency GLOB '[A-Z][A-Z][A-Z]'),
   status TEXT NOT NULL CHECK (status <> ''),
   failure TEXT CHECK (json_valid(failure)),

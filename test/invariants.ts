@@ -61,10 +61,10 @@ checked AS (
     WHEN version IS NOT counted.events OR version IS NOT counted.newest OR version IS NOT json_array_length(event_positions)
       THEN 'a payment has not the events 1..version'
     WHEN NOT legal THEN 'an event is not a step of the lifecycle'
-    WHEN (order_id, reference, single, amount_minor, captured_minor, refunded_minor, currency, status, failure, next_action, provider,
+    WHEN (order_id, reference, single, amount_minor, captured_minor, refunded_minor, held_minor, currency, status, failure, next_action, provider,
         provider_reference, capture_method, return_url, description, expires_at, version, updated_at)
       IS NOT (state ->> 'order_id', state ->> 'reference', ifnull(state ->> 'single', 0), state ->> 'amount_minor',
-        ifnull(state ->> 'captured_minor', 0), ifnull(state ->> 'refunded_minor', 0), state ->> 'currency', state ->> 'status',
+        ifnull(state ->> 'captured_minor', 0), ifnull(state ->> 'refunded_minor', 0), ifnull(state ->> 'held_minor', 0), state ->> 'currency', state ->> 'status',
         state ->> 'failure', state ->> 'next_action', state ->> 'provider', state ->> 'provider_reference',
         ifnull(state ->> 'capture_method', 'automatic'), state ->> 'return_url', state ->> 'description', state ->> 'expires_at',
         sequence, at)

@@ -11,7 +11,7 @@ import type { Database } from "../storage/database";
 import { Outage } from "../storage/outage";
 import type { Refusal } from "./classify";
 import { expire, isOverdue } from "./expire";
-import { type Book, type OperationRow, readBook, refundableMinor, refundOfOperation } from "./journal/book";
+import { type Book, heldMinor, type OperationRow, readBook, refundableMinor, refundOfOperation } from "./journal/book";
 import { isBlocking, openOperation, recordKey } from "./journal/journal";
 import { type Desk, resume, send } from "./protocol";
 import type { ActionRequest, ActionResult } from "./run-action";
@@ -195,7 +195,7 @@ function tooMuch(book: Book, { action, amount }: ActionRequest): Refusal | null 
   const read = amount == null ? null : toMinor(amount, currencyExponent(payment.currency) ?? MAX_EXPONENT);
   if (read?.ok === false) return { tag: "invalid_amount", detail: read.detail };
   return left < (read?.minor ?? 1)
-    ? { tag: "exceeds", payment: { ...payment, refunded_minor: payment.captured_minor - Math.max(0, left) } }
+    ? { tag: "exceeds", payment: { ...payment, held_minor: heldMinor(book.view) } }
     : null;
 }
 

@@ -41,7 +41,7 @@ export interface PaymentResponse {
 export function toPaymentResponse(payment: Payment): PaymentResponse {
   const exponent = currencyExponent(payment.currency);
   if (exponent === undefined) throw new Error(`A payment is stored in the unknown currency ${payment.currency}`);
-  const { captured_minor, refunded_minor, failure, next_action, expires_at } = payment;
+  const { captured_minor, refunded_minor, held_minor, failure, next_action, expires_at } = payment;
   return {
     id: payment.id,
     order_id: payment.order_id,
@@ -51,7 +51,7 @@ export function toPaymentResponse(payment: Payment): PaymentResponse {
     amount_captured: toMajor(captured_minor, exponent),
     amount_refunded: toMajor(refunded_minor, exponent),
     // More may have gone back at the provider than was captured.
-    amount_refundable: toMajor(Math.max(0, captured_minor - refunded_minor), exponent),
+    amount_refundable: toMajor(Math.max(0, captured_minor - refunded_minor - held_minor), exponent),
     currency: payment.currency,
     status: payment.status,
     failure: failure === null ? null : JSON.parse(failure),

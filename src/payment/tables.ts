@@ -16,6 +16,7 @@ export const payments = sqliteTable("payments", {
   amount_minor: integer().notNull(),
   captured_minor: integer().notNull(),
   refunded_minor: integer().notNull(),
+  held_minor: integer().notNull(),
   currency: text().notNull(),
   status: text({ enum: STATUSES }).notNull(),
   failure: text(),

@@ -20,7 +20,7 @@ const there: SandboxPayment = {
 };
 
 const payment = {
-  ...{ id: 1, status: "confirmed", amount_minor: 1234, captured_minor: 1234, refunded_minor: 617 },
+  ...{ id: 1, status: "confirmed", amount_minor: 1234, captured_minor: 1234, refunded_minor: 617, held_minor: 0 },
   ...{ provider_reference: "spay_1", expires_at: null },
 };
 const authorize = {

@@ -12,6 +12,7 @@ export interface PaymentRow {
   amount_minor: number;
   captured_minor: number;
   refunded_minor: number;
+  held_minor: number;
   provider_reference: string | null;
   expires_at: number | null;
 }
@@ -180,7 +181,7 @@ export function judgeEnd(evidence: Evidence, now: number): string | null {
 }
 
 function judgePayment({ rows, payments, effects }: Evidence, payment: PaymentRow): string | null {
-  const { id, status, amount_minor, captured_minor, refunded_minor } = payment;
+  const { id, status, amount_minor, captured_minor, refunded_minor, held_minor } = payment;
   const operations = rows.operations.filter(({ payment_id }) => payment_id === id);
   const items = rows.items.filter(({ payment_id }) => payment_id === id);
   const disputes = rows.disputes.filter(({ payment_id }) => payment_id === id);
@@ -191,6 +192,8 @@ function judgePayment({ rows, payments, effects }: Evidence, payment: PaymentRow
 
   // 1
   if (captured_minor > amount_minor) return `captured ${captured_minor} of ${amount_minor}`;
+  const disputed = sum(disputes.filter(({ state }) => state === "open").map((one) => one.amount_minor));
+  if (held_minor !== open + lost + disputed) return `holds ${held_minor}, and not ${open + lost + disputed}`;
   if (refunded_minor !== Math.min(succeeded, captured_minor)) return `shows ${refunded_minor} refunded of ${succeeded}`;
 
   const references = new Set(

@@ -165,12 +165,14 @@ export function keyBeforeOf(key: IdempotencyKeyRow | undefined, idempotency: Ide
   return key.fingerprint === idempotency?.fingerprint ? "same request" : "other request";
 }
 
+/** What refunds that are under way, and disputes that are open or lost, may take of a payment, in minor units. */
+export function heldMinor({ operations, disputes }: PaymentView): number {
+  const going = operations.filter(({ kind, state }) => kind === "refund" && isUnsettled(state));
+  const disputed = disputes.filter(({ state }) => state === "open" || state === "lost");
+  return [...going, ...disputed].reduce((held, { amountMinor }) => held + amountMinor, 0);
+}
+
 /** What may still go back of a payment, in minor units. */
 export function refundableMinor({ view }: Book): number {
-  const going = view.operations.filter(({ kind, state }) => kind === "refund" && isUnsettled(state));
-  const disputed = view.disputes.filter(({ state }) => state === "open" || state === "lost");
-  return [...going, ...disputed].reduce(
-    (left, { amountMinor }) => left - amountMinor,
-    view.capturedMinor - view.refundedMinor,
-  );
+  return view.capturedMinor - view.refundedMinor - heldMinor(view);
 }

@@ -7,8 +7,8 @@ import { toStoredDispute } from "../../provider/dispute";
 import { commitTime } from "../../storage/clock";
 import type { Database } from "../../storage/database";
 import { join, raw, type Sql, sql } from "../../storage/sql";
-import { type Change, isUnsettled, type OperationView, type PaymentPatch } from "../reducer/change";
-import { type Book, type BookRows, bookOf, bookStatements, REFUND_STATUS } from "./book";
+import { applyChange, type Change, isUnsettled, type OperationView, type PaymentPatch } from "../reducer/change";
+import { type Book, type BookRows, bookOf, bookStatements, heldMinor, REFUND_STATUS } from "./book";
 import { type Attempt, appended } from "./journal";
 
 /** What a change stores in its event, in bytes, about. */
@@ -51,7 +51,8 @@ export async function commitChange(
   // No event has told of the provider's name for the payment yet: the journal had it.
   const isNamed = payment.provider_reference !== null || view.providerReference === null;
   const patch: PaymentPatch = { ...(!isNamed && { providerReference: view.providerReference }), ...change.payment };
-  const columns = columnsOf(patch);
+  const nowHeld = heldMinor(applyChange(view, change));
+  const columns = { ...columnsOf(patch), ...(nowHeld !== payment.held_minor && { held_minor: nowHeld }) };
   const sets = Object.entries(columns).map(([column, value]) => sql`${raw(column)} = ${value}`);
   const expiry = patch.status === undefined ? [] : [expiryOf(patch.status)];
   const update = sql`

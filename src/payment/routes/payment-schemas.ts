@@ -67,7 +67,10 @@ export const PaymentSchema = z
     amount: z.number().openapi({ description: "In major units: 99.99 is 99 dollars and 99 cents" }),
     amount_captured: z.number().openapi({ description: "What was taken from the payer" }),
     amount_refunded: z.number().openapi({ description: "What was given back of it" }),
-    amount_refundable: z.number().openapi({ description: "What can still be given back" }),
+    amount_refundable: z.number().openapi({
+      description:
+        "What can still be given back: without what pending refunds, and disputes that are open or lost, may take",
+    }),
     currency: z
       .string()
       .regex(/^[A-Z]{3}$/)

@@ -57,3 +57,31 @@ it("other events have neither", async () => {
   const { body } = await confirmedWith("test_ok");
   expect(await newestEvent(body.id)).toMatchObject({ refund: null, dispute: null, reconciliation_item: null });
 });
+
+it("what is refundable is less what pending refunds may take", async () => {
+  const { body } = await confirmedWith("test_refund_pending");
+  const refund = await ask(body.id, "refunds", { amount: 30 });
+  expect(refund.body.status).toBe("pending");
+  expect((await api.get(body.id)).body).toMatchObject({ amount_refunded: 0, amount_refundable: 69.99 });
+  expect(await newestEvent(body.id)).toMatchObject({
+    type: "refund.created",
+    data: { amount_refundable: 69.99 },
+    previous: { amount_refundable: 99.99 },
+  });
+  const { status, body: refused } = await ask(body.id, "refunds", { amount: 70 });
+  expect([status, refused.detail]).toEqual([409, "At most 69.99 USD can be refunded"]);
+  await advanceSandbox(3_100);
+  expect(await resumed(body.id)).toMatchObject({ amount_refunded: 30, amount_refundable: 69.99 });
+});
+
+it.each([
+  ["test_dispute_lost", 0, 0],
+  ["test_dispute_won", 0, 99.99],
+  ["test_dispute_inquiry", 99.99, 99.99],
+])("what is refundable is less what a dispute (%s) may take, or has taken", async (token, opened, closed) => {
+  const { body } = await confirmedWith(token);
+  await advanceSandbox(3_100);
+  expect((await resumed(body.id)).amount_refundable).toBe(opened);
+  await advanceSandbox(3_100);
+  expect((await resumed(body.id)).amount_refundable).toBe(closed);
+});
