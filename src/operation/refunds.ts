@@ -1,6 +1,6 @@
 /** Refunds as they are stored: the statements that find them. */
 import { type Page, type Position, pageOf, type Window } from "../http/pages";
-import { type Refund, type RefundEvent, refundOf } from "../payment/refund";
+import { type Refund, type RefundEvent, readRefundId, refundId, refundOf } from "../payment/refund";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
 import { REFUND_STATUS } from "./journal/book";
@@ -61,7 +61,8 @@ export async function listRefunds(
   window: Window,
 ): Promise<Page<Refund> | null> {
   const { position, backward, limit } = window;
-  const beyond = position ? sql`WHERE number ${raw(backward ? ">" : "<")} ${position.id}` : sql``;
+  const place = placeIn(position);
+  const beyond = place ? sql`WHERE number ${raw(backward ? ">" : "<")} ${place.number}` : sql``;
   const { rows } = await db.batch<[{ id: number }, FoundRefund]>([
     sql`SELECT id FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId}`,
     sql`SELECT ${REFUND_COLUMNS} FROM (${refundsOf(merchantId, paymentId)}) ${beyond}
@@ -71,7 +72,12 @@ export async function listRefunds(
   return payment ? pageOf(window, refunds.map(readRefund), positionOf) : null;
 }
 
-/** The numbers of a payment's refunds are in the order of their times. */
-function positionOf({ created_at, number }: Refund): Position {
-  return { at: created_at, id: number };
+/** The numbers of a payment's refunds are in the order of their times; the id names the payment as well. */
+function positionOf(refund: Refund): Position {
+  return { at: refund.created_at, id: refundId(refund) };
+}
+
+/** The refund at which a position of `listRefunds` is; null where there is none, or it is no refund's. */
+export function placeIn(position: Position | null): Pick<Refund, "payment_id" | "number"> | null {
+  return position && readRefundId(String(position.id));
 }

@@ -1,6 +1,7 @@
 /** Refunds: created in parts, listed and read. */
 import { z } from "@hono/zod-openapi";
 import { json, jsonPage } from "../../http/answer";
+import { CURSOR_MESSAGE } from "../../http/cursors";
 import { expectedVersions } from "../../http/etag";
 import { INVALID_IDEMPOTENCY_KEY, idempotencyKeyHeader, requireIdempotency } from "../../http/idempotency-header";
 import { pageParameters, windowOf } from "../../http/pages";
@@ -14,7 +15,7 @@ import { Amount, INVALID_ID, PaymentPath } from "../../payment/routes/payment-sc
 import { REFUND_EXAMPLE, REFUND_ID_MESSAGE, RefundPath, RefundSchema } from "../../payment/routes/refund-schemas";
 import { Metadata, shortText } from "../../payment/routes/text-schemas";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
-import { findRefund, listRefunds } from "../refunds";
+import { findRefund, listRefunds, placeIn } from "../refunds";
 import { normalised } from "./action-schemas";
 import { answerAction } from "./actions";
 
@@ -135,14 +136,18 @@ export const listRefundsRoute = createRoute({
   summary: "List the refunds of a payment",
   description: "What was given back of a payment, newest first: also what was refunded by the action `refund`.",
   ...READING,
-  request: { params: PaymentPath, query: z.strictObject(pageParameters("refunds")) },
+  request: { params: PaymentPath, query: z.strictObject(pageParameters("refunds", "string")) },
   responses: { 200: page(RefundSchema, "RefundPage", "A page of refunds, newest first") },
   problems: ["payment_not_found"],
   problemExamples: INVALID_ID,
 });
 
 registerRoute(refunds, listRefundsRoute, async (c, { params, query }) => {
-  const found = await listRefunds(c.get("db"), c.get("principal").merchantId, params.payment_id, windowOf(query));
+  const window = windowOf(query);
+  if (window.position && placeIn(window.position)?.payment_id !== params.payment_id) {
+    return problem(c, "validation_failed", { errors: [{ detail: CURSOR_MESSAGE, parameter: "cursor" }] });
+  }
+  const found = await listRefunds(c.get("db"), c.get("principal").merchantId, params.payment_id, window);
   if (!found) return problem(c, "payment_not_found");
   return jsonPage(c, found, toRefundResponse);
 });

@@ -452,6 +452,18 @@ describe("the refunds of a payment", () => {
     expect(await list(id)).toEqual({ data: [], has_more: false, next_cursor: null, previous_cursor: null });
   });
 
+  it("of another payment's cursor are a 422", async () => {
+    const { id } = await confirmed();
+    for (const amount of [1, 2]) await refund(id, { amount });
+    const { next_cursor } = await list(id, "?limit=1");
+    const other = await confirmed();
+    const { status, body } = await api.request("GET", `/api/v1/payments/${other.id}/refunds?cursor=${next_cursor}`);
+    expect([status, body.errors]).toEqual([
+      422,
+      [{ detail: "Must be a cursor from an earlier answer, as it was", parameter: "cursor" }],
+    ]);
+  });
+
   it.each(["limit=0", "limit=101", "cursor=x", "status=failed"])("with %s are a 422", async (query) => {
     const { id } = await paymentIn("pending");
     const { status, body } = await api.request("GET", `${PAYMENTS}/${id}/refunds?${query}`);
