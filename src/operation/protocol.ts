@@ -42,6 +42,8 @@ const MAX_CHANGES = 50;
 const LAG_MS = 60_000;
 /** How often something must be found absent, after that, before it is taken for absent. */
 const ABSENCES_NEEDED = 2;
+/** How far apart the first of them and the last are at least, in milliseconds: a clock that jumps makes nothing absent. */
+const SECOND_LOOK_MS = 15_000;
 
 /** Sends an operation that is open, as if for the first time: the same request under the same keys. */
 export async function send(desk: Desk, origin: Origin, book: Book, number: number): Promise<Book> {
@@ -164,7 +166,9 @@ function isAbsent(desk: Desk, row: OperationRow): boolean {
   const seen = attempts.filter(
     ({ call, outcome, at }) => call === "observe" && outcome === "answered" && at - sent >= LAG_MS,
   );
-  return seen.length >= ABSENCES_NEEDED && desk.now() - sent >= LAG_MS;
+  const [first, last] = [seen.at(0), seen.at(-1)];
+  const areApart = first !== undefined && last !== undefined && last.at - first.at >= SECOND_LOOK_MS;
+  return seen.length >= ABSENCES_NEEDED && areApart && desk.now() - sent >= LAG_MS;
 }
 
 /** Commits all that a provider's word changes, and has what it leaves open asked about again. */
@@ -229,11 +233,25 @@ async function rest(desk: Desk, book: Book, before: Book, attempts: readonly Att
     return same !== undefined && same.attempted === row.attempted;
   });
   for (const row of due) {
-    await postpone(desk.db, row, attempts, nextLook(desk.now(), row, null), desk.now());
+    await postpone(desk.db, row, attempts, lookAgainAt(desk, row), desk.now());
   }
   return due.length === 0
     ? book
     : { ...book, operations: book.operations.map((row) => later(desk, row, due, attempts)) };
+}
+
+/**
+ * When an operation that the provider's word has left as it was is looked at again, in milliseconds. A refund that is not there is soon
+ * sent again: others of the payment wait for it. One that was sent again takes the pauses of all others.
+ */
+function lookAgainAt(desk: Desk, row: OperationRow): number {
+  const now = desk.now();
+  const look = nextLook(now, row, null);
+  const attempts: readonly Attempt[] = JSON.parse(row.attempts);
+  const [sent, ...again] = attempts.filter(({ call }) => call === "perform");
+  if (row.kind !== "refund" || row.state !== "unknown" || sent === undefined || again.length > 0) return look;
+  const visibleAt = sent.at + LAG_MS;
+  return Math.min(look, now < visibleAt ? visibleAt : now + SECOND_LOOK_MS);
 }
 
 /** A row as `postpone` has left it. */
@@ -244,7 +262,7 @@ function later(
   attempts: readonly Attempt[],
 ): OperationRow {
   if (!due.includes(row)) return row;
-  const dueAt = nextLook(desk.now(), row, null);
+  const dueAt = lookAgainAt(desk, row);
   const attempted = row.attempted + (dueAt === row.due_at ? 0 : 1);
   const all = [...JSON.parse(row.attempts), ...attempts];
   return { ...row, due_at: dueAt, attempted, attempts: JSON.stringify(all) };
