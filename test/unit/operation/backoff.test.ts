@@ -33,6 +33,9 @@ describe("the next look at an operation", () => {
 
   it("is after the first pause where the operation was only being sent", () => {
     expect(look({ state: "open", due_at: NOW + 7 * SECOND, attempted: 0 })).toBe(1);
+    // Whatever is left of the time to be sent in.
+    expect(look({ state: "open", due_at: NOW + SECOND / 2, attempted: 0 })).toBe(1);
+    expect(look({ state: "unknown", due_at: NOW + SECOND / 2, attempted: 0 })).toBe(0.5);
   });
 
   it("is not put off either of an operation that was never sent and has been looked at before", () => {
