@@ -79,7 +79,7 @@ export async function readVisit(
     c,
     api: new Api(c, fetchApi, inner),
     principal,
-    cookie: isRefresh ? cookie : { ...cookie, usedAt: Date.now() },
+    cookie: { ...cookie, usedAt: Date.now() },
     isOpenMode,
     isRefresh,
     locale: localeOf(c.req.header("Accept-Language")),

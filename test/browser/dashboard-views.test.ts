@@ -37,6 +37,13 @@ test("there are views, and the sign-in is one", () => {
   expect(VIEWS).toContain("/dashboard/sign-in");
 });
 
+/** A path with the ids that it is good for. */
+function pathFor(pattern: string): string {
+  const { examples } = dashboard;
+  const id = examples[pattern.split("/").at(-1) ?? ""] ?? examples.id;
+  return pathOf(pattern, { ...examples, id });
+}
+
 /** `/dashboard/keys/:key/revoke` is `keys-key-revoke`. */
 const nameOf = (pattern: string) => pattern.replace(/^\/dashboard\/?/, "").replaceAll(/[^\w]+/g, "-") || "overview";
 
@@ -45,7 +52,7 @@ describe.each(VIEWS)("%s", (pattern) => {
     // Nobody who has signed in sees the sign-in.
     const isSignIn = pattern === "/dashboard/sign-in";
     const { page, complaints } = isSignIn ? await dashboard.open(pattern) : signedIn;
-    if (!isSignIn) await page.goto(dashboard.url + pathOf(pattern, dashboard.examples));
+    if (!isSignIn) await page.goto(dashboard.url + pathFor(pattern));
     const wrong: string[] = [];
     for (const colorScheme of SCHEMES) {
       await page.emulateMedia({ colorScheme });
@@ -71,7 +78,7 @@ describe.each(VIEWS)("%s", (pattern) => {
     const { page, complaints } =
       pattern === "/dashboard/sign-in"
         ? await dashboard.open(pattern, { javaScriptEnabled: false })
-        : await dashboard.openSignedIn(pathOf(pattern, dashboard.examples), dashboard.key, {
+        : await dashboard.openSignedIn(pathFor(pattern), dashboard.key, {
             javaScriptEnabled: false,
           });
     expect(await page.getByRole("heading", { level: 1 }).count()).toBe(1);

@@ -31,7 +31,7 @@ export interface Dashboard {
   /** Of merchant 1, with every scope, and of the administrator. */
   readonly key: string;
   readonly administratorKey: string;
-  /** Values for the parameters in the paths of views. */
+  /** Values for the parameters in the paths of views; for what is done to a payment, its id by the name of that. */
   readonly examples: Readonly<Record<string, string>>;
   /** Asks the API as merchant 1, with a new idempotency key. */
   readonly ask: (method: string, path: string, body?: object) => Promise<Record<string, unknown>>;
@@ -128,8 +128,10 @@ async function fill(ask: Dashboard["ask"], url: string): Promise<Record<string, 
   await ask("POST", `/payments/${internal.id}/confirm`);
   await create({ amount: 5000, currency: "JPY" });
   for (const token of ["test_declined", "test_action_ok", "test_dispute_lost", "test_refund_fails"]) await pay(token);
+  const captured = await pay("test_ok", { capture_method: "manual" });
+  await ask("POST", `/payments/${captured}/capture`, { amount: 1000 });
   const authorized = await pay("test_ok", { capture_method: "manual" });
-  await ask("POST", `/payments/${authorized}/capture`, { amount: 1000 });
+  const pending = await create({ amount: 20 });
   const paid = await pay("test_ok");
   await ask("POST", `/payments/${paid}/refunds`, { amount: 100.25, reason: "requested_by_customer" });
   for (const name of ["Order service", "Support", "Ledger export"]) {
@@ -137,8 +139,14 @@ async function fill(ask: Dashboard["ask"], url: string): Promise<Record<string, 
   }
   const event = `evt_${paid}_1`;
   return {
-    ...{ payment: String(paid), payment_id: String(paid), id: String(paid), action: "refund", refund: `re_${paid}_3` },
-    ...{ endpoint: String(endpoint.id), event, event_id: event },
+    // Of a payment of which each can be asked, by the name of the action.
+    ...{
+      confirm: String(pending.id),
+      fail: String(pending.id),
+      capture: String(authorized),
+      cancel: String(authorized),
+    },
+    ...{ id: String(paid), endpoint: String(endpoint.id), event, event_id: event },
   };
 }
 

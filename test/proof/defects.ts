@@ -2287,9 +2287,9 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a page that keeps itself up to date keeps no session alive",
     noticedBy: "dashboard/sign-in.test.ts",
-    file: VISIT,
-    find: `cookie: isRefresh ? cookie : { ...cookie, usedAt: Date.now() },`,
-    replace: `cookie: { ...cookie, usedAt: Date.now() },`,
+    file: VIEW,
+    find: `visit.isRefresh ? {} : { "Set-Cookie": await setCookie(c, visit.cookie) };`,
+    replace: `{ "Set-Cookie": await setCookie(c, visit.cookie) };`,
   },
   {
     breaks: "no script reads the session's cookie",

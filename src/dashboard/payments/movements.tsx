@@ -23,7 +23,7 @@ export function Refunds({ visit, refunds }: { visit: Visit; refunds: readonly Re
   return (
     <section class="card" aria-label="Refunds">
       <h2>Refunds</h2>
-      <div class="scroll">
+      <div class="scroll" tabindex={0}>
         <table>
           <thead>
             <tr>
@@ -84,7 +84,7 @@ export function Operations(props: { visit: Visit; currency: string; operations: 
   return (
     <section class="card" aria-label="At the provider">
       <h2>At the provider</h2>
-      <div class="scroll">
+      <div class="scroll" tabindex={0}>
         <table>
           <thead>
             <tr>

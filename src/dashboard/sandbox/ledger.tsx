@@ -13,6 +13,9 @@ export const sandboxLedger = newDashboardApp();
 
 const PATH = "/dashboard/sandbox";
 
+/** Enough of an id to tell it from the others of a page. */
+const SHOWN_ID_LENGTH = 13;
+
 type LedgerPayment = Answer<typeof listSandboxPaymentsRoute>["data"][number];
 
 const TONES: Readonly<Record<LedgerPayment["status"], Tone>> = {
@@ -93,7 +96,9 @@ function Ledger({ visit, rows }: { visit: Visit; rows: readonly LedgerPayment[] 
                   <a href={`/dashboard/payments/${payment.payment_id}`}>Payment {payment.payment_id}</a>
                 )}
                 <br />
-                <code class="quiet-text">{payment.id}</code>
+                <code class="quiet-text" title={payment.id}>
+                  {payment.id.slice(0, SHOWN_ID_LENGTH)}…
+                </code>
               </th>
               <td>
                 <Badge tone={TONES[payment.status]} text={payment.status} />

@@ -8,7 +8,7 @@ import { client, newKey, newMerchant, ORDER } from "../client";
 import { instrumentD1, meterD1 } from "../d1";
 import { seedPayments } from "../payment-seed";
 import { Browser, signedIn } from "./browser";
-import { FORMS, pathOf, VIEWS } from "./routes";
+import { FORMS, NO_PAGES, pathOf, VIEWS } from "./routes";
 
 const MAX_TRIPS = 3;
 /** What a view may read, however much the merchant has: a page of a list, and what stands beside it. */
@@ -189,6 +189,13 @@ describe.each(FORMS)("the form that is sent to %s", (pattern) => {
     expect(page.status).toBeOneOf([303, 403]);
     expect(await state()).toEqual(before);
   });
+});
+
+it.each(NO_PAGES)("%s is for who has signed in, as pages are", async (pattern) => {
+  const page = await new Browser().request(pathOf(pattern, parameters));
+  expect([page.status, page.text]).toEqual([303, ""]);
+  const options = await browser.request(pathOf(pattern, parameters), { method: "OPTIONS" });
+  expect([options.status, options.headers.get("Allow")]).toEqual([204, "GET, HEAD, OPTIONS"]);
 });
 
 it("the first view is light on the wire, with all that it loads", async () => {
