@@ -95,7 +95,12 @@ it.each<[string, string, Evidence]>([
   ],
   [
     "a capture that is not recorded",
-    "captured at the provider",
+    "shows 0 captured, and the provider has 1234",
+    withRows({ payments: [{ ...payment, captured_minor: 0, refunded_minor: 0 }], operations: [authorize] }),
+  ],
+  [
+    "a capture of a payment that has ended, which no item tells of",
+    "has not one item late_success",
     withRows({
       payments: [{ ...payment, status: "failed", captured_minor: 0, refunded_minor: 0 }],
       operations: [authorize],
