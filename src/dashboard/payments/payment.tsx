@@ -62,15 +62,13 @@ view(payment, `${PAYMENTS_PATH}/:id`, { scopes: ["payments:read"] }, async (visi
       <Disputes visit={visit} disputes={dataOf(disputes)} />
       {deliveries && <Deliveries visit={visit} paymentId={shown.id} deliveries={dataOf(deliveries)} />}
       <div class="columns">
-        <div class="region-column">
-          {history && <Timeline visit={visit} events={history} />}
-          <Operations visit={visit} currency={shown.currency} operations={dataOf(operations)} />
-        </div>
+        {history && <Timeline visit={visit} events={history} />}
         <div class="region-column">
           <Facts visit={visit} payment={shown} />
           <Metadata payment={shown} />
         </div>
       </div>
+      <Operations visit={visit} currency={shown.currency} operations={dataOf(operations)} />
     </div>
   );
   return { title: `Payment ${shown.id}`, section: "Payments", content };

@@ -84,6 +84,8 @@ export function Who({ visit, event }: { visit: Visit; event: PaymentEventRespons
   return <>{isAsked || type === "payment.updated" ? "by a request without a key" : "by the provider"}</>;
 }
 
+const REFUNDED = { pending: "to be given back", succeeded: "given back", failed: "not given back" } as const;
+
 /** What an event changed, in words: amounts and texts. */
 function What({ visit, event }: { visit: Visit; event: PaymentEventResponse }) {
   const { data, previous, refund, dispute } = event;
@@ -91,7 +93,11 @@ function What({ visit, event }: { visit: Visit; event: PaymentEventResponse }) {
   const changes = changedTexts(event);
   return (
     <>
-      {refund !== null && <p>{amount(refund.amount)} to be given back</p>}
+      {refund !== null && (
+        <p>
+          {amount(refund.amount)} {REFUNDED[refund.status]}
+        </p>
+      )}
       {refund === null && "amount_captured" in previous && <p>{amount(data.amount_captured)} captured</p>}
       {refund === null && "amount_refunded" in previous && (
         <p>
