@@ -175,7 +175,8 @@ export const KINDS = {
     status: 409,
     title: "Amount exceeds remaining",
     detail: "The amount is more than is left of the payment",
-    remedy: "Ask for at most what detail says is left. Nothing was changed.",
+    remedy:
+      "Ask for at most what `amount_remaining` says is left, in major units of the payment's currency. Nothing was changed.",
   },
   payment_exists: {
     status: 409,

@@ -42,6 +42,10 @@ export const ProblemSchema = z
       example: "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e",
     }),
     payment_id: z.int().optional().openapi({ description: "The other payment that stands in the way, where one does" }),
+    amount_remaining: z.number().optional().openapi({
+      description:
+        "What is left to be refunded or captured, in major units of the payment's currency, where more was asked for",
+    }),
     errors: z
       .array(ViolationSchema)
       .optional()
@@ -93,6 +97,7 @@ export function problem(
   more: {
     detail?: string;
     payment_id?: number;
+    amount_remaining?: number;
     failure?: object;
     errors?: readonly Violation[];
     headers?: Record<string, string>;
@@ -108,6 +113,7 @@ export function problem(
     // A URI reference, whatever the caller calls its request.
     instance: encodeURIComponent(c.get("requestId")),
     ...(more.payment_id !== undefined && { payment_id: more.payment_id }),
+    ...(more.amount_remaining !== undefined && { amount_remaining: more.amount_remaining }),
     ...(more.failure && { failure: more.failure }),
     ...(errors.length > 0 && { errors: errors.slice(0, MAX_VIOLATIONS) }),
     ...(errors.length > MAX_VIOLATIONS && { error_count: errors.length }),

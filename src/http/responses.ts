@@ -57,6 +57,7 @@ function location(path: string): Headers {
 /** What a route says in its examples of a problem, where that is not what the kind says by itself. */
 export interface ProblemExample {
   readonly detail?: string;
+  readonly amount_remaining?: number;
   readonly errors?: readonly Violation[];
 }
 
@@ -129,9 +130,13 @@ function pascalCase(kind: ProblemKind): string {
 
 function exampleOf(kind: ProblemKind, example: ProblemExample = {}) {
   const { status, title, detail: byDefault } = KINDS[kind];
-  const { errors = [], detail = detailOf(errors) ?? byDefault } = example;
+  const { errors = [], detail = detailOf(errors) ?? byDefault, amount_remaining } = example;
   const instance = "0b96e0f7-5f0f-4ae2-a9d0-3c2f5f6f9f5e";
-  return { type: typeUri(kind), title, status, detail, instance, ...(errors.length > 0 && { errors }) };
+  return {
+    ...{ type: typeUri(kind), title, status, detail, instance },
+    ...(amount_remaining !== undefined && { amount_remaining }),
+    ...(errors.length > 0 && { errors }),
+  };
 }
 
 function header(description: string, example: string): Header {

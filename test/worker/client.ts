@@ -23,6 +23,7 @@ export interface Body extends PaymentResponse {
   title: string;
   detail: string;
   instance: string;
+  amount_remaining?: number;
   errors?: { detail: string; pointer?: string; parameter?: string; header?: string }[];
 }
 

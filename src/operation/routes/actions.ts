@@ -70,6 +70,15 @@ function otherwise(action: Action): string {
   return others.length === 0 ? "" : `A provider may leave it ${quoted(others)} instead. `;
 }
 
+/** What is said of an amount that is more than is left, which is in major units of the currency. */
+export function remaining(left: number, currency: string, done: "captured" | "refunded") {
+  return {
+    detail: `At most ${left} ${currency} can be ${done}`,
+    amount_remaining: left,
+    errors: [{ detail: `Must be at most ${left} ${currency}`, pointer: "#/amount" }],
+  };
+}
+
 /** The route of an action, described. */
 export function actionRoute(action: Action) {
   const to = statusAfter(action);
@@ -130,6 +139,7 @@ export function actionRoute(action: Action) {
       ...INVALID_IDEMPOTENCY_KEY,
       ...INVALID_ID,
       action_not_allowed: { detail: refusal(refusedFrom, action) },
+      ...(action === "capture" && { amount_exceeds_remaining: remaining(99.99, "USD", "captured") }),
     },
   });
 }
@@ -222,7 +232,7 @@ export async function answerAction(
     case "invalid_metadata":
       return problem(c, "validation_failed", { errors: [{ detail: result.detail, pointer: "#/metadata" }] });
     case "exceeds":
-      return problem(c, "amount_exceeds_remaining", { detail: remaining(request.action, result.payment) });
+      return problem(c, "amount_exceeds_remaining", remainingOf(request, result.payment));
     case "outdated":
       return problem(c, "precondition_failed", {
         detail: `If-Match does not name the payment's version: its ETag is ${etagOf(result)}`,
@@ -246,10 +256,10 @@ export async function answerAction(
   }
 }
 
-/** What is left of a payment, in words. */
-function remaining(action: Action | "update", payment: Payment): string {
+/** What the problem says of a request for more than is left of a payment. Where it named no amount, no field is at fault. */
+function remainingOf(request: ActionRequest | UpdateRequest, payment: Payment) {
   const { amount, amount_refundable, currency } = toPaymentResponse(payment);
-  return action === "capture"
-    ? `At most ${amount} ${currency} can be captured`
-    : `At most ${amount_refundable} ${currency} can be refunded`;
+  const isCapture = request.action === "capture";
+  const said = remaining(isCapture ? amount : amount_refundable, currency, isCapture ? "captured" : "refunded");
+  return "amount" in request && request.amount != null ? said : { ...said, errors: [] };
 }

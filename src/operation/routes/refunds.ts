@@ -17,7 +17,7 @@ import { Metadata, shortText } from "../../payment/routes/text-schemas";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { findRefund, listRefunds, placeIn } from "../refunds";
 import { normalised } from "./action-schemas";
-import { answerAction } from "./actions";
+import { answerAction, remaining } from "./actions";
 
 export const refunds = newApp();
 
@@ -93,7 +93,7 @@ export const createRefundRoute = createRoute({
       errors: [{ detail: "Must have at most 2 decimal places in this currency", pointer: "#/amount" }],
     },
     action_not_allowed: { detail: refusal("pending", "refund") },
-    amount_exceeds_remaining: { detail: "At most 59.99 USD can be refunded" },
+    amount_exceeds_remaining: remaining(59.99, "USD", "refunded"),
   },
 });
 

@@ -64,6 +64,12 @@ describe("a payment that is captured by hand", () => {
           ? [422, "/problems/validation-failed"]
           : [409, "/problems/amount-exceeds-remaining", "At most 99.99 USD can be captured"];
       expect([status, body.type, ...(status === 409 ? [body.detail] : [])]).toEqual(expected);
+      if (status === 409) {
+        expect(body).toMatchObject({
+          amount_remaining: 99.99,
+          errors: [{ detail: "Must be at most 99.99 USD", pointer: "#/amount" }],
+        });
+      }
       expect([await effectsOf(id), (await operationsOf(id)).length]).toEqual([["authorized 9999"], 1]);
       // What never reached the provider leaves its key free.
       expect((await ask(id, "capture", { amount: 1 }, `${id}-too-much`)).status).toBe(200);

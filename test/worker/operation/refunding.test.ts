@@ -5,7 +5,7 @@ import type { RefundResponse } from "../../../src/payment/refund";
 import type { Answer, Body } from "../client";
 import { advanceSandbox, api, ask, confirmedWith, effectsOf, eventTypesOf, eventually, resumed } from "./shop";
 
-type Refunded = RefundResponse & Pick<Body, "type" | "detail">;
+type Refunded = RefundResponse & Pick<Body, "type" | "detail" | "errors" | "amount_remaining">;
 
 /** Asks for a refund, under a key of its own unless one is given. */
 function refund(id: number, body: object = {}, key: string = crypto.randomUUID()): Promise<Answer<Refunded>> {
@@ -77,11 +77,24 @@ describe("a refund that takes its time", () => {
     expect((await api.get(id)).body).toMatchObject({ status: "confirmed", amount_refunded: 0 });
     const tooMuch = await refund(id, { amount: 60 });
     expect([tooMuch.status, tooMuch.body.detail]).toEqual([409, "At most 39.99 USD can be refunded"]);
+    expect(tooMuch.body).toMatchObject({ amount_remaining: 39.99, errors: [{ pointer: "#/amount" }] });
     await eventually(id, ({ amount_refunded }) => amount_refunded === 60);
     const again = await refund(id, { amount: 60 }, `${id}-pending`);
     expect([again.status, again.replayed, again.body.status]).toEqual([200, true, "succeeded"]);
     expect(await eventTypesOf(id)).toEqual([
       ...["payment.created", "payment.confirmed", "refund.created", "refund.succeeded"],
+    ]);
+  });
+
+  it("leaves nothing where it is of all, which is said of no field that was not sent", async () => {
+    const id = await confirmed("test_refund_pending");
+    await refund(id, {}, `${id}-all`);
+    const { status, body } = await refund(id, {});
+    expect([status, body.type, body.amount_remaining, body.errors]).toEqual([
+      409,
+      "/problems/amount-exceeds-remaining",
+      0,
+      undefined,
     ]);
   });
 

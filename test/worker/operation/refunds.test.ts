@@ -12,7 +12,7 @@ const api = client();
 const REFUNDS = "/api/v1/refunds";
 
 /** A refund, or a problem. */
-type Refunded = RefundResponse & Pick<Body, "type" | "detail" | "errors">;
+type Refunded = RefundResponse & Pick<Body, "type" | "detail" | "errors" | "amount_remaining">;
 
 interface Page {
   data: RefundResponse[];
@@ -131,24 +131,38 @@ describe("a refund of a part", () => {
 
 describe("a refund that is not possible", () => {
   it.each([
-    [100.01, "100 USD"],
-    [999_999_999_999, "100 USD"],
-  ])("of %d is a 409 that says what is left", async (amount, left) => {
-    const { id } = await confirmed();
-    const { status, body } = await refund(id, { amount });
-    expect([status, body.type, body.detail]).toEqual([
-      409,
-      "/problems/amount-exceeds-remaining",
-      `At most ${left} can be refunded`,
-    ]);
-    expect((await list(id)).data).toEqual([]);
-  });
+    [100, "USD", 100.01],
+    [100, "USD", 999_999_999_999],
+    [99.99, "USD", "100"],
+    [5000, "JPY", 5001],
+    [1.234, "KWD", "1.235"],
+  ])(
+    "of a payment of %d %s by %s is a 409 that says what is left, and names the amount",
+    async (left, currency, amount) => {
+      const { id } = await confirmed(left, currency);
+      const { status, body } = await refund(id, { amount });
+      expect([status, body]).toMatchObject([
+        409,
+        {
+          type: "/problems/amount-exceeds-remaining",
+          detail: `At most ${left} ${currency} can be refunded`,
+          amount_remaining: left,
+          errors: [{ detail: `Must be at most ${left} ${currency}`, pointer: "#/amount" }],
+        },
+      ]);
+      expect((await list(id)).data).toEqual([]);
+    },
+  );
 
   it("leaves its key free, and says what is left then", async () => {
     const { id } = await confirmed();
     await refund(id, { amount: 60 });
     const refused = await refund(id, { amount: 60 }, { key: "sixty-of-forty" });
-    expect([refused.status, refused.body.detail]).toEqual([409, "At most 40 USD can be refunded"]);
+    expect([refused.status, refused.body.detail, refused.body.amount_remaining]).toEqual([
+      409,
+      "At most 40 USD can be refunded",
+      40,
+    ]);
     expect((await refund(id, { amount: 40 }, { key: "sixty-of-forty" })).status).toBe(201);
   });
 
