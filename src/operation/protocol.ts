@@ -14,6 +14,7 @@ import type {
   Snapshot,
 } from "../provider/seam";
 import type { Database } from "../storage/database";
+import { isToBeSentAgain, isWithinKeyWindow, lookAgainAt } from "./absence";
 import type { Book, OperationRow } from "./journal/book";
 import { type Asked, commitChange } from "./journal/commit-change";
 import { type Attempt, commitReference, postpone } from "./journal/journal";
@@ -38,13 +39,6 @@ export interface Desk {
 
 /** Changes that one word of a provider makes at most: beyond that, something goes round in a circle. */
 const MAX_CHANGES = 50;
-/** For how long a provider may not show what it has done, in milliseconds: what is not there is not absent before that. */
-const LAG_MS = 60_000;
-/** How often something must be found absent, after that, before it is taken for absent. */
-const ABSENCES_NEEDED = 2;
-/** How far apart the first of them and the last are at least, in milliseconds: a clock that jumps makes nothing absent. */
-const SECOND_LOOK_MS = 15_000;
-
 /** Sends an operation that is open, as if for the first time: the same request under the same keys. */
 export async function send(desk: Desk, origin: Origin, book: Book, number: number): Promise<Book> {
   const row = rowOf(book, number);
@@ -118,7 +112,7 @@ export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Re
     let after = book;
     for (const row of unsettled(book)) {
       // Whoever cannot be asked is told the same again: under its key that does nothing twice.
-      const again = isUnanswerable && row.state !== "pending" && isWithinKeyWindow(desk, row);
+      const again = isUnanswerable && row.state !== "pending" && isWithinKeyWindow(momentOf(desk), row);
       after = again
         ? await perform(desk, originOf(origin, row), after, row.number, [attempt])
         : await leave(desk, originOf(origin, row), after, row.number, [attempt], {
@@ -134,41 +128,10 @@ export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Re
   for (const { number } of unsettled(after)) {
     const row = rowOf(after, number);
     if (row.state === "pending") continue;
-    const isAgain = isToBeSentAgain(desk, row, observed.snapshot);
+    const isAgain = isToBeSentAgain(momentOf(desk), row, observed.snapshot);
     if (isAgain) after = await perform(desk, originOf(origin, row), after, number, []);
   }
   return { book: after, isUnheard: false };
-}
-
-/** Whether an operation of which the provider's word has nothing is sent again, under its key. */
-function isToBeSentAgain(desk: Desk, row: OperationRow, { status }: Snapshot): boolean {
-  switch (row.kind) {
-    case "authorize":
-      // Still unconfirmed under its name: what confirms it confirms it once.
-      return status === "open";
-    case "capture":
-      return status === "authorized" && isWithinKeyWindow(desk, row);
-    case "cancel":
-      return status === "open" || status === "requires_action" || status === "authorized";
-    case "refund":
-      // Nothing but its key keeps it from being made twice, so that it must surely be absent.
-      return isAbsent(desk, row) && isWithinKeyWindow(desk, row);
-  }
-}
-
-const isWithinKeyWindow = (desk: Desk, row: OperationRow): boolean =>
-  desk.now() - row.created_at < desk.adapter.capabilities.keyWindowMs;
-
-/** Whether an operation was not there twice, each time so long after it was sent that it would be seen. */
-function isAbsent(desk: Desk, row: OperationRow): boolean {
-  const attempts: readonly Attempt[] = JSON.parse(row.attempts);
-  const sent = attempts.filter(({ call }) => call === "perform").at(-1)?.at ?? row.created_at;
-  const seen = attempts.filter(
-    ({ call, outcome, at }) => call === "observe" && outcome === "answered" && at - sent >= LAG_MS,
-  );
-  const [first, last] = [seen.at(0), seen.at(-1)];
-  const areApart = first !== undefined && last !== undefined && last.at - first.at >= SECOND_LOOK_MS;
-  return seen.length >= ABSENCES_NEEDED && areApart && desk.now() - sent >= LAG_MS;
 }
 
 /** Commits all that a provider's word changes, and has what it leaves open asked about again. */
@@ -233,25 +196,11 @@ async function rest(desk: Desk, book: Book, before: Book, attempts: readonly Att
     return same !== undefined && same.attempted === row.attempted;
   });
   for (const row of due) {
-    await postpone(desk.db, row, attempts, lookAgainAt(desk, row), desk.now());
+    await postpone(desk.db, row, attempts, lookAgainAt(desk.now(), row), desk.now());
   }
   return due.length === 0
     ? book
     : { ...book, operations: book.operations.map((row) => later(desk, row, due, attempts)) };
-}
-
-/**
- * When an operation that the provider's word has left as it was is looked at again, in milliseconds. A refund that is not there is soon
- * sent again: others of the payment wait for it. One that was sent again takes the pauses of all others.
- */
-function lookAgainAt(desk: Desk, row: OperationRow): number {
-  const now = desk.now();
-  const look = nextLook(now, row, null);
-  const attempts: readonly Attempt[] = JSON.parse(row.attempts);
-  const [sent, ...again] = attempts.filter(({ call }) => call === "perform");
-  if (row.kind !== "refund" || row.state !== "unknown" || sent === undefined || again.length > 0) return look;
-  const visibleAt = sent.at + LAG_MS;
-  return Math.min(look, now < visibleAt ? visibleAt : now + SECOND_LOOK_MS);
 }
 
 /** A row as `postpone` has left it. */
@@ -262,7 +211,7 @@ function later(
   attempts: readonly Attempt[],
 ): OperationRow {
   if (!due.includes(row)) return row;
-  const dueAt = lookAgainAt(desk, row);
+  const dueAt = lookAgainAt(desk.now(), row);
   const attempted = row.attempted + (dueAt === row.due_at ? 0 : 1);
   const all = [...JSON.parse(row.attempts), ...attempts];
   return { ...row, due_at: dueAt, attempted, attempts: JSON.stringify(all) };
@@ -293,6 +242,8 @@ const originOf = (origin: Origin, { key_id, request_id }: OperationRow): Origin 
   keyId: key_id,
   requestId: request_id,
 });
+
+const momentOf = ({ now, adapter }: Desk) => ({ now: now(), keyWindowMs: adapter.capabilities.keyWindowMs });
 
 const unsettled = ({ operations }: Book): OperationRow[] => operations.filter(({ state }) => isUnsettled(state));
 

@@ -53,6 +53,7 @@ const WATCH = "src/operation/waiting/watch.ts";
 const WAIT_ROUTE = "src/operation/routes/payment.ts";
 const STREAM = "src/operation/routes/stream.ts";
 const PROTOCOL = "src/operation/protocol.ts";
+const ABSENCE = "src/operation/absence.ts";
 const COUNTER = "src/operation/counter.ts";
 const JOURNAL = "src/operation/journal/journal.ts";
 const COMMIT_CHANGE = "src/operation/journal/commit-change.ts";
@@ -2022,9 +2023,9 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a refund is not sent again before it was surely absent",
     noticedBy: "operation/resending.test.ts",
-    file: PROTOCOL,
-    find: "return isAbsent(desk, row) && isWithinKeyWindow(desk, row);",
-    replace: "return isWithinKeyWindow(desk, row);",
+    file: ABSENCE,
+    find: "return isAbsent(now, row) && isWithinKeyWindow({ now, keyWindowMs }, row);",
+    replace: "return isWithinKeyWindow({ now, keyWindowMs }, row);",
   },
   {
     breaks: "whoever looks early does not draw out the next look",
@@ -2215,9 +2216,9 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "a refund is not sent again when the provider may have forgotten its key",
-    file: PROTOCOL,
-    find: "desk.now() - row.created_at < desk.adapter.capabilities.keyWindowMs;",
-    replace: "desk.now() - row.created_at < 99 * desk.adapter.capabilities.keyWindowMs;",
+    file: ABSENCE,
+    find: "now - row.created_at < keyWindowMs;",
+    replace: "now - row.created_at < 99 * keyWindowMs;",
   },
   {
     breaks: "a dispute is known, also of a payment that a person has to look at",
