@@ -47,6 +47,7 @@ describe("a card number", () => {
     ["with spaces around dashes", "4111 - 1111 - 1111 - 1111"],
     ["with en dashes and no-break spaces", "4111–1111\u00a01111–1111"],
     ["in its brand's groups", "3782 822463 10005"],
+    ["digit by digit, far apart", [..."4111111111111111"].join("   ")],
     ["digit by digit", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"],
     ["on two lines", "4111 1111\n1111 1111"],
     ["in full-width digits", "４１１１１１１１１１１１１１１１"],
@@ -65,6 +66,30 @@ describe("a card number", () => {
     ["at the end of the longest value", `${"1 ".repeat(200)}4111111111111111`],
   ])("is found %s", (_, text) => {
     expect(holdsCardNumber(text)).toBe(true);
+  });
+});
+
+describe("a brand's range", () => {
+  // From the pages of the brands, each range with its first and last prefix and the shortest length of its numbers.
+  it.each([
+    ["Mastercard", "51", "55", 16],
+    ["Mastercard", "2221", "2720", 16],
+    ["Discover", "644", "649", 16],
+    ["Diners Club", "3095", "3095", 14],
+    ["Diners Club", "300", "305", 14],
+    ["Diners Club", "38", "39", 14],
+    ["JCB", "3528", "3589", 16],
+    ["Maestro", "6304", "6304", 12],
+    ["Maestro", "6761", "6763", 12],
+    ["Mir", "2200", "2204", 16],
+    ["RuPay", "508500", "508999", 16],
+    ["RuPay", "606985", "607984", 16],
+    ["RuPay", "608001", "608500", 16],
+    ["RuPay", "817200", "820199", 16],
+  ])("of %s has its first prefix and its last: %s to %s", (_, from, to, length) => {
+    for (const prefix of [from, to]) {
+      expect(holdsCardNumber(withCheckDigit(prefix.padEnd(length - 1, "0"))), prefix).toBe(true);
+    }
   });
 });
 
@@ -111,6 +136,8 @@ describe("what is no card number", () => {
     ["a time in microseconds", "1764074096789000"],
     ["a UUID", "3f0e8d7c-4111-4111-9111-411111111111"],
     ["a UUID, of digits alone", "41111111-1111-4111-8111-111111111111"],
+    ["a UUID whose groups would be one", "41111111-1111-1111-8111-111111111111"],
+    ["two halves with a UUID between", "41111111 3f0e8d7c-4111-4111-9111-411111111111 11111111"],
     ["a hash", "9f86d0814111111111111111a2feaa0c55ad015a"],
     ["a payment token", "pm_1MtwBwLkdIwHu7ix28a3tqPa"],
     ["an IBAN", "DE89 3704 0044 0532 0130 00"],

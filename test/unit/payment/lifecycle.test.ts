@@ -6,6 +6,7 @@ import {
   eventType,
   isFinal,
   LIFECYCLE,
+  LIVE_OR_PAID,
   outcome,
   PROVIDER_MOVES,
   refusal,
@@ -72,11 +73,23 @@ it("lets providers and the clock move a payment as the design's table does", () 
 });
 
 it("has every step once, of both tables, and no way out of what is final", () => {
-  const steps = STEPS.map(([from, to]) => `${from} ${to}`);
-  expect(new Set(steps).size).toBe(steps.length);
-  expect(steps).toContain("confirmed confirmed");
-  expect(steps).toContain("refunded confirmed");
-  expect(STEPS.filter(([from]) => isFinal(from))).toEqual([]);
+  const steps = STATUSES.map((from) => [from, STEPS.filter((step) => step[0] === from).map(([, to]) => to)]);
+  expect(steps).toEqual([
+    ["pending", ["confirmed", "authorized", "requires_action", "processing", "failed", "cancelled", "expired"]],
+    ["requires_action", ["cancelled", "processing", "authorized", "confirmed", "failed", "expired"]],
+    ["processing", ["requires_action", "authorized", "confirmed", "failed", "cancelled"]],
+    ["authorized", ["confirmed", "cancelled", "expired"]],
+    // A part is refunded, and the status stays.
+    ["confirmed", ["refunded", "confirmed"]],
+    ["failed", []],
+    ["cancelled", []],
+    ["expired", []],
+    ["refunded", ["confirmed"]],
+  ]);
+});
+
+it("holds a place that one payment may have for those that may still be paid, or are", () => {
+  expect(LIVE_OR_PAID).toEqual(["pending", "requires_action", "processing", "authorized", "confirmed"]);
 });
 
 it("words refusals as clients know them", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readRefundId, refundId, refundOf, toRefundResponse } from "../../../src/payment/refund";
+import { REFUND_ID_PATTERN, readRefundId, refundId, refundOf, toRefundResponse } from "../../../src/payment/refund";
 
 const EVENT = { payment_id: 7, number: 3, amount_minor: 4_000, currency: "USD", created_at: Date.UTC(2026, 0, 20) };
 const DETAILS = { reason: null, metadata: {} };
@@ -46,12 +46,28 @@ it.each([
   });
 });
 
+it("is shown with its metadata", () => {
+  const metadata = { return: "r-12" };
+  expect(toRefundResponse(refundOf(EVENT, { reason: "returned", metadata }))).toMatchObject({
+    reason: "returned",
+    metadata,
+  });
+});
+
+it("is not shown in a currency that nobody knows", () => {
+  const refund = refundOf({ ...EVENT, currency: "XXX" }, DETAILS);
+  expect(() => toRefundResponse(refund)).toThrow("A refund is stored in the unknown currency XXX");
+});
+
 describe("an id", () => {
+  const documented = new RegExp(REFUND_ID_PATTERN);
+
   it.each([
     [1, 3],
     [9_007_199_254_740_991, 9_007_199_254_740_991],
   ])("of payment %i and number %i is read as it is written", (payment_id, number) => {
     expect(readRefundId(refundId({ payment_id, number }))).toEqual({ payment_id, number });
+    expect(refundId({ payment_id, number })).toMatch(documented);
   });
 
   it.each([
@@ -68,5 +84,6 @@ describe("an id", () => {
     "re_1_12345678901234567",
   ])("is not %j", (id) => {
     expect(readRefundId(id)).toBeNull();
+    expect(id).not.toMatch(documented);
   });
 });
