@@ -13,6 +13,7 @@ export interface Filters {
   readonly status?: readonly Status[] | undefined;
   readonly order_id?: number | undefined;
   readonly reference?: string | undefined;
+  readonly provider_reference?: string | undefined;
   readonly currency?: string | undefined;
   /** In milliseconds, both included. */
   readonly created_from?: number | undefined;
@@ -91,13 +92,14 @@ function indexedPair({ order_id, reference, metadata }: Filters): Pair | undefin
 
 /** What the index does not answer: conditions on each payment that it gives. */
 function residualFilters(filters: Filters): Sql[] {
-  const { status, order_id, reference, currency, amount_min, amount_max, metadata = [] } = filters;
+  const { status, order_id, reference, provider_reference, currency, amount_min, amount_max, metadata = [] } = filters;
   const indexed = indexedPair(filters);
   const pairs = metadata.filter((pair) => pair !== indexed || !isIndexed(pair[1]));
   const statuses = (status ?? []).map((one) => sql`${one}`);
   return [
     ...(status ? [sql`payments.status IN (${join(statuses, ", ")})`] : []),
     ...(order_id === undefined || reference === undefined ? [] : [sql`payments.reference = ${reference}`]),
+    ...(provider_reference === undefined ? [] : [sql`payments.provider_reference = ${provider_reference}`]),
     ...(currency === undefined ? [] : [sql`payments.currency = ${currency}`]),
     ...(amount_min === undefined ? [] : [sql`payments.amount_minor >= ${amount_min}`]),
     ...(amount_max === undefined ? [] : [sql`payments.amount_minor <= ${amount_max}`]),

@@ -55,6 +55,12 @@ export function FilterForm({ query }: { query: URLSearchParams }) {
           <Field name="order_id" text="Order id" value={first("order_id")} inputmode="numeric" />
           <Field name="amount_min" text="Amount from" value={first("amount_min")} inputmode="decimal" />
           <Field name="amount_max" text="Amount to" value={first("amount_max")} inputmode="decimal" />
+          <Field
+            name="provider_reference"
+            text="Provider reference"
+            value={first("provider_reference")}
+            maxlength={255}
+          />
           {[...pairs, ""].slice(0, MAX_PAIRS).map((pair, n) => (
             <Field
               name="metadata"

@@ -4,12 +4,12 @@ export const PAYMENTS_PATH = "/dashboard/payments";
 /** The filters of the list, by the names that they have in the API. */
 const FILTERS = [
   ...["status", "order_id", "reference", "currency", "created_from", "created_to", "amount_min", "amount_max"],
-  "metadata",
+  ...(["provider_reference", "metadata"] as const),
 ] as const;
 type FilterName = (typeof FILTERS)[number];
 
 /** Those that stand behind "More filters". */
-const RARE: readonly FilterName[] = ["order_id", "amount_min", "amount_max", "metadata"];
+const RARE: readonly FilterName[] = ["order_id", "amount_min", "amount_max", "provider_reference", "metadata"];
 
 /** The filters that are given, each with what was said; white space around a value is nobody's filter. */
 export function filtersOf(query: URLSearchParams): ReadonlyMap<FilterName, readonly string[]> {

@@ -1,5 +1,4 @@
-/** Searching: one text that may be a payment, an order, a reference, or a pair of metadata. */
-
+/** Searching: one text that may be a payment, an order, a reference, the provider's reference, or a pair of metadata. */
 import { getPaymentRoute } from "../../operation/routes/payment";
 import type { PaymentResponse } from "../../payment/response";
 import { listPaymentsRoute } from "../../payment/routes/list";
@@ -28,6 +27,11 @@ function readPaymentId(text: string): string | null {
   return /^(?:#?|(?:evt|re)_(?=\d+_\d+$))([1-9]\d{0,15})(?:_\d+)?$/.exec(text)?.[1] ?? null;
 }
 
+/** What providers call a payment: a short word, and what no other has. */
+const PROVIDER_REFERENCE = /^[a-z]{2,5}_[0-9A-Za-z_]{6,240}$/;
+/** No index has the names of providers: a page of this size is looked for among the merchant's newest 1,000 payments. */
+const PROVIDER_REFERENCE_LIMIT = "100";
+
 /** The filters that a text may stand for. */
 function readingsOf(text: string): { readonly what: string; readonly query: Readonly<Record<string, string>> }[] {
   const pair = /^([^:=]{1,40})[:=]\s*(.*)$/su.exec(text);
@@ -35,6 +39,14 @@ function readingsOf(text: string): { readonly what: string; readonly query: Read
   return [
     ...(/^[1-9]\d{0,15}$/.test(text) ? [{ what: `order ${text}`, query: { order_id: text } }] : []),
     ...([...text].length <= MAX_REFERENCE_LENGTH ? [{ what: "the reference", query: { reference: text } }] : []),
+    ...(PROVIDER_REFERENCE.test(text)
+      ? [
+          {
+            what: "the provider's reference",
+            query: { provider_reference: text, limit: PROVIDER_REFERENCE_LIMIT },
+          },
+        ]
+      : []),
     ...(pair ? [{ what: `metadata ${name.trim()}`, query: { metadata: `${name.trim()}=${value}` } }] : []),
   ];
 }

@@ -46,22 +46,24 @@ function metadataFault(pairs: readonly (readonly [name: string, value: string])[
   return pairs.flat().some((text) => text.includes("\0")) ? "Must be Unicode text without NUL" : null;
 }
 
+/** A text by which somebody calls a payment. */
+function referenceParameter(name: string, description: string) {
+  return single("Must be a string")
+    .superRefine((text, context) => {
+      const fault = referenceFault(text);
+      if (fault !== null) context.addIssue({ code: "custom", message: fault });
+    })
+    .optional()
+    .openapi({ param: { name, in: "query" }, ...REFERENCE_DOCUMENT, description });
+}
+
 const ListQuery = z
   .strictObject({
     ...pageParameters("payments"),
     status: choiceOf("status", STATUSES).optional(),
     order_id: integerParameter("order_id", "query", "The order that is paid for").optional(),
-    reference: single("Must be a string")
-      .superRefine((text, context) => {
-        const fault = referenceFault(text);
-        if (fault !== null) context.addIssue({ code: "custom", message: fault });
-      })
-      .optional()
-      .openapi({
-        param: { name: "reference", in: "query" },
-        ...REFERENCE_DOCUMENT,
-        description: "Your own name of what is paid for",
-      }),
+    reference: referenceParameter("reference", "Your own name of what is paid for"),
+    provider_reference: referenceParameter("provider_reference", "The provider's name for the payment"),
     currency: currencyCode(single("Must be a string"))
       .optional()
       .openapi({ param: { name: "currency", in: "query" } }),

@@ -140,6 +140,15 @@ describe("the search", () => {
     }
   });
 
+  it("leads to the payment that a provider calls so", async () => {
+    const { visitor, api } = await aVisitor();
+    const { id } = (await api.create({ reference: "a", amount: 1, currency: "USD", provider: "sandbox" })).body;
+    const body = { payment_method: "test_ok" };
+    const paid = await api.request("POST", `/api/v1/payments/${id}/confirm`, { body });
+    expect((await found(visitor, `${paid.body.provider_reference}`)).location).toBe(`${PAYMENTS}/${id}`);
+    expect((await found(visitor, "spay_000000")).location).toBeNull();
+  });
+
   it("shows all that a text may mean, by what it was found, and where the rest is", async () => {
     const { visitor, api } = await aVisitor();
     const { id } = (await api.create({ reference: "1", amount: 1 })).body;

@@ -202,6 +202,24 @@ describe("the filter", () => {
     expect((await list(api, { order_id: 3 })).data).toEqual([]);
   });
 
+  it("provider_reference finds what the provider calls so, among the newest", async () => {
+    const { api } = await newMerchant();
+    const made = await seed(api, [{ provider: "sandbox" }, { provider: "sandbox" }, {}]);
+    const body = { payment_method: "test_ok" };
+    const paid = await api.request("POST", `${PAYMENTS}/${made[0]?.id}/confirm`, { body });
+    const { provider_reference: name } = paid.body;
+    expect(name).toMatch(/^spay_/);
+    expect(idsOf([await list(api, { provider_reference: name ?? "" })])).toEqual([made[0]?.id]);
+    expect((await list(api, { provider_reference: "spay_" })).data).toEqual([]);
+    // None of 10 payments for each that the limit allows: it leads on.
+    await seed(api, many(10));
+    const first = await list(api, { provider_reference: name ?? "", limit: 1 });
+    expect([first.data, first.has_more]).toEqual([[], true]);
+    expect(idsOf(await walk(api, { provider_reference: name ?? "", limit: 1 }))).toEqual([made[0]?.id]);
+    const refused = await api.request("GET", pathOf({ provider_reference: "" }));
+    expect([refused.status, refused.body.errors?.[0]?.parameter]).toEqual([422, "provider_reference"]);
+  });
+
   it("reference finds what has it, letter by letter", async () => {
     const { api } = await newMerchant();
     const references = [
