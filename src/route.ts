@@ -8,7 +8,7 @@ import { authorize, authorizeAgain } from "./auth/authorize";
 import { refuseBeyond } from "./auth/rate-limits";
 import type { App, Origin } from "./context";
 import { answer } from "./http/answer";
-import { problem } from "./http/problem";
+import { problem, type Violation } from "./http/problem";
 import type { ProblemKind } from "./http/problem-kinds";
 import { readJson } from "./http/read-json";
 import { type ProblemExamples, problemResponses, REQUEST_ID } from "./http/responses";
@@ -87,6 +87,8 @@ interface RouteOptions<R extends Route> {
   readonly isCostly?: boolean | ((input: Input<R>, c: Context<App>) => boolean);
   /** Whether a valid request is refused while the database is nearly full, since it makes it fuller: always, or some. */
   readonly needsRoom?: boolean | ((input: Input<R>, c: Context<App>) => boolean);
+  /** What this deployment takes from nobody, of a body that may be invalid otherwise: it is said before anything else of the body. */
+  readonly refuses?: Refuses;
   /** Whether the handler reads the body itself, as it was sent. */
   readonly hasRawBody?: boolean;
 }
@@ -100,7 +102,7 @@ export function registerRoute<R extends Route>(
   app: OpenAPIHono<App>,
   route: R,
   handler: (c: Context<App>, input: Input<R>) => Response | Promise<Response>,
-  { isCostly = false, needsRoom = false, hasRawBody = false }: RouteOptions<R> = {},
+  { isCostly = false, needsRoom = false, hasRawBody = false, refuses = () => [] }: RouteOptions<R> = {},
 ): void {
   const scopes = scopesOf(route);
   const responses = {
@@ -118,7 +120,7 @@ export function registerRoute<R extends Route>(
     c.set("route", route.path);
     const refused = scopes && (await authorize(c, scopes));
     if (refused) return refused;
-    const read = await readRequest(c, schemas);
+    const read = await readRequest(c, schemas, refuses);
     const ended = scopes && (await authorizeAgain(c, scopes, schemas.body !== undefined));
     if (ended) return ended;
     if (read instanceof Response) return read;
@@ -211,6 +213,8 @@ function bodySchema(route: Route): z.ZodType {
   return content && "schema" in content && content.schema instanceof z.ZodType ? content.schema : EmptyBody;
 }
 
+type Refuses = (c: Context<App>, body: unknown) => readonly Violation[];
+
 interface Parts {
   query: unknown;
   params: unknown;
@@ -218,7 +222,7 @@ interface Parts {
 }
 
 /** Reads a request and validates all of it, so that the answer to an invalid one lists every violation. */
-async function readRequest(c: Context<App>, schemas: Schemas): Promise<Parts | Response> {
+async function readRequest(c: Context<App>, schemas: Schemas, refuses: Refuses): Promise<Parts | Response> {
   const json = schemas.body && (await readJson(c));
   if (json instanceof Response) return json;
   const body = schemas.body?.safeParse(json);
@@ -228,13 +232,15 @@ async function readRequest(c: Context<App>, schemas: Schemas): Promise<Parts | R
   if ((schemas.params || schemas.query) && !isUtf8(c.req.url)) return problem(c, "invalid_url");
   const params = schemas.params?.safeParse(c.req.param());
   const query = schemas.query?.safeParse(readQuery(c));
-  if (params?.success !== false && query?.success !== false && body?.success !== false) {
+  const refused = refuses(c, json);
+  if (refused.length === 0 && params?.success !== false && query?.success !== false && body?.success !== false) {
     return { query: query?.data, params: params?.data, body: body?.data };
   }
   return problem(c, "validation_failed", {
     errors: [
       ...violations(params?.error, "Unknown parameter", (path) => ({ parameter: shorten(path[0] ?? "") })),
       ...violations(query?.error, "Unknown parameter", (path) => ({ parameter: shorten(path[0] ?? "") })),
+      ...refused,
       ...violations(body?.error, "Unknown field", (path) => ({ pointer: pointer(path) })),
     ],
   });

@@ -1,5 +1,6 @@
 /** The bodies of the actions: what each takes, and what that asks for. */
 import { z } from "@hono/zod-openapi";
+import { NOT_AN_OBJECT_MESSAGE } from "../../http/fields";
 import { MAX_EXPONENT } from "../../money/currency";
 import { toMinor } from "../../money/money";
 import type { Action } from "../../payment/lifecycle";
@@ -13,7 +14,7 @@ import type { ActionRequest } from "../run-action";
 interface Details {
   readonly asked: Pick<ActionRequest, "amount" | "failure" | "reason" | "paymentMethod" | "returnUrl">;
   readonly fingerprinted: {
-    readonly amount?: number | null;
+    readonly amount?: number | string;
     readonly reason?: string;
     readonly code?: FailureCode | undefined;
     readonly message?: string | undefined;
@@ -32,18 +33,18 @@ interface ActionBody {
   readonly read: (body: unknown) => Details;
 }
 
-/** An amount of any currency, which tells spellings of one amount alike: the payment's own may have fewer decimal places. */
-export function normalised(amount: number | string): number | null {
+/**
+ * An amount of any currency, which tells spellings of one amount alike: the payment's own may have fewer decimal places. What is too
+ * fine for all of them stays as it is: null would be all that is left.
+ */
+export function normalised(amount: number | string): number | string {
   const read = toMinor(amount, MAX_EXPONENT);
-  return read.ok ? read.minor : null;
+  return read.ok ? read.minor : String(amount);
 }
 
 // A body may also be null, as ever. In the document it is an object: generators make two types of one that may be null.
 const ConfirmBody = z
-  .strictObject({
-    payment_method: PaymentMethod.optional(),
-    return_url: ReturnUrl.optional(),
-  })
+  .strictObject({ payment_method: PaymentMethod.optional(), return_url: ReturnUrl.optional() }, NOT_AN_OBJECT_MESSAGE)
   .nullish()
   .openapi("Confirmation", {
     type: "object",
@@ -52,11 +53,14 @@ const ConfirmBody = z
   });
 
 const CaptureBody = z
-  .strictObject({
-    amount: Amount.optional().openapi({
-      description: "What is captured of the authorised amount, in major units; the rest is released. Without it, all",
-    }),
-  })
+  .strictObject(
+    {
+      amount: Amount.optional().openapi({
+        description: "What is captured of the authorised amount, in major units; the rest is released. Without it, all",
+      }),
+    },
+    NOT_AN_OBJECT_MESSAGE,
+  )
   .nullish()
   .openapi("Capture", {
     type: "object",
@@ -65,7 +69,7 @@ const CaptureBody = z
   });
 
 const CancelBody = z
-  .strictObject({ reason: shortText("Why, for your own records and the provider's").optional() })
+  .strictObject({ reason: shortText("Why, for your own records and the provider's").optional() }, NOT_AN_OBJECT_MESSAGE)
   .nullish()
   .openapi("Cancellation", {
     type: "object",
@@ -74,13 +78,16 @@ const CancelBody = z
   });
 
 const FailBody = z
-  .strictObject({
-    code: z
-      .enum(FAILURE_CODES, { error: `Must be one of ${FAILURE_CODES.join(", ")}` })
-      .optional()
-      .openapi({ description: "Why the payment has failed; `failed_by_request` without it" }),
-    message: shortText("Why, in words; without it, those of the code").optional(),
-  })
+  .strictObject(
+    {
+      code: z
+        .enum(FAILURE_CODES, { error: `Must be one of ${FAILURE_CODES.join(", ")}` })
+        .optional()
+        .openapi({ description: "Why the payment has failed; `failed_by_request` without it" }),
+      message: shortText("Why, in words; without it, those of the code").optional(),
+    },
+    NOT_AN_OBJECT_MESSAGE,
+  )
   .nullish()
   .openapi("FailRequest", {
     type: "object",

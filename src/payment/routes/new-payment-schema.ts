@@ -116,19 +116,28 @@ function refusedByProvider({
   if (body.capture_method === "manual" && !adapter?.capabilities.manualCapture) {
     faults.push(["capture_method", `Must be automatic: the provider ${provider} captures at once`]);
   }
-  if (adapter !== null) {
-    const { payment_method: paymentMethod } = body;
-    // Without one, the confirmation has to name it.
-    const fault = typeof paymentMethod === "string" ? adapter.check?.("authorize", { paymentMethod }) : null;
-    return fault ? [...faults, [fault.field, fault.detail]] : faults;
-  }
-  for (const field of ["payment_method", "return_url"] as const) {
-    if (typeof body[field] === "string") faults.push([field, `The provider ${provider} takes none`]);
-  }
+  if (adapter === null && typeof body.return_url === "string") faults.push(["return_url", takesNone(provider)]);
   return faults;
 }
 
-const fieldsOf = (value: unknown): Partial<NewPaymentBody> =>
+const takesNone = (provider: ProviderName) => `The provider ${provider} takes none`;
+
+/**
+ * What is wrong with the token of a creation, or null. No part of the schema, which does not know what the operator allows: a card
+ * number in its place is to be refused as one.
+ */
+export function paymentMethodFault({
+  provider = DEFAULT_PROVIDER,
+  payment_method: paymentMethod,
+}: RequestedPayment): string | null {
+  // Without one, the confirmation has to name it.
+  if (paymentMethod === undefined) return null;
+  const adapter = PROVIDERS[provider];
+  return adapter === null ? takesNone(provider) : (adapter.check?.("authorize", { paymentMethod })?.detail ?? null);
+}
+
+/** The fields of a body that may be no object. */
+export const fieldsOf = (value: unknown): Partial<NewPaymentBody> =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
 
 const isObject = ({ value }: { value: unknown }) =>
@@ -149,7 +158,7 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
   .superRefine(
     ({ order_id, reference }, context) => {
       if (order_id !== undefined || reference !== undefined) return;
-      context.addIssue({ code: "custom", path: ["order_id"], message: "Field required" });
+      context.addIssue({ code: "custom", path: ["order_id"], message: "One of order_id and reference is required" });
       // It goes first, as when the field was always required: `detail` is the first violation.
       context.issues.unshift(...context.issues.splice(-1));
     },

@@ -109,18 +109,22 @@ export function otherPayment({ id, status }: OtherPayment): { detail: string; pa
 
 /** An amount in minor units. A wrong currency must not hide a wrong amount: it is then held to what holds for every currency. */
 export function readAmount({ amount, currency }: { amount: number | string; currency: string }) {
-  return toMinor(amount, currencyExponent(currency) ?? MAX_EXPONENT);
+  const exponent = currencyExponent(currency);
+  const read = toMinor(amount, exponent ?? MAX_EXPONENT);
+  const isTooFine = !read.ok && read.detail === decimalPlacesMessage(MAX_EXPONENT);
+  return exponent === undefined && isTooFine ? { ok: false as const, detail: TOO_FINE_MESSAGE } : read;
 }
+
+const TOO_FINE_MESSAGE = "Must have no more decimal places than the currency has";
 
 function amountMessage(value: unknown): string {
   if (value === undefined) return "Field required";
   const text = inexactText(value);
   if (text === null) return "Must be a number or a decimal string";
-  const tooFine = "Must have no more decimal places than the currency has";
   // What is too small for a double is too fine for every currency, of which there may be none in the body.
-  if (Number(text) === 0) return tooFine;
+  if (Number(text) === 0) return TOO_FINE_MESSAGE;
   const read = toMinor(text, MAX_EXPONENT);
-  if (!read.ok && read.detail === decimalPlacesMessage(MAX_EXPONENT)) return tooFine;
+  if (!read.ok && read.detail === decimalPlacesMessage(MAX_EXPONENT)) return TOO_FINE_MESSAGE;
   return read.ok ? "Must be a decimal number" : read.detail;
 }
 
@@ -147,10 +151,12 @@ export const AmountUnion = z.union(
   { error: (issue) => amountMessage(issue.input) },
 );
 
-/** An amount of a payment whose currency is not known yet: it is held to what holds for every currency. */
+/** An amount of a payment whose currency is not known yet: it is held to what holds for every currency, but for its decimal places. */
 export const Amount = AmountUnion.superRefine((amount, context) => {
   const read = toMinor(amount, MAX_EXPONENT);
-  if (!read.ok) context.addIssue({ code: "custom", message: read.detail });
+  // How many decimal places there may be is said of the payment's own currency.
+  if (!read.ok && read.detail !== decimalPlacesMessage(MAX_EXPONENT))
+    context.addIssue({ code: "custom", message: read.detail });
 });
 
 export const PaymentPath = z.object({

@@ -1,7 +1,9 @@
 /** The creation of payments. */
 import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { seal } from "../../auth/seal";
 import { secretsKeys } from "../../auth/secret-keys";
+import type { App } from "../../context";
 import { json } from "../../http/answer";
 import {
   INVALID_IDEMPOTENCY_KEY,
@@ -9,7 +11,7 @@ import {
   REPLAY,
   requireIdempotency,
 } from "../../http/idempotency-header";
-import { problem } from "../../http/problem";
+import { problem, type Violation } from "../../http/problem";
 import { created, replayed } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
 import { allowsSandbox } from "../../provider/providers";
@@ -18,7 +20,7 @@ import { createPayment, findCreated, paymentMethodPlace } from "../create";
 import { toPaymentResponse } from "../response";
 import { CARD_NUMBER, refuseCardNumbers } from "./card-numbers";
 import { ETAG } from "./conditions";
-import { NewPaymentSchema } from "./new-payment-schema";
+import { fieldsOf, NewPaymentSchema, paymentMethodFault } from "./new-payment-schema";
 import { etagOf, otherPayment, PaymentSchema } from "./payment-schemas";
 
 export const payments = newApp();
@@ -75,7 +77,7 @@ export const createPaymentRoute = createRoute({
     ...CARD_NUMBER,
     validation_failed: {
       errors: [
-        { detail: "Field required", pointer: "#/order_id" },
+        { detail: "One of order_id and reference is required", pointer: "#/order_id" },
         { detail: "Must be greater than zero", pointer: "#/amount" },
       ],
     },
@@ -84,34 +86,44 @@ export const createPaymentRoute = createRoute({
 
 const NO_SANDBOX_MESSAGE = "Must not be sandbox: this service moves real money, and its operator has not allowed it";
 
-registerRoute(payments, createPaymentRoute, async (c, { body }) => {
-  const refused = refuseCardNumbers(c, body);
-  if (refused) return refused;
-  const { metadata, ...plain } = body;
-  // Without pairs, and without all that is optional, the fingerprint is that of the time before there was any of it.
-  const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
-  const idempotency = await requireIdempotency(c, "create", null, fields);
-  if (idempotency instanceof Response) return idempotency;
+const refusesSandbox = (c: Context<App>, body: unknown): Violation[] =>
+  fieldsOf(body).provider === "sandbox" && !allowsSandbox(c.env)
+    ? [{ detail: NO_SANDBOX_MESSAGE, pointer: "#/provider" }]
+    : [];
 
-  if (body.provider === "sandbox" && !allowsSandbox(c.env)) {
-    return problem(c, "validation_failed", { errors: [{ detail: NO_SANDBOX_MESSAGE, pointer: "#/provider" }] });
-  }
+registerRoute(
+  payments,
+  createPaymentRoute,
+  async (c, { body }) => {
+    const refused = refuseCardNumbers(c, body);
+    if (refused) return refused;
+    const fault = paymentMethodFault(body);
+    if (fault !== null) {
+      return problem(c, "validation_failed", { errors: [{ detail: fault, pointer: "#/payment_method" }] });
+    }
+    const { metadata, ...plain } = body;
+    // Without pairs, and without all that is optional, the fingerprint is that of the time before there was any of it.
+    const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
+    const idempotency = await requireIdempotency(c, "create", null, fields);
+    if (idempotency instanceof Response) return idempotency;
 
-  const origin = originOf(c);
-  const { payment_method, ...payment } = body;
-  const place = paymentMethodPlace(origin.merchantId, origin.commitId);
-  const sealed = payment_method === undefined ? null : await seal(payment_method, place, secretsKeys(c.env));
-  // Not by `needsRoom`: a retry is to find what its key has created, also when nothing new is taken.
-  const result = hasRoom(c)
-    ? await createPayment(c.get("db"), origin, idempotency, payment, sealed)
-    : await findCreated(c.get("db"), origin, idempotency);
-  if (result === null) return problem(c, "storage_full");
-  if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
-  if (result.tag === "in_the_way") return problem(c, "payment_exists", otherPayment(result.other));
-  const headers = { Location: `/api/v1/payments/${result.payment.id}`, ETag: etagOf(result.payment) };
-  if (result.tag === "created") {
-    enqueueDeliveries(c, result.deliveries);
-    return json(c, 201, toPaymentResponse(result.payment), headers);
-  }
-  return json(c, 200, toPaymentResponse(result.payment), { ...headers, ...REPLAY });
-});
+    const origin = originOf(c);
+    const { payment_method, ...payment } = body;
+    const place = paymentMethodPlace(origin.merchantId, origin.commitId);
+    const sealed = payment_method === undefined ? null : await seal(payment_method, place, secretsKeys(c.env));
+    // Not by `needsRoom`: a retry is to find what its key has created, also when nothing new is taken.
+    const result = hasRoom(c)
+      ? await createPayment(c.get("db"), origin, idempotency, payment, sealed)
+      : await findCreated(c.get("db"), origin, idempotency);
+    if (result === null) return problem(c, "storage_full");
+    if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
+    if (result.tag === "in_the_way") return problem(c, "payment_exists", otherPayment(result.other));
+    const headers = { Location: `/api/v1/payments/${result.payment.id}`, ETag: etagOf(result.payment) };
+    if (result.tag === "created") {
+      enqueueDeliveries(c, result.deliveries);
+      return json(c, 201, toPaymentResponse(result.payment), headers);
+    }
+    return json(c, 200, toPaymentResponse(result.payment), { ...headers, ...REPLAY });
+  },
+  { refuses: refusesSandbox },
+);

@@ -79,7 +79,10 @@ const CASES: Case[] = [
   post(
     "nothing in the object",
     {},
-    invalid({ detail: "Field required", pointer: "#/order_id" }, { detail: "Field required", pointer: "#/amount" }),
+    invalid(
+      { detail: "One of order_id and reference is required", pointer: "#/order_id" },
+      { detail: "Field required", pointer: "#/amount" },
+    ),
   ),
   post(
     "a field whose name is half of a character",
@@ -101,8 +104,16 @@ const CASES: Case[] = [
     "too precise an amount beside a missing field",
     { amount: 1.999 },
     invalid(
-      { detail: "Field required", pointer: "#/order_id" },
+      { detail: "One of order_id and reference is required", pointer: "#/order_id" },
       { detail: "Must have at most 2 decimal places in this currency", pointer: "#/amount" },
+    ),
+  ),
+  post(
+    "an amount too fine for any currency, beside one that is none",
+    { order_id: 1, amount: "1.0001", currency: "XXX" },
+    invalid(
+      { detail: "Must be the ISO 4217 code of a currency in use", pointer: "#/currency" },
+      { detail: "Must have no more decimal places than the currency has", pointer: "#/amount" },
     ),
   ),
   post(
@@ -239,6 +250,17 @@ const CASES: Case[] = [
     { body: { amount: 5 } },
     invalid({ detail: ID_ERROR, parameter: "payment_id" }, { detail: "Unknown field", pointer: "#/amount" }),
   ],
+  ...["confirm", "capture", "cancel", "fail", "refunds"].flatMap((action) =>
+    [[], "x", 7, true].map(
+      (body): Case => [
+        `${JSON.stringify(body)} as the body of ${action}`,
+        "POST",
+        `${PAYMENTS}/1/${action}`,
+        { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } },
+        field("#", "Must be a JSON object"),
+      ],
+    ),
+  ),
   ["an array as an action's body", "POST", `${PAYMENTS}/1/refund`, { body: [] }, field("#", "Must be empty")],
   ["broken JSON on an action", "POST", `${PAYMENTS}/1/refund`, { body: "{", headers: JSON_HEADERS }, BAD_JSON],
   [

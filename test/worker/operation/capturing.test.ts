@@ -76,6 +76,16 @@ describe("a payment that is captured by hand", () => {
     },
   );
 
+  it("is not captured by what is finer than its currency, which has no decimals", async () => {
+    const detail = "Must have at most 0 decimal places in this currency";
+    const { id } = await authorised("test_ok", { amount: 5000, currency: "JPY" });
+    for (const amount of ["0.5", "0.0001", 1e-7]) {
+      const { status, body } = await ask(id, "capture", { amount });
+      expect([status, body.errors]).toEqual([422, [{ detail, pointer: "#/amount" }]]);
+    }
+    expect(await effectsOf(id)).toEqual(["authorized 5000"]);
+  });
+
   it("stays authorised when its capture fails, and can be cancelled then", async () => {
     const { id } = await authorised("test_capture_fails");
     const { status, body } = await ask(id, "capture", {}, `${id}-fails`);

@@ -169,6 +169,9 @@ describe("a refund that is not possible", () => {
   it.each([
     ["JPY", 5000, "0.5", "Must have at most 0 decimal places in this currency"],
     ["USD", 100, 1.001, "Must have at most 2 decimal places in this currency"],
+    ["JPY", 5000, "0.0001", "Must have at most 0 decimal places in this currency"],
+    ["JPY", 5000, 1e-7, "Must have at most 0 decimal places in this currency"],
+    ["USD", 100, "1.00000000000000000001", "Must have at most 2 decimal places in this currency"],
     ["KWD", 100, "0.0001", "Must have at most 3 decimal places in this currency"],
     ["USD", 100, 0, "Must be greater than zero"],
     ["USD", 100, -1, "Must be greater than zero"],
@@ -217,6 +220,13 @@ describe("a refund that is not possible", () => {
       [{ detail: "Must not hold a card number", pointer }],
     ]);
     expect((await list(id)).data).toEqual([]);
+  });
+
+  it("of a finer amount is another request than one of all that is left", async () => {
+    const { id } = await confirmed();
+    expect((await refund(id, {}, { key: "all-or-finer" })).status).toBe(201);
+    const other = await refund(id, { amount: "0.0001" }, { key: "all-or-finer" });
+    expect([other.status, other.body.type]).toEqual([409, "/problems/idempotency-key-reused"]);
   });
 
   it("without a key is a 400, once the body is valid", async () => {

@@ -85,8 +85,8 @@ export async function confirmedWith(token: string, more: object = {}): Promise<A
 }
 
 /** A payment of 99.99 USD whose money is authorised, and not captured. */
-export async function authorised(token = "test_ok"): Promise<Body> {
-  const { status, body } = await confirmedWith(token, { capture_method: "manual" });
+export async function authorised(token = "test_ok", more: object = {}): Promise<Body> {
+  const { status, body } = await confirmedWith(token, { ...more, capture_method: "manual" });
   expect([status, body.status]).toEqual([200, "authorized"]);
   return body;
 }

@@ -38,11 +38,31 @@ describe("a creation with a card number", () => {
   );
 
   it("is refused where a token of the provider's belongs", async () => {
-    const order = { ...ORDER, provider: "sandbox", payment_method: "4242424242424242" };
-    const { status, body } = await api.create(order, crypto.randomUUID());
-    // It is none of the sandbox's tokens, which is said first; another provider's may look like anything.
-    expect([status, body.errors?.[0]?.pointer]).toEqual([422, "#/payment_method"]);
-    expect(JSON.stringify(body)).not.toContain("4242");
+    for (const provider of ["sandbox", "internal"]) {
+      const payment_method = "4242424242424242";
+      const { status, body } = await api.create({ ...ORDER, provider, payment_method }, crypto.randomUUID());
+      expect([status, body]).toMatchObject([422, refusal({ detail: VALUE, pointer: "#/payment_method" })]);
+      // As a confirmation of such a payment is.
+      const { body: payment } = await api.create({ ...ORDER, provider }, crypto.randomUUID());
+      const path = `/api/v1/payments/${payment.id}/confirm`;
+      const confirmed = await api.request("POST", path, { body: { payment_method } });
+      expect({ ...confirmed.body, instance: "" }).toEqual({ ...body, instance: "" });
+      expect(JSON.stringify(body)).not.toContain("4242");
+    }
+  });
+
+  it("is no token of the provider's where the operator allows it", async () => {
+    const open = client({ ...env, REFUSE_CARD_NUMBERS: "no" });
+    const order = { ...ORDER, payment_method: "4242424242424242" };
+    const details = { sandbox: /^payment_method: Must be a token of the sandbox/, internal: /takes none$/ };
+    for (const [provider, detail] of Object.entries(details)) {
+      const { status, body } = await open.create({ ...order, provider }, crypto.randomUUID());
+      expect([status, body.type, body.detail]).toEqual([
+        422,
+        "/problems/validation-failed",
+        expect.stringMatching(detail),
+      ]);
+    }
   });
 
   it("is refused before its key is asked for, as an invalid one is", async () => {

@@ -131,9 +131,29 @@ describe("a payment at the sandbox", () => {
   });
 
   it("is refused where the operator has not allowed it", async () => {
-    const { status, body } = await client({ ...env, SANDBOX: "no" }).create(AT_SANDBOX);
+    const closed = client({ ...env, SANDBOX: "no" });
     const detail = "Must not be sandbox: this service moves real money, and its operator has not allowed it";
-    expect([status, body.errors]).toEqual([422, [{ detail, pointer: "#/provider" }]]);
+    const place = { detail, pointer: "#/provider" };
+    expect(await closed.create(AT_SANDBOX)).toMatchObject({ status: 422, body: { errors: [place] } });
+    // Whatever else is wrong with it: that is said first, and nothing of the sandbox's own.
+    const card = "4242 4242 4242 4242";
+    for (const [more, ...others] of [
+      [{ payment_method: "tok_visa" }],
+      [{ payment_method: card }],
+      [{ description: card }],
+      [{ amount: 0 }, "#/amount"],
+      [{ currency: "XXX", note: 1 }, "#/currency", "#/note"],
+    ] as const) {
+      const { status, body } = await closed.create({ ...AT_SANDBOX, ...more }, crypto.randomUUID());
+      expect([status, body.type, body.detail]).toEqual([422, "/problems/validation-failed", `provider: ${detail}`]);
+      expect(body.errors?.map(({ pointer }) => pointer)).toEqual(["#/provider", ...others]);
+      expect(body.errors?.[0]).toEqual(place);
+    }
+    const keyless = await closed.request("POST", "/api/v1/payments", { body: AT_SANDBOX });
+    expect([keyless.status, keyless.body.errors]).toEqual([422, [place]]);
+    // What goes elsewhere is not its matter, nor what is no creation.
+    expect((await closed.create(ORDER, crypto.randomUUID())).status).toBe(201);
+    expect((await closed.create([], crypto.randomUUID())).body.detail).toBe("body: Must be a JSON object");
   });
 });
 
@@ -143,8 +163,8 @@ describe("a creation refuses", () => {
   const URL_DETAIL = "Must be an absolute http or https URL, such as https://shop.example.com/orders/42";
   const NO_RETURN_URL = "The provider internal takes none";
   it.each<[object, ...(readonly [field: string, detail: string])[]]>([
-    [AMOUNT, ["order_id", "Field required"]],
-    [{}, ["order_id", "Field required"], ["amount", "Field required"]],
+    [AMOUNT, ["order_id", "One of order_id and reference is required"]],
+    [{}, ["order_id", "One of order_id and reference is required"], ["amount", "Field required"]],
     [{ ...AMOUNT, order_id: null, reference: "r" }, ["order_id", "Must be an integer from 1 to 9007199254740991"]],
     [{ ...AMOUNT, reference: "" }, ["reference", LENGTH(255)]],
     [{ ...AMOUNT, reference: "x".repeat(256) }, ["reference", LENGTH(255)]],
