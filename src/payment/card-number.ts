@@ -60,17 +60,42 @@ const LONGEST = Math.max(...BRANDS.flatMap(({ lengths }) => lengths));
  */
 const DIGITS = /(?<![\p{L}\p{Nd}])\p{L}*(\p{Nd}+(?:[\s\p{Pd}]{1,3}\p{Nd}+)*)\p{L}*(?![\p{L}\p{Nd}])/gu;
 const SEPARATOR = /[\s\p{Pd}]+/u;
+/**
+ * Four groups of four digits and a rest, or those of American Express and Diners Club, with a dot, a slash or the like between. Such
+ * marks also stand in amounts, addresses, dates and versions, so that other groups are none, nor is a part of a longer row of fours.
+ */
+const MARK = String.raw`\s?[._/\\·•]\s?`;
+const PRINTED = new RegExp(
+  String.raw`(?<!\d)(?<!(?<!\d)\d{4}${MARK})(?:(\d{4}(?:${MARK}\d{4}){3})(${MARK}\d{1,3})?|(\d{4}${MARK}\d{6}${MARK}\d{4,5}))(?!\d)(?!${MARK}\d{4}(?!\d))`,
+  "g",
+);
 /** One in 3,000 would be taken for a card number, of what many shops call their orders by. */
 const UUID = /\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi;
 
+/** A digit of another script than Latin. */
+const FOREIGN_DIGIT = /(?![0-9])\p{Nd}/gu;
+const DIGIT = /^\p{Nd}$/u;
+
+/** The value of a decimal digit of any script: they stand in Unicode ten by ten, from zero to nine. */
+function digitValue(digit: string): string {
+  const at = digit.codePointAt(0) ?? 0;
+  let first = at;
+  while (DIGIT.test(String.fromCodePoint(first - 1))) first--;
+  return String((at - first) % 10);
+}
+
 /**
  * Whether a text holds a number that begins as an issuer's do, is as long as that brand's numbers are, and ends with the right
- * check digit. Spaces and dashes between its digits count for nothing; a part of a longer number without any is none.
+ * check digit. Spaces and dashes between its digits count for nothing, nor do dots, underscores and slashes between the groups that are
+ * printed on cards; a part of a longer number without any is none.
  */
 export function holdsCardNumber(text: string): boolean {
   if (text.length < SHORTEST) return false;
-  // Also full-width digits are read as digits by whoever copies them.
-  const searched = text.normalize("NFKC").replace(UUID, "/");
+  // Also full-width digits, and those of other scripts, are read as digits by whoever copies them.
+  const searched = text.normalize("NFKC").replace(FOREIGN_DIGIT, digitValue).replace(UUID, ";");
+  for (const [, fours = "", rest = "", other = ""] of searched.matchAll(PRINTED)) {
+    if ([fours, fours + rest, other].some((number) => isCardNumber(number.replace(/\D/g, "")))) return true;
+  }
   for (const [, digits = ""] of searched.matchAll(DIGITS)) {
     if (digits.length >= SHORTEST && holdsIn(digits.split(SEPARATOR))) return true;
   }

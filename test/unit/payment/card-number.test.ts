@@ -51,6 +51,27 @@ describe("a card number", () => {
     ["digit by digit", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"],
     ["on two lines", "4111 1111\n1111 1111"],
     ["in full-width digits", "４１１１１１１１１１１１１１１１"],
+    ["in Arabic-Indic digits", "٤١١١١١١١١١١١١١١١"],
+    ["in extended Arabic-Indic digits, in groups", "۴۱۱۱ ۱۱۱۱ ۱۱۱۱ ۱۱۱۱"],
+    ["in Devanagari digits", "४१११११११११११११११"],
+    ["in digits beyond the basic plane", "𑁪𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧𑁧"],
+    ["in digits of two scripts", "4111 1111 ١١١١ ١١١١"],
+    ["in Arabic-Indic digits, with dots", "٤١١١.١١١١.١١١١.١١١١"],
+    ["with dots", "4111.1111.1111.1111"],
+    ["with underscores", "4111_1111_1111_1111"],
+    ["with slashes", "4111/1111/1111/1111"],
+    ["with backslashes", "4111\\1111\\1111\\1111"],
+    ["with middle dots", "4111·1111·1111·1111"],
+    ["with full-width stops", "4111．1111．1111．1111"],
+    ["with spaces around slashes", "4111 / 1111 / 1111 / 1111"],
+    ["with a dot, a slash and an underscore", "4111.1111/1111_1111"],
+    ["in its brand's groups, with dots", "3782.822463.10005"],
+    ["in Diners Club's groups, with slashes", "3622/720627/1667"],
+    ["of 19 digits, with dots", "4000.0000.0000.0000.006"],
+    ["with dots, beside its end and its code", "4111.1111.1111.1111/12/27 123"],
+    ["with underscores, in a name", "card_4111_1111_1111_1111_test"],
+    ["with slashes, after another number", "Order 42/4111/1111/1111/1111"],
+    ["with dots, at the end of a sentence", "It was PAN4111.1111.1111.1111."],
     ["in a sentence", "Paid by card 4111 1111 1111 1111, thanks"],
     ["beside its end and its code", "4111111111111111 12/27 123"],
     ["beside its end, with a dash", "4111111111111111 12-27"],
@@ -131,6 +152,27 @@ describe("what is no card number", () => {
     ["part of a longer number, at its beginning", "41111111111111119999"],
     ["two halves with a slash between", "41111111/11111111"],
     ["two halves far apart", "41111111    11111111"],
+    ["two halves with a dot between", "41111111.11111111"],
+    ["quarters with two dots between", "4111..1111..1111..1111"],
+    ["quarters with a UUID among them", "4111 3f0e8d7c-4111-4111-9111-411111111111 1111.1111.1111"],
+    ["part of a longer number with dots, at its beginning", "4111.1111.1111.1111.1111"],
+    ["part of a longer number with dots, at its end", "1111.4111.1111.1111.1111"],
+    ["part of a longer number with slashes, in its middle", "94111/1111/1111/1111"],
+    ["with dots and a wrong check digit", "4111.1111.1111.1112"],
+    ["with slashes, of no issuer", `1000/0000/0000/${withCheckDigit("100000000000000").slice(-4)}`],
+    // Each would be a number with the right check digit, were its dots left out.
+    ["an amount in euros", "4.111.111.111.111.111,00"],
+    ["a number with underscores between thousands", "4_111_111_111_111_111"],
+    ["a dotted object identifier", "4.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1"],
+    ["an IP address", "501.800.000.009"],
+    ["two IP addresses", "41.111.111.111/11.111.11.11"],
+    ["two dates", "41/11/1111 11/11/1111"],
+    ["a date with a time", "4111/11/11 11:11:11.1111"],
+    ["a version with its build", "4.11.1111.11111.1111"],
+    ["an ISBN", "978-3-16-148410-0"],
+    ["an ISBN with dots", "978.3.16.148410.0"],
+    ["a UUID with underscores", "41111111_1111_4111_8111_111111111111"],
+    ["an IPv6 address", "4111:1111:1111:1111::1"],
     ["a telephone number", "+49 151 23456789"],
     ["a time", "2026-11-25T12:34:56.789Z"],
     ["a time in microseconds", "1764074096789000"],
@@ -170,10 +212,21 @@ describe("what is no card number", () => {
       expect(share(pattern, 10_000), pattern).toBe(0);
     }
     expect(share("f".repeat(64), 10_000)).toBe(0);
+    // As many digits as cards have, in other groups than theirs.
+    for (const pattern of [
+      "999.999.999.999",
+      "99/99/9999 99.99.9999",
+      "9999.99.99.99999999",
+      "999.9.99.999999.9",
+      "9.999.999.999.999.999",
+    ]) {
+      expect(share(pattern, 10_000), pattern).toBe(0);
+    }
   });
 
   it("is found to be none in the time that a request has, in the longest text of a body", () => {
     const texts = ["4 ".repeat(32_000), "4".repeat(64_000), "4111 1111 1111 1112 ".repeat(3_200)];
+    texts.push("4111.".repeat(12_800), "4111.1111.1111.1112,".repeat(3_200), "٤".repeat(64_000), "4 . ".repeat(16_000));
     const took = processorMs(() => {
       for (const text of texts) expect(holdsCardNumber(text)).toBe(false);
     });

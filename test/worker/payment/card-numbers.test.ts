@@ -25,6 +25,14 @@ describe("a creation with a card number", () => {
     ],
     ["in a name", { metadata: { [CARD]: "yes" } }, [{ detail: NAME, pointer: "#/metadata" }]],
     ["in the description", { description: CARD }, [{ detail: VALUE, pointer: "#/description" }]],
+    [
+      "with dots, and in digits of another script",
+      { description: "4111.1111.1111.1111", metadata: { note: "٤١١١١١١١١١١١١١١١" } },
+      [
+        { detail: VALUE, pointer: "#/description" },
+        { detail: VALUE, pointer: "#/metadata/note" },
+      ],
+    ],
   ])(
     "is refused when it is %s, names the field, repeats no digit of it, and changes nothing",
     async (_, more, errors) => {
