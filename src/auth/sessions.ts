@@ -8,9 +8,9 @@ import { open, type SealedPlace, seal } from "./seal";
 import { encode } from "./secret-keys";
 
 /** Without a request for so long, a session ends; in milliseconds. */
-export const SESSION_IDLE_MS = 30 * 60_000;
+const SESSION_IDLE_MS = 30 * 60_000;
 /** No session lasts longer, in milliseconds. */
-export const SESSION_MAX_MS = 12 * 3_600_000;
+const SESSION_MAX_MS = 12 * 3_600_000;
 /** How many rows of ended sessions one that begins takes away. */
 const ENDED_SESSIONS_DELETED = 20;
 
