@@ -150,6 +150,18 @@ describe("cursors", () => {
     });
   });
 
+  it("have ids of their list's kind, which are numbers unless it is said", () => {
+    const byDefault = z.strictObject(pageParameters("list"));
+    expect(byDefault.parse({ cursor: body.next_cursor })).toEqual({ cursor: { direction: "older", position: row } });
+    for (const [schema, cursor] of [
+      [byDefault, body.previous_cursor],
+      [query("number"), body.previous_cursor],
+      [query("string"), body.next_cursor],
+    ] as const) {
+      expect(schema.safeParse({ cursor }).success).toBe(false);
+    }
+  });
+
   it("are of letters, digits, - and _, whatever the position", () => {
     fc.assert(
       fc.property(fc.maxSafeNat(), fc.maxSafeNat(), (at, id) => {

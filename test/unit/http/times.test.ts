@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ExactTime, isLater, readTime, TIME_PATTERN } from "../../../src/http/times";
+import { z } from "zod";
+import {
+  type ExactTime,
+  isLater,
+  readTime,
+  TIME_FORM,
+  TIME_MESSAGE,
+  TIME_PATTERN,
+  timeOf,
+} from "../../../src/http/times";
 
 const read = (text: string): ExactTime => {
   const time = readTime(text);
@@ -39,6 +48,20 @@ describe("a time that is finer than a millisecond", () => {
     );
   });
 
+  // Chance seldom draws two times of one millisecond.
+  it.each([
+    ["2026-01-16T00:00:00.1239Z", "2026-01-16T00:00:00.1231Z", true],
+    ["2026-01-16T00:00:00.1231Z", "2026-01-16T00:00:00.1239Z", false],
+    ["2026-01-16T00:00:00.1231Z", "2026-01-16T00:00:00.1231Z", false],
+    ["2026-01-16T00:00:00.12310Z", "2026-01-16T00:00:00.1231Z", false],
+    ["2026-01-16T00:00:00.1231Z", "2026-01-16T00:00:00.123Z", true],
+    ["2026-01-16T00:00:00.123Z", "2026-01-16T00:00:00.123Z", false],
+    ["2026-01-16T00:00:00.124Z", "2026-01-16T00:00:00.1239Z", true],
+    ["2026-01-16T00:00:00.1239Z", "2026-01-16T00:00:00.124Z", false],
+  ])("%s is later than %s: %s", (one, other, isAfter) => {
+    expect(isLater(read(one), read(other))).toBe(isAfter);
+  });
+
   it("before 1970 is rounded in the same way", () => {
     expect(read("1969-12-31T23:59:59.9991Z")).toEqual({ floor: -1, ceiling: 0, finer: "1" });
   });
@@ -68,4 +91,25 @@ it.each([
 ])("%j is no time here", (text) => {
   expect(readTime(text)).toBeNull();
   expect(text).not.toMatch(new RegExp(TIME_PATTERN));
+});
+
+describe("a field that is a time", () => {
+  const issues = (schema: ReturnType<typeof timeOf>, text: string) =>
+    schema.safeParse(text).error?.issues.map(({ code, message }) => [code, message]);
+
+  it("is read", () => {
+    expect(timeOf(z.string()).parse("2026-01-16")).toEqual(read("2026-01-16T00:00:00Z"));
+  });
+
+  it("says what it must be where it is none", () => {
+    const said =
+      "Must be an RFC 3339 time with seconds up to 59, such as 2026-01-16T16:57:41Z, or a date, which is its midnight in UTC";
+    expect([TIME_MESSAGE, said.includes(TIME_FORM)]).toEqual([said, true]);
+    expect(issues(timeOf(z.string()), "now")).toEqual([["custom", said]]);
+    expect(issues(timeOf(z.string(), "Must be a day"), "now")).toEqual([["custom", "Must be a day"]]);
+  });
+
+  it("is named in messages by its form", () => {
+    expect(TIME_FORM).toBe("an RFC 3339 time with seconds up to 59");
+  });
 });

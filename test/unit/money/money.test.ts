@@ -3,11 +3,12 @@ import { describe, expect, it } from "vitest";
 import {
   CURRENCIES,
   CURRENCY_PATTERN,
+  currenciesWith,
   currencyExponent,
   DEFAULT_CURRENCY,
   MAX_EXPONENT,
 } from "../../../src/money/currency";
-import { DECIMAL_PATTERN, POSITIVE_DECIMAL_PATTERN, toMajor, toMinor } from "../../../src/money/money";
+import { amountText, DECIMAL_PATTERN, POSITIVE_DECIMAL_PATTERN, toMajor, toMinor } from "../../../src/money/money";
 
 const minor = (amount: number | string, exponent = 2) => {
   const read = toMinor(amount, exponent);
@@ -20,6 +21,31 @@ describe("currencies", () => {
     expect(CURRENCIES).toContain(DEFAULT_CURRENCY);
     expect(MAX_EXPONENT).toBe(3);
     expect(CURRENCIES.toSorted()).toEqual(CURRENCIES);
+  });
+
+  it("are told apart by their decimal places", () => {
+    expect(currenciesWith(0)).toEqual([
+      "BIF",
+      "CLP",
+      "DJF",
+      "GNF",
+      "ISK",
+      "JPY",
+      "KMF",
+      "KRW",
+      "PYG",
+      "RWF",
+      "UGX",
+      "VND",
+      "VUV",
+      "XAF",
+      "XOF",
+      "XPF",
+    ]);
+    expect(currenciesWith(3)).toEqual(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]);
+    expect(currenciesWith(2)).toHaveLength(155 - 16 - 7);
+    expect(currenciesWith(2)).toEqual(expect.arrayContaining(["AED", "EUR", "USD", "ZWG"]));
+    expect(currenciesWith(1)).toEqual([]);
   });
 
   it.each([
@@ -198,4 +224,16 @@ describe("toMinor", () => {
       { numRuns: 5_000 },
     );
   });
+});
+
+it.each([
+  [9999, "USD", "99.99 USD"],
+  [5, "EUR", "0.05 EUR"],
+  [9999, "JPY", "9999 JPY"],
+  [9999, "KWD", "9.999 KWD"],
+  // As a provider may name one.
+  [9999, "XXX", "9999 minor units of XXX"],
+  [9999, "usd", "9999 minor units of usd"],
+])("%i minor units of %s are, in words, %s", (amount, currency, text) => {
+  expect(amountText(amount, currency)).toBe(text);
 });
