@@ -1,4 +1,5 @@
 /** What the sandbox's adapter sends and makes of an answer, to the letter. */
+import { createHmac } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { sandbox } from "../../../src/provider/sandbox";
 import { SANDBOX_TOKENS } from "../../../src/provider/sandbox-tokens";
@@ -203,6 +204,24 @@ describe("an answer", () => {
     expect(await sandbox.perform(connection, operation("cancel"))).toMatchObject({ tag: "answered" });
   });
 
+  it("of a call to capture says that it is done where one of several captures is its own", async () => {
+    const part = (nonce: string) => ({ id: nonce, amount: 1, status: "succeeded", failure: null, metadata: { nonce } });
+    const of = (...nonces: string[]) => {
+      const payment = { ...PAYMENT, capture: "manual", captures: nonces.map(part) };
+      return sandbox.perform(answering(409, error("wrong_state", payment)).connection, operation("capture"));
+    };
+    expect(await of("another", "nonce")).toMatchObject({ tag: "answered" });
+    expect(await of("another", "third")).toMatchObject({ tag: "refused" });
+    expect(await of()).toMatchObject({ tag: "refused" });
+  });
+
+  it.each(["inquiry", "open", "won", "lost"])("knows a dispute that is %s", async (status) => {
+    const dispute = { id: "sdis_1", amount: 1, status, reason: null, evidence_due: null };
+    expect(await performed(200, { ...PAYMENT, disputes: [dispute] })).toMatchObject({
+      snapshot: { disputes: [{ reference: "sdis_1", amountMinor: 1, state: status, reason: null, dueAt: null }] },
+    });
+  });
+
   it.each([
     ["declined", "card_declined"],
     ["insufficient_funds", "insufficient_funds"],
@@ -247,6 +266,23 @@ describe("a notification", () => {
   it("has an id, and what it has besides is what the provider documents", async () => {
     for (const content of [{ id: "" }, { id: 5 }, { type: 5 }, { payment: 5 }, { metadata: 5 }]) {
       expect(await read(content), JSON.stringify(content)).toEqual({ tag: "unsigned" });
+    }
+  });
+
+  it("is signed whatever comes first of its time and its signature", async () => {
+    const body = JSON.stringify({ id: "snot_1", type: "payment.updated", payment: REFERENCE });
+    const reversed = (await signatureOf("new", body, NOW)).split(",").reverse().join(",");
+    expect(await read({}, reversed)).toMatchObject({ tag: "notified" });
+  });
+
+  it("has a time in digits alone, also where it is signed rightly", async () => {
+    const body = JSON.stringify({ id: "snot_1", type: "payment.updated", payment: REFERENCE });
+    const seconds = String(NOW / 1_000);
+    const signed = (time: string) =>
+      `t=${time},v1=${createHmac("sha256", "new").update(`${time}.${body}`).digest("hex")}`;
+    expect(await read({}, signed(seconds))).toMatchObject({ tag: "notified" });
+    for (const time of [`+${seconds}`, `${seconds}.0`, `${seconds}e0`, `0x${(NOW / 1_000).toString(16)}`]) {
+      expect(await read({}, signed(time)), time).toEqual({ tag: "unsigned" });
     }
   });
 
