@@ -64,8 +64,22 @@ function follow(source, pauseMs = RECONNECT_AFTER_MS) {
   addEventListener("pagehide", () => stream.close());
 }
 
+/** Whether a dialog is there, or on its way: a second click opens no second one. */
+let isDialogOpen = false;
+
 /** Shows the form behind a link in a dialog, where it would be a page of its own. */
 async function openDialog(link) {
+  if (isDialogOpen) return;
+  isDialogOpen = true;
+  try {
+    await fetchDialog(link);
+  } catch {
+    location.assign(link.href);
+  }
+  isDialogOpen = document.querySelector("dialog[open]") !== null;
+}
+
+async function fetchDialog(link) {
   const response = await fetch(link.href, { headers: { Accept: "text/html" } }).catch(() => null);
   if (response === null || response.redirected) return location.assign(link.href);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -75,9 +89,13 @@ async function openDialog(link) {
   dialog.setAttribute("aria-labelledby", content.getAttribute("aria-labelledby") ?? "");
   dialog.append(content);
   localizeTimes(dialog);
+  nameAmount(dialog);
   dialog.addEventListener("close", () => {
     dialog.remove();
-    link.focus();
+    isDialogOpen = false;
+    // The region of the link may have been made anew meanwhile.
+    const links = [...document.querySelectorAll("a[data-opens-dialog]")];
+    (link.isConnected ? link : links.find(({ href }) => href === link.href))?.focus();
   });
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog || event.target.closest("[data-cancel]")) {
@@ -87,6 +105,19 @@ async function openDialog(link) {
   });
   document.body.append(dialog);
   dialog.showModal();
+}
+
+/** Writes the amount that a form will move on its button. */
+function nameAmount(root) {
+  for (const input of root.querySelectorAll("input[data-names]")) {
+    const button = input.form.querySelector("button[type=submit]");
+    const currency = input.form.elements.currency.value;
+    const name = () => {
+      button.textContent = `${input.dataset.names} ${input.value.trim()} ${currency}`;
+    };
+    input.addEventListener("input", name);
+    name();
+  }
 }
 
 document.addEventListener("click", (event) => {
@@ -123,6 +154,7 @@ addEventListener("pageshow", () => {
 });
 
 localizeTimes(document);
+nameAmount(document);
 const source = document.querySelector("[data-stream]");
 if (source !== null) follow(source);
 const polled = document.querySelector("[data-poll-ms]");

@@ -1,5 +1,6 @@
 /** The forms of the actions: what each says that it will do, what it asks for, and what of that the API is told. */
 import type { Child } from "hono/jsx";
+import { currencyExponent } from "../../money/currency";
 import type { Action } from "../../payment/lifecycle";
 import type { PaymentResponse } from "../../payment/response";
 import { FAILURE_CODES, FAILURES } from "../../provider/failures";
@@ -33,19 +34,39 @@ const filledIn = (sent: URLSearchParams, ...names: string[]): Record<string, str
   );
 
 /**
- * An amount as people write it. A comma before one or two digits is a decimal point; what could be thousands is left as it
- * is, and the API refuses it. So does it an amount that is missing: it is never all that is left.
+ * An amount as people write it. A comma before one or two digits is a decimal point. What could be thousands, as `1.000` of a
+ * currency without thousandths, is none, and so is `1e3`: the API refuses it. So does it an amount that is missing: it is
+ * never all that is left.
  */
 const amountOf = (sent: URLSearchParams): string => {
   const text = (sent.get("amount") ?? "").replaceAll(/\s/g, "");
-  return /^\d+,\d{1,2}$/.test(text) ? text.replace(",", ".") : text;
+  if (/^\d+,\d{1,2}$/.test(text)) return text.replace(",", ".");
+  const hasThousandths = currencyExponent(sent.get("currency") ?? "") === 3;
+  const isThousands = /^\d{1,3}(\.\d{3})+$/.test(text) && !hasThousandths;
+  return isThousands || /[^\d.]/.test(text) ? "" : text;
 };
 
-function AmountField({ payment, left, sent }: { payment: PaymentResponse; left: number; sent: URLSearchParams }) {
+interface AmountFieldProps {
+  readonly payment: PaymentResponse;
+  readonly left: number;
+  readonly sent: URLSearchParams;
+  /** What is done to the amount: dashboard.js writes both on the button. */
+  readonly verb: string;
+}
+
+function AmountField({ payment, left, sent, verb }: AmountFieldProps) {
   return (
     <label>
       Amount in {payment.currency}
-      <input name="amount" required inputmode="decimal" autocomplete="off" value={sent.get("amount") ?? String(left)} />
+      <input type="hidden" name="currency" value={payment.currency} />
+      <input
+        name="amount"
+        required
+        inputmode="decimal"
+        autocomplete="off"
+        value={sent.get("amount") ?? String(left)}
+        data-names={verb}
+      />
     </label>
   );
 }
@@ -87,7 +108,7 @@ export const ACTION_FIELDS: Readonly<Record<Action, ActionFields>> = {
           <strong>{money(visit, payment, capturable(payment))}</strong> is held. What you do not capture of it is
           released.
         </p>
-        <AmountField payment={payment} left={capturable(payment)} sent={sent} />
+        <AmountField payment={payment} left={capturable(payment)} sent={sent} verb="Capture" />
       </>
     ),
     body: (sent) => ({ amount: amountOf(sent) }),
@@ -154,7 +175,7 @@ export const ACTION_FIELDS: Readonly<Record<Action, ActionFields>> = {
           <strong>{money(visit, payment, payment.amount_refundable)}</strong> is left to give back of{" "}
           {money(visit, payment, payment.amount_captured)}. Change the amount to give back a part.
         </p>
-        <AmountField payment={payment} left={payment.amount_refundable} sent={sent} />
+        <AmountField payment={payment} left={payment.amount_refundable} sent={sent} verb="Refund" />
         <ReasonField sent={sent} />
       </>
     ),

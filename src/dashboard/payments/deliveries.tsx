@@ -4,7 +4,7 @@ import type { Answer } from "../api";
 import { Badge, Time } from "../format";
 import { CsrfField } from "../layout";
 import { may, type Visit } from "../visit";
-import { explainAttempt, STATE_TONES } from "../webhooks/explain";
+import { explainAttempt, explainState, lookOf } from "../webhooks/explain";
 import { PAYMENTS_PATH } from "./filters";
 import { eventTitle } from "./timeline";
 
@@ -54,14 +54,12 @@ function DeliveryRow({ visit, paymentId, delivery }: { visit: Visit; paymentId: 
       <th scope="row">
         <a href={path}>{eventTitle(event_type)}</a>
       </th>
-      <td>
+      <td class="address">
         <a href={`/dashboard/webhooks/${endpoint_id}`}>{endpoint_url}</a>
       </td>
       <td>
-        <Badge
-          tone={explained !== null && status === "pending" ? "bad" : STATE_TONES[status]}
-          text={stateOf(delivery)}
-        />
+        <Badge {...lookOf(delivery)} />
+        {status === "waiting" && <p class="hint">{explainState(delivery)}.</p>}
         {explained !== null && (
           <p>
             <strong>{explained.result}.</strong> {explained.advice}
@@ -86,10 +84,4 @@ function DeliveryRow({ visit, paymentId, delivery }: { visit: Visit; paymentId: 
       </td>
     </tr>
   );
-}
-
-/** A delivery's state, where one that has failed and is tried again is no longer merely to come. */
-function stateOf({ status, attempt_count, attempts }: Delivery): string {
-  if (status === "pending") return attempt_count > 0 && attempts.length > 0 ? "failing" : "sending";
-  return status === "succeeded" ? "delivered" : status === "exhausted" ? "given up" : status;
 }

@@ -1,4 +1,5 @@
 /** One delivery: what was sent, what was answered, and sending it again. */
+import { readEventId } from "../../outbox/event-id";
 import { getEventRoute } from "../../payment/routes/feed";
 import { getWebhookDeliveryRoute, retryWebhookDeliveryRoute } from "../../webhook/routes/deliveries";
 import type { Answer, Problem } from "../api";
@@ -6,7 +7,7 @@ import { Badge, countText, Time } from "../format";
 import { CsrfField, Heading } from "../layout";
 import { done, failed, form, newDashboardApp, Refusal, type Shown, view } from "../view";
 import { may, type Visit } from "../visit";
-import { explainAttempt, explainState, STATE_TONES } from "./explain";
+import { explainAttempt, explainState, lookOf } from "./explain";
 
 export const delivery = newDashboardApp();
 
@@ -21,6 +22,7 @@ async function show(visit: Visit, endpointId: string, eventId: string, refused: 
   ]);
   if (found.tag === "problem") return failed(found.problem, "Webhooks");
   const shown = found.data;
+  const name = readEventId(shown.event_id);
   const endpointPath = `/dashboard/webhooks/${endpointId}`;
   const content = (
     <>
@@ -32,7 +34,7 @@ async function show(visit: Visit, endpointId: string, eventId: string, refused: 
         <dl class="facts">
           <dt>State</dt>
           <dd>
-            <Badge tone={STATE_TONES[shown.status]} text={shown.status} />
+            <Badge {...lookOf(shown)} />
             <p>
               {explainState(shown)}
               {shown.next_attempt_at === null ? (
@@ -49,6 +51,14 @@ async function show(visit: Visit, endpointId: string, eventId: string, refused: 
           <dd>
             <code>{shown.event_id}</code> of <Time visit={visit} at={shown.created_at} />
           </dd>
+          {name !== null && "paymentId" in name && (
+            <>
+              <dt>Payment</dt>
+              <dd>
+                <a href={`/dashboard/payments/${name.paymentId}`}>Payment {name.paymentId}</a>
+              </dd>
+            </>
+          )}
           <dt>Endpoint</dt>
           <dd>
             <a href={endpointPath}>Endpoint {endpointId}</a>

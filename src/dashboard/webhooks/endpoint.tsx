@@ -9,7 +9,7 @@ import { Badge, Time, words } from "../format";
 import { Heading } from "../layout";
 import { failed, newDashboardApp, Refusal, view } from "../view";
 import { may, type Visit } from "../visit";
-import { explainAttempt, healthOf, STATE_TONES, whyDisabled } from "./explain";
+import { explainAttempt, healthOf, lookOf, whyDisabled } from "./explain";
 
 export const endpoint = newDashboardApp();
 
@@ -206,7 +206,7 @@ function Deliveries({ visit, path, query, page, refused }: DeliveriesProps) {
                     <code class="quiet-text">{delivery.event_id}</code>
                   </td>
                   <td>
-                    <Badge tone={STATE_TONES[delivery.status]} text={delivery.status} />
+                    <Badge {...lookOf(delivery)} />
                   </td>
                   <td>{last === undefined ? "–" : explainAttempt(last).result}</td>
                   <td class="number">{delivery.attempt_count}</td>

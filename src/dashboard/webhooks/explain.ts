@@ -3,7 +3,7 @@ import type { WebhookEndpointResponse } from "../../outbox/endpoint-schemas";
 import type { DeliveryState } from "../../outbox/states";
 import type { Tone } from "../tones";
 
-export const STATE_TONES: Readonly<Record<DeliveryState, Tone>> = {
+const STATE_TONES: Readonly<Record<DeliveryState, Tone>> = {
   waiting: "waiting",
   pending: "waiting",
   succeeded: "good",
@@ -75,6 +75,24 @@ export function explainState(delivery: DeliveryProgress): string {
       return "It was cancelled: the endpoint was disabled or deleted first, or no longer receives this type";
   }
 }
+
+/** How a delivery's state looks: one that has failed and is tried again is no longer merely to come. */
+export function lookOf({ status, attempt_count: count }: DeliveryProgress): {
+  readonly tone: Tone;
+  readonly text: string;
+} {
+  return status === "pending" && count > 0
+    ? { tone: "bad", text: "failing" }
+    : { tone: STATE_TONES[status], text: STATE_NAMES[status] };
+}
+
+const STATE_NAMES: Readonly<Record<DeliveryState, string>> = {
+  waiting: "waiting",
+  pending: "sending",
+  succeeded: "delivered",
+  exhausted: "given up",
+  cancelled: "cancelled",
+};
 
 /** How an endpoint does. */
 export function healthOf(endpoint: WebhookEndpointResponse): { readonly tone: Tone; readonly text: string } {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { explainAttempt, explainState, healthOf, whyDisabled } from "../../../src/dashboard/webhooks/explain";
+import { explainAttempt, explainState, healthOf, lookOf, whyDisabled } from "../../../src/dashboard/webhooks/explain";
 import { WEBHOOK_ENDPOINT_EXAMPLE } from "../../../src/outbox/endpoint-schemas";
 import { DELIVERY_STATE_NAMES } from "../../../src/outbox/states";
 
@@ -51,4 +51,11 @@ it("an endpoint is enabled, failing or disabled, and says why it is", () => {
     whyDisabled({ ...disabled, disabled_reason }),
   );
   expect(new Set(reasons).size).toBe(4);
+});
+
+it("a delivery that has failed and is tried again looks as bad as one that was given up", () => {
+  expect(lookOf({ status: "pending", attempt_count: 0 })).toEqual({ tone: "waiting", text: "sending" });
+  expect(lookOf({ status: "pending", attempt_count: 1 })).toEqual({ tone: "bad", text: "failing" });
+  expect(lookOf({ status: "exhausted", attempt_count: 12 })).toEqual({ tone: "bad", text: "given up" });
+  expect(lookOf({ status: "succeeded", attempt_count: 1 })).toEqual({ tone: "good", text: "delivered" });
 });

@@ -139,6 +139,20 @@ describe("the actions", () => {
     }
   });
 
+  it("take no amount that may have been meant as another", async () => {
+    const { visitor, api } = await aVisitor();
+    const { id } = (await api.create(ORDER)).body;
+    await api.run(id, "confirm");
+    for (const amount of ["1.000", "1,000", "1e1", "1'0", "-1", ""]) {
+      const refused = await visitor.fill(`${pathOf(id)}/refund`, { amount });
+      expect([amount, refused.status]).toEqual([amount, 422]);
+      expect(refused.html).toContain(`value="${amount.replace("'", "&#39;")}"`);
+    }
+    expect((await api.get(id)).body.amount_refunded).toBe(0);
+    await visitor.fill(`${pathOf(id)}/refund`, { amount: "1.50" });
+    expect((await api.get(id)).body.amount_refunded).toBe(1.5);
+  });
+
   it("confirm, refund a part and then the rest, each with its amount", async () => {
     const { visitor, api } = await aVisitor();
     const { id } = (await api.create(ORDER)).body;
