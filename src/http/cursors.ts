@@ -37,8 +37,8 @@ export interface NamedPlace<List extends string> {
 export function positionCursor<List extends string>(text: z.ZodString, lists: readonly [List, ...List[]]) {
   const place = z.tuple([z.enum(lists), z.int().min(0)]);
   return text.transform((cursor, context): NamedPlace<List> => {
-    const [list, position] = readCursor<[List, number]>(cursor, place) ?? [];
-    if (list !== undefined && position !== undefined) return { list, position };
+    const read = readCursor<[List, number]>(cursor, place);
+    if (read !== null) return { list: read[0], position: read[1] };
     context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
     return z.NEVER;
   });
@@ -58,8 +58,8 @@ export interface OwnedPlace {
 export function ownedCursor(text: z.ZodString, list: string) {
   const place = z.tuple([z.literal(list), z.int().min(1), z.int().min(0)]);
   return text.transform((cursor, context): OwnedPlace => {
-    const [, owner, position] = readCursor(cursor, place) ?? [];
-    if (owner !== undefined && position !== undefined) return { owner, position };
+    const read = readCursor(cursor, place);
+    if (read !== null) return { owner: read[1], position: read[2] };
     context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
     return z.NEVER;
   });
