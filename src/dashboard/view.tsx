@@ -81,12 +81,27 @@ async function respond(c: DashboardContext, path: string, { scopes }: Options, s
   if (!scopes.some((scope) => visit.principal.scopes.has(scope))) {
     const [first] = sectionsOf(visit);
     // Who signs in comes to what their key may see.
-    if (path === HOME && first !== undefined) return render(visit, { redirect: first.path }, null);
+    if (path === HOME) return render(visit, first === undefined ? nothingToSee(visit) : { redirect: first.path }, null);
     return renderRefusal(visit, scopeMissing(outer, scopes));
   }
   const query = new URL(c.req.url).searchParams;
   const asked: Asked = { param: (name) => c.req.param(name) ?? "", query, form: sent };
   return render(visit, await show(visit, asked), noticeOf(query.get("notice")));
+}
+
+/** What a key comes to that may see no section. */
+function nothingToSee({ principal }: Visit): Shown {
+  const title = "Nothing to see with this key";
+  const content = (
+    <>
+      <Heading title={title} />
+      <p>
+        It has the {principal.scopes.size === 1 ? "scope" : "scopes"} <code>{[...principal.scopes].join(" ")}</code>,
+        which programs need. To look at payments, sign out, and sign in with a key that has <code>payments:read</code>.
+      </p>
+    </>
+  );
+  return { title, section: null, content, status: 403 };
 }
 
 /** Where a form leads when it has done what it was asked: to a page that says so. */

@@ -67,7 +67,7 @@ describe("a key that is good", () => {
     const browser = await signedIn(await newKey(["refunds:write"], merchant));
     const page = await browser.open("/dashboard");
     expect(page.status).toBe(403);
-    expect(page.text).toContain("The API key lacks the scope payments:read");
+    expect(page.text).toContain("sign in with a key that has <code>payments:read</code>");
     expect((await browser.send("/dashboard/sign-out", fieldsOf(page))).status).toBe(303);
   });
 });
