@@ -14,16 +14,29 @@ import { failureOf } from "../views";
 export const sandboxPayments = newApp();
 
 const Amount = z.number().openapi({ description: "In major units" });
-const Failure = z
-  .object({ code: z.string(), message: z.string() })
-  .nullable()
-  .openapi({ description: "Why, in the sandbox's own words; null where nothing failed" });
-const PartSchema = z.object({
-  id: z.string(),
-  amount: Amount,
-  status: z.enum(["pending", "succeeded", "failed"]),
-  failure: Failure,
-});
+// As `nullable()`, or without names, they would be several types in generated clients.
+const Failure = z.union([
+  z
+    .object({ code: z.string(), message: z.string() })
+    .openapi("SandboxFailure", {
+      description: "Why something failed, in the sandbox's own words; null where nothing did",
+    }),
+  z.null(),
+]);
+const Token = z.union([
+  z
+    .enum(SANDBOX_TOKENS)
+    .openapi("SandboxToken", { description: "The token that a payment was confirmed with; null before that" }),
+  z.null(),
+]);
+const PartSchema = z
+  .object({
+    id: z.string(),
+    amount: Amount,
+    status: z.enum(["pending", "succeeded", "failed"]),
+    failure: Failure,
+  })
+  .openapi("SandboxPart", { description: "A capture or a refund of a payment at the sandbox" });
 const listed = (what: string) => ({ description: `${what}, oldest first: the newest ${MAX_PARTS_LISTED}` });
 
 const SandboxPaymentSchema = z
@@ -38,10 +51,7 @@ const SandboxPaymentSchema = z
       ...(["unconfirmed", "requires_action", "processing", "authorized"] as const),
       ...(["captured", "declined", "cancelled", "expired"] as const),
     ]),
-    payment_method: z
-      .enum(SANDBOX_TOKENS)
-      .nullable()
-      .openapi({ description: "The token that it was confirmed with; null before that" }),
+    payment_method: Token,
     amount: Amount,
     amount_captured: Amount,
     currency: z.string(),

@@ -72,6 +72,16 @@ const Counted = z
   })
   .openapi("CountedAmount", { description: "How many, and how much together" });
 
+const TimeToConfirm = z
+  .object({
+    average_ms: Count.openapi({ description: "In milliseconds, exact" }),
+    median_ms: Count.openapi({ description: "Half took no longer, in milliseconds; at most a fifth too high" }),
+    p95_ms: Count.openapi({ description: "95 % took no longer, in milliseconds; at most a fifth too high" }),
+  })
+  .openapi("TimeToConfirm", {
+    description: "How long confirmed payments took from their creation on; null where there are none",
+  });
+
 const FiguresSchema = z
   .object({
     created: Counted,
@@ -84,16 +94,8 @@ const FiguresSchema = z
     success_rate: z.number().min(0).max(1).nullable().openapi({
       description: "Confirmed payments, of those that were confirmed or have failed; null where there are none",
     }),
-    time_to_confirm: z
-      .object({
-        average_ms: Count.openapi({ description: "In milliseconds, exact" }),
-        median_ms: Count.openapi({ description: "Half took no longer, in milliseconds; at most a fifth too high" }),
-        p95_ms: Count.openapi({ description: "95 % took no longer, in milliseconds; at most a fifth too high" }),
-      })
-      .nullable()
-      .openapi({
-        description: "How long confirmed payments took from their creation on; null where there are none",
-      }),
+    // As `nullable()` they would be several types in generated clients.
+    time_to_confirm: z.union([TimeToConfirm, z.null()]),
   })
   .openapi("StatisticsFigures", {
     description:
@@ -132,6 +134,13 @@ const CurrencyStatisticsSchema = z
     description: "The figures of a currency: of all days together, by day and by provider",
   }) satisfies z.ZodType<CurrencyStatisticsResponse>;
 
+const LastEvent = z
+  .object({
+    position: z.int().min(1).openapi({ description: "Its place in the merchant's feed" }),
+    timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
+  })
+  .openapi("LastCountedEvent", { description: "The last event that is counted; null before the first" });
+
 export const StatisticsSchema = z
   .object({
     from: z.iso.date().openapi({ description: "The first day that is meant, in UTC" }),
@@ -140,13 +149,7 @@ export const StatisticsSchema = z
       description:
         "Whether every event is counted; while it is false, ask again at once: each request counts the next ones",
     }),
-    as_of: z
-      .object({
-        position: z.int().min(1).openapi({ description: "Its place in the merchant's feed" }),
-        timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
-      })
-      .nullable()
-      .openapi({ description: "The last event that is counted; null before the first" }),
+    as_of: z.union([LastEvent, z.null()]),
     failing_webhook_endpoints: z.int().min(0).nullable().openapi({
       description:
         "How many of the webhook endpoints that are enabled have failed since their last success; null for a key without the scope `webhooks:manage`",
