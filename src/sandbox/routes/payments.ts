@@ -16,11 +16,9 @@ export const sandboxPayments = newApp();
 const Amount = z.number().openapi({ description: "In major units" });
 // As `nullable()`, or without names, they would be several types in generated clients.
 const Failure = z.union([
-  z
-    .object({ code: z.string(), message: z.string() })
-    .openapi("SandboxFailure", {
-      description: "Why something failed, in the sandbox's own words; null where nothing did",
-    }),
+  z.object({ code: z.string(), message: z.string() }).openapi("SandboxFailure", {
+    description: "Why something failed, in the sandbox's own words; null where nothing did",
+  }),
   z.null(),
 ]);
 const Token = z.union([
