@@ -33,6 +33,8 @@ const settleCursor = (cursor: string) =>
 const settle = (output: string) =>
   output
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
+    // The days of statistics, which end with today.
+    .replace(/"(from|to|day)":"\d{4}-\d\d-\d\d"/g, '"$1":"DAY"')
     .replace(/"(instance|request_id)":"[^"]*"/g, '"$1":"REQUEST"')
     .replace(/"(next|previous)_cursor":"([^"]*)"/g, (_, way, cursor) => `"${way}_cursor":"${settleCursor(cursor)}"`)
     .replace(/whsec_[\w+/=]{44}/g, "SECRET")
