@@ -13,6 +13,9 @@ import type { Status } from "./lifecycle";
 import type { Payment } from "./payment";
 import { type RefundResponse, toRefundResponse } from "./refund";
 
+/** What the payer does next; the texts of the provider's own script are in the answer of a confirmation alone. */
+type NextActionResponse = NextAction & { client_secret?: string; publishable_key?: string };
+
 export interface PaymentResponse {
   id: number;
   order_id: number | null;
@@ -25,7 +28,7 @@ export interface PaymentResponse {
   currency: string;
   status: Status;
   failure: Failure | null;
-  next_action: NextAction | null;
+  next_action: NextActionResponse | null;
   provider: string;
   provider_reference: string | null;
   capture_method: CaptureMethod;

@@ -1,6 +1,6 @@
 /** The providers: which there are, how each is asked, and the way to the sandbox's account of a merchant. */
 import { sandboxSecrets } from "../auth/secret-keys";
-import { sandbox } from "./sandbox";
+import { SANDBOX_ORIGIN, sandbox } from "./sandbox";
 import type { Adapter, Connection } from "./seam";
 
 /** Every provider with its adapter; `internal` has none, for it settles at once, in the commit itself. */
@@ -40,6 +40,7 @@ export async function sandboxConnection(env: Env, merchantId: number, origin: st
   const secrets = await sandboxSecrets(env, accountId);
   return {
     accountId,
+    apiOrigin: SANDBOX_ORIGIN,
     secrets: Object.fromEntries(secrets.map((secret, age) => [`notifications_${age}`, secret])),
     fetch: async (request) => {
       if (origin !== null) request.headers.set("Sandbox-Page-Origin", origin);

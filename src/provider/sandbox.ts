@@ -18,7 +18,7 @@ import type {
 } from "./seam";
 
 /** Requests go to the account's own object, whatever the host. */
-const ORIGIN = "https://sandbox.invalid";
+export const SANDBOX_ORIGIN = "https://sandbox.invalid";
 /** An hour less than the provider keeps them, for a call that is long on its way. */
 const KEY_WINDOW_MS = 23 * 3_600_000;
 /** How old a notification may be, or how far ahead of this machine's clock. */
@@ -30,6 +30,7 @@ export const sandbox: Adapter = {
     query: "by_reference",
     keyWindowMs: KEY_WINDOW_MS,
     notification: "hint",
+    ownNotificationUrl: false,
     manualCapture: true,
     partialCapture: true,
     partialRefund: true,
@@ -70,7 +71,10 @@ export const sandbox: Adapter = {
 
   async observe(connection, { reference }) {
     if (reference === null) return { tag: "unanswerable" };
-    const answer = await exchange(connection, new Request(`${ORIGIN}/v1/payments/${encodeURIComponent(reference)}`));
+    const answer = await exchange(
+      connection,
+      new Request(`${SANDBOX_ORIGIN}/v1/payments/${encodeURIComponent(reference)}`),
+    );
     if (answer.tag !== "answer") return answer;
     if (answer.status === 404) return { tag: "not_found" };
     if (answer.status === 501) return { tag: "unanswerable" };
@@ -88,7 +92,7 @@ const UNREADABLE: Unanswered = { tag: "unknown", detail: "The answer is not what
 function post(connection: Connection, path: string, key: string, body: object) {
   return exchange(
     connection,
-    new Request(ORIGIN + path, {
+    new Request(SANDBOX_ORIGIN + path, {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": key },
       body: JSON.stringify(body),

@@ -23,6 +23,8 @@ export interface Capabilities {
   readonly keyWindowMs: number;
   /** Whether a notification only says that something may have changed, or also what. */
   readonly notification: "hint" | "payload";
+  /** Whether a payment is notified of to a URL of its own, which is sent with the payment. */
+  readonly ownNotificationUrl: boolean;
   readonly manualCapture: boolean;
   readonly partialCapture: boolean;
   readonly partialRefund: boolean;
@@ -48,6 +50,8 @@ export interface OperationRequest {
   readonly description?: string;
   /** Why: of a refund or a cancellation, for the provider's records. */
   readonly reason?: string;
+  /** Where providers reach this service: what its notifications' URLs begin with. Of an authorisation. */
+  readonly serviceOrigin?: string;
 }
 
 /** An operation as an adapter sends it. */
@@ -64,13 +68,19 @@ export interface ProviderOperation {
 export interface Connection {
   /** Names the account in the notification's path. */
   readonly accountId: string;
+  /** Where the provider's API is, without a path. */
+  readonly apiOrigin: string;
+  /**
+   * By name. What an account was given has the names of `AccountRules`; `notifications_0`, `notifications_1`… are the service's own,
+   * derived for this account from each of its secret keys, the newest first.
+   */
   readonly secrets: Readonly<Record<string, string>>;
   /** As the global one; a call that takes longer than the service waits is aborted through `signal`. */
   readonly fetch: (request: Request) => Promise<Response>;
 }
 
-/** What the payer does next. */
-export type NextAction = { readonly type: "redirect"; readonly url: string };
+/** What the payer does next: go to a page, or go on in the provider's own script, which is given a secret of the payment for it. */
+export type NextAction = { readonly type: "redirect"; readonly url: string } | { readonly type: "client" };
 
 /** Where a provider says that a payment is. What an adapter does not know is `processing`, never a success. */
 export type ProviderStatus =
@@ -126,6 +136,8 @@ export interface Snapshot {
   /** What was captured; 0 before. */
   readonly capturedMinor: number;
   readonly nextAction: NextAction | null;
+  /** Of a next action in the provider's own script: what that is started with. It is answered, and kept nowhere. */
+  readonly clientSecret?: string;
   readonly failure: Failure | null;
   readonly captures: readonly ProviderCapture[];
   readonly refunds: readonly ProviderRefund[];
@@ -170,8 +182,8 @@ export type Unanswered =
 export type Notified =
   | {
       readonly tag: "notified";
-      /** What the provider calls the notification; the same one comes again under the same id. */
-      readonly id: string;
+      /** What the provider calls the notification; the same one comes again under the same id. Null where it has no name. */
+      readonly id: string | null;
       /** The provider's name for the payment. */
       readonly reference: string;
       /** The service's own, as the provider was told it with the payment; null where the notification does not say. */
@@ -182,8 +194,9 @@ export type Notified =
   /** It is signed, and about nothing that a payment has. */
   | { readonly tag: "ignored"; readonly id: string };
 
-/** The raw body and the headers of a notification, before anything was parsed. */
+/** The raw body, the headers and the URL of a notification, before anything was parsed. */
 export interface NotificationRequest {
+  readonly url: string;
   readonly headers: Headers;
   readonly body: string;
   /** In milliseconds. */
@@ -194,6 +207,90 @@ export interface NotificationRequest {
 export interface RequestFault {
   readonly field: "payment_method" | "return_url" | "reason";
   readonly detail: string;
+}
+
+/** Whether a provider takes an account's secrets. */
+export type CheckedCredentials =
+  | { readonly tag: "accepted" }
+  /** The provider does not take them; why, in a sentence that has nothing of them. */
+  | { readonly tag: "rejected"; readonly detail: string }
+  | Unanswered;
+
+/** What an account at a provider is made of. Pure. */
+export interface AccountRules {
+  /** Where its API is, without a path. */
+  readonly apiOrigin: string;
+  /** Its secrets by name, in the order in which a person sets them. */
+  readonly secrets: Readonly<Record<string, SecretRule>>;
+  /** Whether a payer's browser needs a key of the account's that is no secret. */
+  readonly publishableKey: SecretRule | null;
+  /** Whether an account moves real money, as the key says itself; null for a text that is no key. */
+  readonly modeOf: (key: string) => "test" | "live" | null;
+}
+
+/** A text of an account, and what it must look like. */
+export interface SecretRule {
+  readonly description: string;
+  readonly pattern: RegExp;
+  readonly isRequired: boolean;
+  /** Whether there may be several, with commas between them: each counts. */
+  readonly isList?: boolean;
+  readonly example: string;
+}
+
+/** What can be asked of a provider for all that happened at it in a time. */
+export const LISTINGS = ["payments", "refunds", "disputes"] as const;
+export type Listing = (typeof LISTINGS)[number];
+
+/** A part of what happened in a time, which is in milliseconds. */
+export interface ListRequest {
+  readonly listing: Listing;
+  /** From this time, including it. */
+  readonly from: number;
+  /** Up to this time, without it. */
+  readonly to: number;
+  /** What the page before said; null for the first one. */
+  readonly cursor: string | null;
+}
+
+/** A payment, a refund or a dispute as a provider lists it. Amounts in minor units. */
+export interface ListedEntry {
+  /** Its own name. */
+  readonly reference: string;
+  /** The provider's name for the payment that it is, or is of. */
+  readonly paymentReference: string;
+  /** The service's own name for the payment, as the provider was told it; null where it was not, or does not say. */
+  readonly paymentId: number | null;
+  readonly amountMinor: number;
+  readonly currency: string;
+  /** In milliseconds. */
+  readonly createdAt: number;
+  /** Of a payment; null of anything else. */
+  readonly payment: {
+    readonly status: ProviderStatus;
+    readonly capturedMinor: number;
+    readonly refundedMinor: number;
+  } | null;
+}
+
+/** A page of a listing. */
+export type Listed =
+  | { readonly tag: "listed"; readonly entries: readonly ListedEntry[]; readonly next: string | null }
+  | Unanswered;
+
+/** Which payment of the service's a name of the provider's is about. */
+export type Located =
+  /** Null where the provider was told of none: it was made by somebody else. */
+  { readonly tag: "located"; readonly paymentId: number | null } | { readonly tag: "not_found" } | Unanswered;
+
+/** What a provider with accounts can do beside moving money. */
+export interface AccountAdapter extends Adapter {
+  readonly account: AccountRules;
+  /** Asks for something harmless that needs what payments need. */
+  checkCredentials(connection: Connection): Promise<CheckedCredentials>;
+  list(connection: Connection, request: ListRequest): Promise<Listed>;
+  /** Asks whose payment a reference is, for notifications that do not say. */
+  locate(connection: Connection, reference: string): Promise<Located>;
 }
 
 /** A provider. Every method may be called again with the same arguments. None throws for what a provider may answer. */

@@ -77,9 +77,13 @@ export function NextAction({ payment: { next_action: next } }: { payment: Paymen
   return (
     <section class="card" aria-label="What the payer does next">
       <h2>The payer has to act</h2>
-      <p>
-        Send them to this page: <a href={next.url}>{next.url}</a>
-      </p>
+      {next.type === "redirect" ? (
+        <p>
+          Send them to this page: <a href={next.url}>{next.url}</a>
+        </p>
+      ) : (
+        <p>They go on in the provider's own script, in the page that shows it.</p>
+      )}
     </section>
   );
 }

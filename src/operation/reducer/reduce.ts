@@ -160,7 +160,8 @@ function reducePayment(view: PaymentView, snapshot: Snapshot): Change | null {
 
 const paymentEvent = (status: Reached) => ({ type: `payment.${status}` as const, refund: null, dispute: null });
 
-const isSameAction = (a: NextAction | null, b: NextAction | null) => a?.type === b?.type && a?.url === b?.url;
+const isSameAction = (a: NextAction | null, b: NextAction | null) => a?.type === b?.type && urlOf(a) === urlOf(b);
+const urlOf = (action: NextAction | null) => (action?.type === "redirect" ? action.url : null);
 
 /** Why a payment has expired. */
 export const NOT_COMPLETED: Failure = {

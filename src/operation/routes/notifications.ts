@@ -56,7 +56,12 @@ registerRoute(
     const body = await readText(c);
     if (body instanceof Response) return body;
     const connection = await sandboxConnection(c.env, merchantId, null);
-    const notified = await sandbox.readNotification(connection, { headers: c.req.raw.headers, body, now: Date.now() });
+    const notified = await sandbox.readNotification(connection, {
+      url: c.req.url,
+      headers: c.req.raw.headers,
+      body,
+      now: Date.now(),
+    });
     if (notified.tag === "unsigned") return problem(c, "notification_not_signed");
     if (notified.tag === "notified") await take(c, { accountId, merchantId }, notified);
     return answer(c, 204, null, {});
@@ -81,7 +86,7 @@ async function take(
   { id, reference, paymentId }: Extract<Notified, { tag: "notified" }>,
 ): Promise<void> {
   const db = c.get("db");
-  if (await isRecorded(db, account, id)) return;
+  if (id !== null && (await isRecorded(db, account, id))) return;
   if (paymentId !== null) {
     // What it is about is found by asking: the object does so after this answer, by its alarm.
     const name = objectName({ merchantId: account.merchantId, id: paymentId });
@@ -104,15 +109,17 @@ async function isRecorded(db: Database, { accountId }: Account, id: string): Pro
 async function record(
   db: Database,
   { accountId, merchantId }: Account,
-  id: string,
+  id: string | null,
   reference: string,
   paymentId: number | null,
 ): Promise<void> {
   const time = commitTime(Date.now());
   const isUnknown = sql`NOT EXISTS (SELECT 1 FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId})`;
   await db.batch<[never, never]>([
-    sql`INSERT INTO provider_notifications (account_id, id, created_at) VALUES (${accountId}, ${id}, ${time})
-      ON CONFLICT DO NOTHING`,
+    id === null
+      ? null
+      : sql`INSERT INTO provider_notifications (account_id, id, created_at) VALUES (${accountId}, ${id}, ${time})
+        ON CONFLICT DO NOTHING`,
     sql`INSERT INTO reconciliation_items (merchant_id, payment_id, kind, reference, detail, created_at)
       SELECT id, 0, 'unknown_payment', ${reference}, 'The provider tells of a payment that is not known here', ${time}
       FROM merchants WHERE id = ${merchantId} AND ${isUnknown}

@@ -43,11 +43,28 @@ export const FailureSchema = z
   })
   .openapi("Failure", { description: "Why a payment or a refund has failed" });
 
-const NextActionSchema = z
+const RedirectSchema = z
   .object({
     type: z.literal("redirect").openapi({ description: "Send the payer's browser to `url`" }),
     url: z.string().openapi({ description: "Where the payer goes on" }),
   })
+  .openapi("RedirectAction", { description: "The payer goes on at a page of the provider's" });
+
+const ClientSchema = z
+  .object({
+    type: z.literal("client").openapi({ description: "Start the provider's own script in the payer's browser" }),
+    client_secret: z.string().optional().openapi({
+      description:
+        "What the script is started with, for this payment alone. Only in the answer of a confirmation: another confirmation shows it again",
+    }),
+    publishable_key: z.string().optional().openapi({
+      description: "The account's key for browsers, beside `client_secret`; absent where the account has none",
+    }),
+  })
+  .openapi("ClientAction", { description: "The payer goes on in the provider's own script" });
+
+const NextActionSchema = z
+  .union([RedirectSchema, ClientSchema])
   .openapi("NextAction", { description: "What the payer does next" });
 
 export const PaymentSchema = z

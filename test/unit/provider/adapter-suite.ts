@@ -49,6 +49,7 @@ export interface Specimen {
 
 const KINDS: readonly OperationKind[] = ["authorize", "capture", "cancel", "refund"];
 const NOW = Date.UTC(2026, 10, 25);
+const API_ORIGIN = "https://provider.example";
 
 /** What says nothing of the money at any provider. */
 const NO_ANSWERS: readonly Answer[] = [
@@ -78,7 +79,7 @@ export function describeAdapter(name: string, specimen: Specimen): void {
   function answering({ status, body, headers }: Answer) {
     const asked: { method: string; url: string; headers: object; body: string }[] = [];
     const connection: Connection = {
-      ...{ accountId: "account", secrets },
+      ...{ accountId: "account", apiOrigin: API_ORIGIN, secrets },
       fetch: async (request) => {
         asked.push({
           ...request,
@@ -93,7 +94,10 @@ export function describeAdapter(name: string, specimen: Specimen): void {
     return { connection, asked };
   }
 
-  const failing = (fetch: Connection["fetch"]): Connection => ({ accountId: "account", secrets, fetch });
+  const failing = (fetch: Connection["fetch"]): Connection => ({
+    ...{ accountId: "account", apiOrigin: API_ORIGIN, secrets },
+    fetch,
+  });
   const perform = (answer: Answer, kind: OperationKind = "authorize") =>
     adapter.perform(answering(answer).connection, operation(kind));
 
@@ -259,7 +263,12 @@ export function describeAdapter(name: string, specimen: Specimen): void {
       ]) {
         expect(await read(forged)).toEqual({ tag: "unsigned" });
       }
-      const nobody = { accountId: "account", secrets: {}, fetch: () => Promise.reject(new Error("not asked")) };
+      const nobody = {
+        accountId: "account",
+        apiOrigin: API_ORIGIN,
+        secrets: {},
+        fetch: () => Promise.reject(new Error("not asked")),
+      };
       expect(await adapter.readNotification(nobody, genuine)).toEqual({ tag: "unsigned" });
     });
   });

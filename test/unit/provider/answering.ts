@@ -13,7 +13,11 @@ export const PAYMENT = {
 export function answering(status: number, body: unknown, headers: Record<string, string> = {}) {
   const asked: { method: string; url: string; key: string | null; body: string }[] = [];
   const connection: Connection = {
-    ...{ accountId: "sandbox_1", secrets: { notifications_0: "new", notifications_1: "old" } },
+    ...{
+      accountId: "sandbox_1",
+      apiOrigin: "https://sandbox.invalid",
+      secrets: { notifications_0: "new", notifications_1: "old" },
+    },
     fetch: async (request) => {
       const key = request.headers.get("Idempotency-Key");
       asked.push({ method: request.method, url: request.url, key, body: await request.text() });

@@ -53,6 +53,11 @@ describeAdapter("the sandbox", {
   refused: [error(400, "invalid_request"), error(422, "amount_too_large"), error(409, "wrong_state")],
   async notification(now) {
     const body = JSON.stringify({ id: "snot_1", type: "payment.updated", payment: "spay_1" });
-    return { headers: new Headers({ "Sandbox-Signature": await signatureOf("secret", body, now) }), body, now };
+    return {
+      url: "https://pay.example/",
+      headers: new Headers({ "Sandbox-Signature": await signatureOf("secret", body, now) }),
+      body,
+      now,
+    };
   },
 });

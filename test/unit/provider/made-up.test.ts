@@ -58,7 +58,7 @@ async function pigeonMac(secret: string, body: string): Promise<string> {
 const pigeon: Adapter = {
   capabilities: {
     ...{ reference: "with_call", query: "by_own_id", keyWindowMs: 3_600_000, notification: "hint" },
-    ...{ manualCapture: false, partialCapture: false, partialRefund: true },
+    ...{ ownNotificationUrl: false, manualCapture: false, partialCapture: false, partialRefund: true },
   },
   prepare: async () => ({
     tag: "refused",
@@ -115,6 +115,7 @@ describeAdapter("a provider that is made up", {
   busy: [{ status: 429, body: "" }],
   refused: [{ status: 400, body: "" }],
   notification: async (now) => ({
+    url: "https://pay.example/",
     headers: new Headers({ "Pigeon-Mac": await pigeonMac("secret", "P5") }),
     body: "P5",
     now,

@@ -36,7 +36,7 @@ describe("what is sent", () => {
   const sent = async (send: (connection: Connection) => Promise<unknown>) => {
     const requests: Request[] = [];
     await send({
-      ...{ accountId: "sandbox_1", secrets: {} },
+      ...{ accountId: "sandbox_1", apiOrigin: "https://sandbox.invalid", secrets: {} },
       fetch: async (request) => {
         requests.push(request.clone());
         return Response.json(PAYMENT);
@@ -174,7 +174,7 @@ describe("an answer", () => {
 
   it("that does not come says why", async () => {
     const ends: Connection["fetch"] = () => Promise.reject(new TypeError("lost"));
-    const connection = { accountId: "sandbox_1", secrets: {}, fetch: ends };
+    const connection = { accountId: "sandbox_1", apiOrigin: "https://sandbox.invalid", secrets: {}, fetch: ends };
     const ended = { tag: "unknown", detail: "The connection ended without an answer" };
     expect(await sandbox.perform(connection, operation("refund"))).toEqual(ended);
     vi.stubGlobal("scheduler", { wait: async () => {} });
@@ -249,7 +249,12 @@ describe("a notification", () => {
   const read = async (content: object, signature?: string) => {
     const body = JSON.stringify({ id: "snot_1", type: "payment.updated", payment: REFERENCE, ...content });
     const headers = new Headers({ "Sandbox-Signature": signature ?? (await signatureOf("new", body, NOW)) });
-    return sandbox.readNotification(answering(200, PAYMENT).connection, { headers, body, now: NOW });
+    return sandbox.readNotification(answering(200, PAYMENT).connection, {
+      url: "https://pay.example/",
+      headers,
+      body,
+      now: NOW,
+    });
   };
 
   it.each([

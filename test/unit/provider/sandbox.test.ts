@@ -21,7 +21,12 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllGlobals());
 
-const failing = (fetch: Connection["fetch"]): Connection => ({ accountId: "sandbox_1", secrets: {}, fetch });
+const failing = (fetch: Connection["fetch"]): Connection => ({
+  accountId: "sandbox_1",
+  apiOrigin: "https://sandbox.invalid",
+  secrets: {},
+  fetch,
+});
 
 const KINDS: readonly OperationKind[] = ["authorize", "capture", "cancel", "refund"];
 
@@ -339,6 +344,7 @@ describe("a notification", () => {
   const { connection } = answering(200, PAYMENT);
   const read = (signature: string | null, { body = BODY, now = NOW } = {}) =>
     sandbox.readNotification(connection, {
+      url: "https://pay.example/",
       headers: new Headers(signature === null ? {} : { "Sandbox-Signature": signature }),
       ...{ body, now },
     });
@@ -382,7 +388,8 @@ describe("a notification", () => {
     expect(await read(good, { body: BODY.replace(REFERENCE, "spay_2") })).toEqual({ tag: "unsigned" });
     const none = { ...connection, secrets: {} };
     const headers = new Headers({ "Sandbox-Signature": good });
-    expect(await sandbox.readNotification(none, { headers, body: BODY, now: NOW })).toEqual({ tag: "unsigned" });
+    const request = { url: "https://pay.example/", headers, body: BODY, now: NOW };
+    expect(await sandbox.readNotification(none, request)).toEqual({ tag: "unsigned" });
   });
 
   it("may be about nothing that a payment has", async () => {

@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import { nextPage } from "../next-page";
 import { newMerchant } from "../payment-list";
 import {
   advanceSandbox,
@@ -48,7 +49,7 @@ describe("a cancellation", () => {
 
   it("while the payer decides leaves them nothing to pay", async () => {
     const { body } = await confirmedWith("test_action_ok");
-    const page = body.next_action?.url ?? "";
+    const page = nextPage(body.next_action);
     const cancelled = await ask(body.id, "cancel");
     expect([cancelled.status, cancelled.body.status, cancelled.body.next_action]).toEqual([200, "cancelled", null]);
     await env.SANDBOX_LEDGER.getByName("1").press(page.split("/").at(-1) ?? "", "pay");
@@ -62,7 +63,7 @@ describe("a cancellation", () => {
 
   it("after the payer has paid is refused, and the payment is paid", async () => {
     const { body } = await confirmedWith("test_action_ok");
-    await env.SANDBOX_LEDGER.getByName("1").press(body.next_action?.url.split("/").at(-1) ?? "", "pay");
+    await env.SANDBOX_LEDGER.getByName("1").press(nextPage(body.next_action).split("/").at(-1) ?? "", "pay");
     const { status, body: refused } = await ask(body.id, "cancel", {}, `${body.id}-too-late`);
     expect([status, refused.type, refused.detail]).toEqual([
       409,

@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { client } from "../client";
+import { nextPage } from "../next-page";
 import { advanceSandbox, ask, eventTypesOf, newPayment, operationsOf, resumed } from "./shop";
 
 describe("a confirmation at a provider", () => {
@@ -42,7 +43,7 @@ describe("a confirmation at a provider", () => {
     expect([status, body.status, body.next_action?.type]).toEqual([202, "requires_action", "redirect"]);
     // Asking again changes nothing.
     expect((await ask(id, "confirm")).status).toBe(202);
-    const reference = new URL(body.next_action?.url ?? "").pathname.split("/").at(-1) ?? "";
+    const reference = new URL(nextPage(body.next_action)).pathname.split("/").at(-1) ?? "";
     await env.SANDBOX_LEDGER.getByName("1").press(reference, "pay");
     expect((await resumed(id)).status).toBe("confirmed");
     expect(await eventTypesOf(id)).toEqual(["payment.created", "payment.requires_action", "payment.confirmed"]);

@@ -5,6 +5,7 @@ import { sandboxSecrets } from "../../../src/auth/secret-keys";
 import { PaymentObject } from "../../../src/operation/object";
 import { signatureOf } from "../../../src/sandbox/notifications";
 import { client } from "../client";
+import { nextPage } from "../next-page";
 import { advanceSandbox, api, ask, eventTypesOf, newPayment } from "./shop";
 
 const anybody = client(undefined, { key: null });
@@ -26,7 +27,7 @@ const count = async (table: string) =>
 it("the sandbox's own arrive, and have the payment's object ask", async () => {
   const { id } = await newPayment();
   const { body } = await ask(id, "confirm", { payment_method: "test_action_ok" });
-  const reference = new URL(body.next_action?.url ?? "").pathname.split("/").at(-1) ?? "";
+  const reference = new URL(nextPage(body.next_action)).pathname.split("/").at(-1) ?? "";
   await env.SANDBOX_LEDGER.getByName("1").press(reference, "pay");
   // The alarm of the sandbox sends it; that of the payment's object asks.
   await advanceSandbox(1_000);

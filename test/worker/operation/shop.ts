@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { expect } from "vitest";
 import { sandboxConnection } from "../../../src/provider/providers";
 import { type Answer, type Body, client, ORDER } from "../client";
+import { nextPage } from "../next-page";
 
 export const api = client();
 
@@ -106,7 +107,7 @@ const isSettled = async (id: number) => (await operationsOf(id)).every(({ due_at
 
 /** Has the payer press a button on the hosted page of a payment. */
 export async function pressed({ next_action }: Body, choice: "pay" | "refuse"): Promise<void> {
-  const reference = new URL(next_action?.url ?? "").pathname.split("/").at(-1) ?? "";
+  const reference = new URL(nextPage(next_action)).pathname.split("/").at(-1) ?? "";
   await env.SANDBOX_LEDGER.getByName("1").press(reference, choice);
 }
 

@@ -149,7 +149,12 @@ describe("notifications", () => {
     });
     const read = (index: number, now = Date.now()) => {
       const { headers, body } = received[index] ?? { headers: new Headers(), body: "" };
-      return sandbox.readNotification(merchant.connection, { headers, body, now });
+      return sandbox.readNotification(merchant.connection, {
+        url: "https://pay.example/notifications",
+        headers,
+        body,
+        now,
+      });
     };
     return { merchant, asked, received, read };
   }
@@ -167,7 +172,8 @@ describe("notifications", () => {
     // Another account's secret is another one.
     const other = await aMerchant();
     const { headers, body } = received[0] ?? { headers: new Headers(), body: "" };
-    expect(await sandbox.readNotification(other.connection, { headers, body, now: Date.now() })).toEqual({
+    const request = { url: "https://pay.example/notifications", headers, body, now: Date.now() };
+    expect(await sandbox.readNotification(other.connection, request)).toEqual({
       tag: "unsigned",
     });
   });

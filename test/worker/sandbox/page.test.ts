@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { nextPage } from "../next-page";
 import { aMerchant, browse, ORIGIN, SECOND } from "./merchant";
 
 afterEach(() => vi.restoreAllMocks());
@@ -11,7 +12,7 @@ async function anOpenPage(returnUrl?: string, token = "test_action_ok") {
   const asked = await merchant.operation({ paymentMethod: token, ...(returnUrl !== undefined && { returnUrl }) });
   const performed = await merchant.perform(asked);
   if (performed.tag !== "answered") throw new Error(`The payment asks nobody: ${performed.tag}`);
-  const url = performed.snapshot.nextAction?.url ?? "";
+  const url = nextPage(performed.snapshot.nextAction);
   const press = (choice: string) => browse(`${url}/${choice}`, { method: "POST" });
   return { ...merchant, asked, performed, url, press };
 }
