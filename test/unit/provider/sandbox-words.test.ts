@@ -28,7 +28,7 @@ it("says what the provider can do", () => {
     ...{ reference: "first", query: "by_reference", notification: "hint" },
     // An hour less than the 24 for which it keeps them.
     keyWindowMs: 82_800_000,
-    ...{ manualCapture: true, partialCapture: true, partialRefund: true },
+    ...{ ownNotificationUrl: false, manualCapture: true, partialCapture: true, partialRefund: true },
   });
 });
 
