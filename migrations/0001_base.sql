@@ -68,8 +68,9 @@ CREATE INDEX account_events_by_type ON account_events (merchant_id, type, create
 -- not needed. `version` is the `sequence` of the payment's newest event; `event_positions` is a JSON array of the
 -- positions of its events, in order of `sequence`. `metadata` is a JSON object of strings with its names in order;
 -- `original_metadata` are those that the payment was created with, and NULL until they are changed.
--- `failure` and `next_action` are JSON objects; `payment_method` is sealed. `expiry_due_at` is when the expiry is to be looked
--- at next, and NULL where none is to come; `expires_at` stays. `single` allows one live or paid payment of its order or reference.
+-- `failure` and `next_action` are JSON objects; `payment_method` is sealed, and NULL once it has served. `expiry_due_at` is
+-- when the expiry is to be looked at next, and NULL where none is to come; `expires_at` stays. `single` allows one live or
+-- paid payment of its order or reference.
 CREATE TABLE payments (
   id INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
@@ -122,8 +123,9 @@ CREATE TABLE payment_metadata (
 
 -- What was asked of a provider for a payment, and what has become of it: the journal. A row is written before anything is
 -- sent. `request` is what is sent, sealed, and `nonce` makes the idempotency keys at the provider, so that a repeated call is
--- the same call. `due_at` is when the provider is asked again, and NULL once the operation is settled; `attempts` is a JSON array of
--- the newest calls, `attempted` counts those that were not answered. A refund is its operation: `reason` and `metadata` are its own.
+-- the same call. `due_at` is when the provider is asked again; both it and `request` are NULL once the operation is settled.
+-- `attempts` is a JSON array of the newest calls, `attempted` counts those that were not answered. A refund is its operation:
+-- `reason` and `metadata` are its own.
 CREATE TABLE operations (
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
   payment_id INTEGER NOT NULL,

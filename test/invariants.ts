@@ -1,4 +1,4 @@
-import { eventType, INITIAL_STATUS, STEPS } from "../src/payment/lifecycle.ts";
+import { eventType, INITIAL_STATUS, MAY_AUTHORIZE, STEPS } from "../src/payment/lifecycle.ts";
 
 /** Events that leave a payment's status as it is. */
 const SAME = [
@@ -32,6 +32,8 @@ const LEGAL = [
  *   the payment's merchant and time
  * - every idempotency key names an existing payment of its merchant (that it names one only, its table sees to)
  * - of a payment's operations one is open at most; each that is not settled is asked about later, and no other
+ * - what is sealed of a payment is there while it may serve: an operation's request until it is settled, the means of payment
+ *   until the money is authorised or nobody will ask for it
  * - a merchant's daily totals have counted exactly the events up to its cursor, each once
  * - no request is the cause of two events
  */
@@ -76,6 +78,8 @@ checked AS (
       THEN 'a payment has given back more than it has captured, or captured more than it is of'
     WHEN (status = 'refunded') IS NOT (refunded_minor > 0 AND refunded_minor = captured_minor)
       THEN 'a payment is refunded, and not all of it, or is not, and all of it'
+    WHEN payment_method IS NOT NULL AND status NOT IN ('${MAY_AUTHORIZE.join("', '")}')
+      THEN 'a payment keeps a means of payment that has served'
     WHEN EXISTS (SELECT 1 FROM json_each(metadata) AS pair WHERE NOT EXISTS (
       SELECT 1 FROM payment_metadata AS found WHERE found.merchant_id = payments.merchant_id AND found.name = pair.key
       AND found.prefix = substr(pair.value, 1, 64) AND found.created_at = payments.created_at AND found.payment_id = payments.id))
@@ -106,6 +110,7 @@ asked AS (
   SELECT payment_id AS id, CASE
     WHEN (state IN ('open', 'unknown', 'pending')) <> (due_at IS NOT NULL)
       THEN 'an operation is asked about although it is settled, or is not and never will be'
+    WHEN request IS NOT NULL AND state NOT IN ('open', 'unknown', 'pending') THEN 'a settled operation keeps its request'
     WHEN state IN ('open', 'unknown') AND EXISTS (SELECT 1 FROM operations AS other
       WHERE other.merchant_id = operations.merchant_id AND other.payment_id = operations.payment_id
       AND other.number <> operations.number AND other.state IN ('open', 'unknown'))

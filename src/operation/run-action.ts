@@ -9,6 +9,7 @@ import {
   type Action,
   EXPIRING,
   eventType,
+  MAY_AUTHORIZE,
   type Status,
   statusAfter,
   statusesBefore,
@@ -151,8 +152,12 @@ function statementsOf(origin: Origin, id: number, request: ActionRequest, isOurs
   const repeating = statusesRepeating(action);
 
   const keyBefore = sql`SELECT fingerprint FROM idempotency_keys WHERE merchant_id = ${merchantId} AND key = ${key}`;
+  const ended = [
+    ...(from.some((one) => EXPIRING.includes(one)) ? [raw("expiry_due_at = NULL")] : []),
+    ...(from.some((one) => MAY_AUTHORIZE.includes(one)) ? [raw("payment_method = NULL")] : []),
+  ];
   const change = sql`
-    UPDATE payments SET ${join([sql`status = ${status}`, ...sets, ...(endsExpiry(from) ? [raw("expiry_due_at = NULL")] : [])], ", ")},
+    UPDATE payments SET ${join([sql`status = ${status}`, ...sets, ...ended], ", ")},
       version = version + 1, updated_at = max(${commitTime(now)}, newest.created_at),
       event_positions = json_insert(event_positions, '$[#]', newest.position + 1)
     FROM ${newestEvent(merchantId)}
@@ -184,9 +189,6 @@ export const paymentAfter = ({ merchantId, commitId }: Origin, id: number): Sql 
     LEFT JOIN events AS own ON own.merchant_id = payments.merchant_id
       AND own.position IN (SELECT value FROM json_each(event_positions)) AND own.commit_id = ${commitId}
     WHERE payments.id = ${id} AND payments.merchant_id = ${merchantId}`;
-
-/** Whether an action leads out of a status in which a payment expires. */
-const endsExpiry = (from: readonly Status[]): boolean => from.some((status) => EXPIRING.includes(status));
 
 /** What an action's details take in its event, in bytes. */
 function detailBytes({ failure, refund }: ActionRequest): number {

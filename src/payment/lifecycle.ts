@@ -96,6 +96,9 @@ export const STEPS: readonly (readonly [from: Status, to: Status])[] = STATUSES.
   return [...new Set([...asked, ...PROVIDER_MOVES[from]])].map((to) => [from, to] as const);
 });
 
+/** The statuses in which the means of payment may still be asked for money. In all others it has served. */
+export const MAY_AUTHORIZE = STEPS.filter(([, to]) => to === "authorized").map(([from]) => from);
+
 export type Outcome = "changed" | "unchanged" | "refused";
 
 /** What `action` does to a payment in `status`. */

@@ -2,7 +2,7 @@
 import type { Origin } from "../../context";
 import { type DeliveryId, insertDeliveries } from "../../outbox/outbox";
 import { insertEvent, newestEvent } from "../../payment/history";
-import { EXPIRING, type Status } from "../../payment/lifecycle";
+import { EXPIRING, MAY_AUTHORIZE, type Status } from "../../payment/lifecycle";
 import { toStoredDispute } from "../../provider/dispute";
 import { commitTime } from "../../storage/clock";
 import type { Database } from "../../storage/database";
@@ -55,8 +55,10 @@ export async function commitChange(
   const columns = { ...columnsOf(patch), ...(nowHeld !== payment.held_minor && { held_minor: nowHeld }) };
   const sets = Object.entries(columns).map(([column, value]) => sql`${raw(column)} = ${value}`);
   const expiry = patch.status === undefined ? [] : [expiryOf(patch.status)];
+  const wiped =
+    patch.status === undefined || MAY_AUTHORIZE.includes(patch.status) ? [] : [raw("payment_method = NULL")];
   const update = sql`
-    UPDATE payments SET ${join([...sets, ...expiry, raw("version = version + 1")], ", ")},
+    UPDATE payments SET ${join([...sets, ...expiry, ...wiped, raw("version = version + 1")], ", ")},
       updated_at = max(${time}, newest.created_at),
       event_positions = json_insert(event_positions, '$[#]', newest.position + 1)
     FROM ${newestEvent(merchantId)} WHERE ${isIt} AND version = ${version}`;
@@ -78,7 +80,8 @@ export async function commitChange(
   const updateOperations = sql`
     UPDATE operations SET state = settled.value ->> 'state', failure = settled.value ->> 'failure',
       provider_reference = coalesce(settled.value ->> 'reference', provider_reference),
-      due_at = iif(settled.value ->> 'unsettled', ${dueAt}, NULL), attempted = attempted + 1, attempts = ${appended(attempts)},
+      due_at = iif(settled.value ->> 'unsettled', ${dueAt}, NULL), request = iif(settled.value ->> 'unsettled', request, NULL),
+      attempted = attempted + 1, attempts = ${appended(attempts)},
       updated_at = max(updated_at, ${time})
     FROM json_each(${JSON.stringify(change.operations.map(toUpdate))}) AS settled
     WHERE ${isIts} AND number = settled.value ->> 'number' AND ${holds}`;
