@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { exchange, type ProviderAnswer } from "./exchange";
 import type { Failure, FailureCode } from "./failures";
+import { hmacSha256, isEqual } from "./mac";
 import { requestFault } from "./sandbox-tokens";
 import type {
   Adapter,
@@ -286,7 +287,7 @@ async function readNotification(
   // While the service's keys are rotated, there are several.
   const isSigned = await Promise.all(
     Object.values(secrets).map(async (secret) => {
-      const expected = await hmac(secret, `${time}.${body}`);
+      const expected = await hmacSha256(secret, `${time}.${body}`);
       return given.some((signature) => isEqual(signature, expected));
     }),
   );
@@ -305,19 +306,4 @@ function parse(text: string): unknown {
   } catch {
     return null;
   }
-}
-
-async function hmac(secret: string, text: string): Promise<string> {
-  const utf8 = new TextEncoder();
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey("raw", utf8.encode(secret), algorithm, false, ["sign"]);
-  const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, utf8.encode(text)));
-  return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Compares in a time that says nothing of where the texts differ. */
-function isEqual(one: string, other: string): boolean {
-  let difference = one.length ^ other.length;
-  for (let at = 0; at < other.length; at++) difference |= one.charCodeAt(at) ^ other.charCodeAt(at);
-  return difference === 0;
 }

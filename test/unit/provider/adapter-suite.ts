@@ -43,6 +43,8 @@ export interface Specimen {
   readonly busy: readonly Answer[];
   /** A call that was judged, and will never be done. */
   readonly refused: readonly Answer[];
+  /** How an answer about the payment is worded to a request; left out, it is the same to all. */
+  readonly wordedFor?: (request: Request, answer: Answer) => Answer;
   /** A notification about the payment, as the provider sends it. */
   readonly notification: (now: number) => Promise<NotificationRequest>;
 }
@@ -59,7 +61,7 @@ const NO_ANSWERS: readonly Answer[] = [
 ];
 
 export function describeAdapter(name: string, specimen: Specimen): void {
-  const { adapter, secrets, reference } = specimen;
+  const { adapter, secrets, reference, wordedFor = (_: Request, answer: Answer) => answer } = specimen;
 
   const operation = (kind: OperationKind, changes: Partial<ProviderOperation> = {}): ProviderOperation => ({
     ...{
@@ -76,7 +78,7 @@ export function describeAdapter(name: string, specimen: Specimen): void {
   });
   const { payment } = operation("authorize");
 
-  function answering({ status, body, headers }: Answer) {
+  function answering(answer: Answer) {
     const asked: { method: string; url: string; headers: object; body: string }[] = [];
     const connection: Connection = {
       ...{ accountId: "account", apiOrigin: API_ORIGIN, secrets },
@@ -88,6 +90,7 @@ export function describeAdapter(name: string, specimen: Specimen): void {
           headers: [...request.headers],
           body: await request.text(),
         });
+        const { status, body, headers } = wordedFor(request, answer);
         return new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers });
       },
     };
@@ -198,8 +201,9 @@ export function describeAdapter(name: string, specimen: Specimen): void {
     it("sends an operation again in the very same words, and no two operations in the same", async () => {
       const sent = async (kind: OperationKind, nonce: string) => {
         const { connection, asked } = answering(specimen.payments.captured);
-        await adapter.perform(connection, operation(kind, { nonce }));
-        expect(asked.length, "one call for each operation").toBe(1);
+        expect(await adapter.perform(connection, operation(kind, { nonce }))).toMatchObject({ tag: "answered" });
+        const money = asked.filter(({ method }) => method !== "GET");
+        expect(money.length, "one call that moves money for each operation").toBe(1);
         return JSON.stringify(asked);
       };
       const calls = new Set<string>();
