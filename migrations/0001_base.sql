@@ -8,6 +8,7 @@
 CREATE TABLE merchants (
   id INTEGER PRIMARY KEY CHECK (id > 0),
   name TEXT NOT NULL CHECK (name <> ''),
+  default_account_id INTEGER,
   disabled_at INTEGER CHECK (disabled_at > 0),
   created_at INTEGER NOT NULL CHECK (created_at > 0)
 ) STRICT;
@@ -86,6 +87,7 @@ CREATE TABLE payments (
   failure TEXT CHECK (json_valid(failure)),
   next_action TEXT CHECK (json_valid(next_action)),
   provider TEXT NOT NULL CHECK (provider <> ''),
+  provider_account_id INTEGER CHECK (provider_account_id > 0),
   provider_reference TEXT CHECK (provider_reference <> ''),
   capture_method TEXT NOT NULL DEFAULT 'automatic' CHECK (capture_method <> ''),
   payment_method TEXT CHECK (payment_method <> ''),
@@ -120,6 +122,29 @@ CREATE TABLE payment_metadata (
   payment_id INTEGER NOT NULL,
   PRIMARY KEY (merchant_id, name, prefix, created_at, payment_id)
 ) STRICT, WITHOUT ROWID;
+
+-- A merchant's accounts at providers, which are never deleted. `api_key` and `webhook_secret` are sealed; `api_key_hint` is what may be
+-- shown of the key. `mode` says whether the account moves real money. `failing_since` is when the provider was first seen
+-- not to take the credentials, after it last took them.
+CREATE TABLE provider_accounts (
+  id INTEGER PRIMARY KEY CHECK (id > 0),
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  provider TEXT NOT NULL CHECK (provider <> ''),
+  mode TEXT NOT NULL CHECK (mode <> ''),
+  name TEXT NOT NULL CHECK (name <> ''),
+  api_key TEXT NOT NULL CHECK (api_key <> ''),
+  api_key_hint TEXT NOT NULL CHECK (api_key_hint <> ''),
+  webhook_secret TEXT CHECK (webhook_secret <> ''),
+  publishable_key TEXT CHECK (publishable_key <> ''),
+  api_url TEXT CHECK (api_url <> ''),
+  failing_since INTEGER CHECK (failing_since > 0),
+  failure TEXT CHECK (failure <> ''),
+  disabled_at INTEGER CHECK (disabled_at > 0),
+  created_at INTEGER NOT NULL CHECK (created_at > 0),
+  updated_at INTEGER NOT NULL CHECK (updated_at >= created_at),
+  CHECK ((failing_since IS NULL) = (failure IS NULL))
+) STRICT;
+CREATE INDEX provider_accounts_by_merchant ON provider_accounts (merchant_id);
 
 -- What was asked of a provider for a payment, and what has become of it: the journal. A row is written before anything is
 -- sent. `request` is what is sent, sealed, and `nonce` makes the idempotency keys at the provider, so that a repeated call is

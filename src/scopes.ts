@@ -5,6 +5,7 @@ export const SCOPES = {
   "refunds:write": "Refund payments",
   "events:read": "Read the events of payments",
   "webhooks:manage": "Manage webhook endpoints",
+  "providers:manage": "Manage the merchant's accounts at providers, and their secrets",
   "keys:manage": "Manage the merchant's own API keys, and grant what the managing key has itself",
   "account:read": "Read the trail of changes of API keys, webhook endpoints and the merchant",
   admin: "Manage merchants and the API keys of every merchant, and grant every scope",

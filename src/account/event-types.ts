@@ -4,5 +4,6 @@ export const ACCOUNT_EVENT_TYPES = [
   ...(["api_key.created", "api_key.renamed", "api_key.revoked", "api_key.rolled"] as const),
   ...(["webhook_endpoint.created", "webhook_endpoint.updated", "webhook_endpoint.deleted"] as const),
   ...(["webhook_endpoint.rolled", "webhook_endpoint.disabled"] as const),
+  ...(["provider_account.created", "provider_account.updated"] as const),
 ] as const;
 export type AccountEventType = (typeof ACCOUNT_EVENT_TYPES)[number];

@@ -8,7 +8,7 @@ import type { Idempotency } from "../storage/idempotency";
 import { columnsOf, raw, type Sql, sql } from "../storage/sql";
 import { applyChange, type ChangeResult } from "./trail";
 
-type MerchantRow = InferSelectModel<typeof merchants>;
+type MerchantRow = Omit<InferSelectModel<typeof merchants>, "default_account_id">;
 
 /** A merchant as its row has it, times in milliseconds, and about how many bytes its payments take, without deliveries. */
 export interface Merchant extends MerchantRow {

@@ -100,6 +100,15 @@ export function sandboxSecrets(
 }
 
 /**
+ * The secrets, newest first, by which the service knows the URLs that it has given to an account's provider.
+ *
+ * @param text of SECRETS_KEYS (`secretsKeys`)
+ */
+export function notificationSecrets(text: string, accountId: string): Promise<string[]> {
+  return deriveTexts(text, `payment-service notification urls ${accountId}`);
+}
+
+/**
  * Secrets derived for one purpose, in base64url, the newest key's first.
  *
  * @param purpose names it, and whose it is: no two share a secret

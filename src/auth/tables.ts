@@ -4,6 +4,7 @@ import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core"
 export const merchants = sqliteTable("merchants", {
   id: integer().primaryKey(),
   name: text().notNull(),
+  default_account_id: integer(),
   disabled_at: integer(),
   created_at: integer().notNull(),
 });

@@ -171,6 +171,19 @@ export const KINDS = {
     detail: "The payment's status does not allow this action",
     remedy: "Read the payment: its status does not allow this action. Nothing was changed.",
   },
+  provider_account_disabled: {
+    status: 409,
+    title: "Provider account disabled",
+    detail: "The payment's account at its provider is disabled",
+    remedy:
+      "Enable the account, or create the payment at another one. Captures, cancellations and refunds of it still work.",
+  },
+  provider_account_unavailable: {
+    status: 409,
+    title: "Provider account unavailable",
+    detail: "There is no account that the payment could be made at",
+    remedy: "Do what `detail` says: add, enable or name an account at the provider. Nothing was created.",
+  },
   amount_exceeds_remaining: {
     status: 409,
     title: "Amount exceeds remaining",

@@ -4,8 +4,9 @@ import { secretsKeys } from "../auth/secret-keys";
 import type { Origin } from "../context";
 import { queueEndpoints } from "../outbox/outbox";
 import { paymentMethodPlace } from "../payment/create";
-import type { Payment } from "../payment/payment";
+import { accountConnection } from "../provider/accounts/connection";
 import {
+  ACCOUNT_PROVIDERS,
   allowsSandbox,
   isProvider,
   PROVIDER_NAMES,
@@ -13,7 +14,7 @@ import {
   type ProviderName,
   sandboxConnection,
 } from "../provider/providers";
-import type { OperationRequest } from "../provider/seam";
+import type { Connection, OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
 import type { Book, OperationRow } from "./journal/book";
 import type { Desk } from "./protocol";
@@ -63,13 +64,14 @@ export function counterOf(
       ...own,
     };
   };
-  const deskOf = async ({ provider }: Payment): Promise<Desk | null> => {
+  const deskOf = async ({ payment: { provider }, account }: Book): Promise<Desk | null> => {
     const adapter = isProvider(provider) ? PROVIDERS[provider] : null;
     if (adapter === null) return null;
+    const serviceOrigin = request?.serviceOrigin ?? null;
     return {
       db,
       adapter,
-      connection: await sandboxConnection(env, merchantId, request?.serviceOrigin ?? null),
+      connection: await connectionOf(env, merchantId, provider, account, serviceOrigin),
       openRequest,
       enqueue: async (deliveries) => {
         const endpoint_ids = [...new Set(deliveries.map(({ endpoint_id }) => endpoint_id))];
@@ -106,5 +108,21 @@ function faultOf(env: Env, provider: ProviderName, request: ActionRequest): Faul
     return { field: "provider", detail: "The sandbox is not allowed here" };
   const kind = KINDS[action];
   const fault = kind && adapter.check?.(kind, requestOf(request));
-  return fault ? { ...fault, isMissing: fault.field === "payment_method" && paymentMethod == null } : null;
+  if (!fault) return null;
+  const given = { payment_method: paymentMethod, return_url: returnUrl, reason: "" }[fault.field];
+  return given == null && fault.field !== "reason" ? { ...fault, missing: fault.field } : fault;
+}
+
+/** The way to a payment's provider. */
+async function connectionOf(
+  env: Env,
+  merchantId: number,
+  provider: string,
+  account: Book["account"],
+  serviceOrigin: string | null,
+): Promise<Connection> {
+  const adapter = ACCOUNT_PROVIDERS[provider];
+  if (adapter === undefined) return sandboxConnection(env, merchantId, serviceOrigin);
+  if (account === null) throw new Error(`A payment at ${provider} has no account there`);
+  return accountConnection(env, account, adapter);
 }

@@ -143,7 +143,8 @@ async function absorb(
   attempts: readonly Attempt[],
 ): Promise<Book> {
   const { book: after } = await heard(desk, origin, book, snapshot, attempts);
-  return rest(desk, after, book, attempts);
+  const rested = await rest(desk, after, book, attempts);
+  return snapshot.clientSecret === undefined ? rested : { ...rested, clientSecret: snapshot.clientSecret };
 }
 
 /**

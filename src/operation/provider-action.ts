@@ -12,7 +12,7 @@ import { Outage } from "../storage/outage";
 import type { Refusal } from "./classify";
 import { expire, isOverdue } from "./expire";
 import { type Book, heldMinor, type OperationRow, readBook, refundableMinor, refundOfOperation } from "./journal/book";
-import { isBlocking, openOperation, recordKey } from "./journal/journal";
+import { isBlocking, OWN_FIELDS, type OwnField, openOperation, recordKey } from "./journal/journal";
 import { type Desk, resume, send } from "./protocol";
 import type { ActionRequest, ActionResult } from "./run-action";
 
@@ -27,6 +27,8 @@ export interface AtProvider {
   readonly refund: Refund | null;
   /** When the provider is to be asked again, in milliseconds; null when all is settled. */
   readonly dueAt: number | null;
+  /** What the provider's own script is started with in the payer's browser, where it is to be: in this answer alone. */
+  readonly script?: { readonly clientSecret: string; readonly publishableKey: string | null };
   /** Whether the provider was asked for news, and gave no answer. */
   readonly isUnheard?: boolean;
 }
@@ -36,6 +38,8 @@ export type ProviderActionResult =
   | ActionResult
   /** Another operation of the payment is not decided. */
   | { readonly tag: "blocked" }
+  /** The payment's account at its provider is disabled, and nothing new begins there. */
+  | { readonly tag: "account_disabled" }
   /** The payment's provider does not do what is asked for; which field asks for it. */
   | ({ readonly tag: "unsupported" } & Fault);
 
@@ -55,8 +59,8 @@ const FIRST_LOOK_MS = 15_000;
 export interface Fault {
   readonly field: string;
   readonly detail: string;
-  /** Whether only the means of payment is missing, which the payment's creation may have named. */
-  readonly isMissing?: boolean;
+  /** What the request leaves out, where that is all and the payment's creation may have named it. */
+  readonly missing?: OwnField;
 }
 export type Judged = ReadonlyMap<string, Fault | null>;
 
@@ -64,7 +68,7 @@ export type Judged = ReadonlyMap<string, Fault | null>;
 export interface Counter {
   readonly db: Database;
   /** The desk of a payment's provider; null for one that settles at once. */
-  readonly deskOf: (payment: Payment) => Promise<Desk | null>;
+  readonly deskOf: (book: Book) => Promise<Desk | null>;
   readonly sealRequest: (nonce: string, request: OperationRequest) => Promise<string>;
   /** Has the object woken at a time at the latest, before anything is sent. */
   readonly setAlarm: (at: number) => Promise<void>;
@@ -88,10 +92,12 @@ export async function runAtProvider(
   const { db } = counter;
   const kind = KINDS[request.action];
   const judged = counter.judge(request);
-  const taking = (isTaken: (fault: Fault | null) => boolean | undefined) =>
+  const taking = (isTaken: (fault: Fault | null) => boolean) =>
     [...judged].filter(([, fault]) => isTaken(fault)).map(([name]) => name);
   const providers = taking((fault) => fault === null);
-  const withItsMethod = taking((fault) => fault?.isMissing);
+  const withItsOwn = Object.fromEntries(
+    OWN_FIELDS.map((field) => [field, taking((fault) => fault?.missing === field)] as const),
+  );
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     if (kind === null) {
       const book = await readBook(db, origin.merchantId, paymentId, request.idempotency);
@@ -103,7 +109,7 @@ export async function runAtProvider(
     const dueAt = origin.now + FIRST_LOOK_MS;
     await counter.setAlarm(dueAt);
     const sealed = await counter.sealRequest(nonce, requestOf(request));
-    const conditions = { ...request, amount: request.amount ?? null, providers, withItsMethod };
+    const conditions = { ...request, amount: request.amount ?? null, providers, withItsOwn };
     const operation = { action: request.action, kind, nonce, request: sealed, refund: request.refund ?? null, dueAt };
     const { opened, book, attempts } = await openOperation(db, origin, paymentId, operation, conditions);
     if (opened === null) {
@@ -114,7 +120,7 @@ export async function runAtProvider(
       return answered;
     }
     if (book === null || book === "key_reused") throw new Error("An operation was opened of no payment");
-    const desk = await counter.deskOf(book.payment);
+    const desk = await counter.deskOf(book);
     if (desk === null) throw new Error("An operation was opened at no provider");
     const after = await send(desk, origin, book, opened.number);
     return found(after, opened.number, false);
@@ -123,8 +129,16 @@ export async function runAtProvider(
 }
 
 /** What is sent of a request. */
-export function requestOf({ paymentMethod, returnUrl, reason, refund }: ActionRequest): OperationRequest {
+export function requestOf({
+  action,
+  paymentMethod,
+  returnUrl,
+  reason,
+  refund,
+  serviceOrigin,
+}: ActionRequest): OperationRequest {
   return {
+    ...(action === "confirm" && serviceOrigin !== undefined && { serviceOrigin }),
     ...(paymentMethod != null && { paymentMethod }),
     ...(returnUrl != null && { returnUrl }),
     ...((reason ?? refund?.reason) != null && { reason: reason ?? refund?.reason ?? "" }),
@@ -142,16 +156,18 @@ async function answerWithout(
   if (book === "key_reused" || (book !== null && book.keyBefore === "other request")) return { tag: "key_reused" };
   if (book === null) return { tag: "not_found" };
   const { payment } = book;
-  const desk = await counter.deskOf(payment);
+  const desk = await counter.deskOf(book);
   if (desk === null) return answerSettling(judged, payment);
   const blocking = book.operations.some(isBlocking);
+  // Who confirms again wants to go on, for which the provider says once more what its script is started with.
+  const isInScript = request.action === "confirm" && book.view.nextAction?.type === "client";
   if (book.keyBefore === "same request") {
-    const { book: after } = blocking ? await resume(desk, origin, book) : { book };
+    const { book: after } = blocking || isInScript ? await resume(desk, origin, book) : { book };
     const own = after.operations.find(({ idempotency_key }) => idempotency_key === request.idempotency?.key);
     return found(after, own?.number ?? null, true);
   }
   const stuck = book.operations.some(({ state }) => state === "open" || state === "unknown");
-  const { book: after } = stuck ? await resume(desk, origin, book) : { book };
+  const { book: after } = stuck || isInScript ? await resume(desk, origin, book) : { book };
   const isFreed = stuck && !after.operations.some(({ state }) => state === "open" || state === "unknown");
   return judgeAfter(counter, after, request, judged, isFreed);
 }
@@ -177,8 +193,13 @@ async function judgeAfter(
   // Of a payment that no provider has heard of, a cancellation is nobody else's matter.
   if (action === "fail" || (action === "cancel" && book.view.providerReference === null)) return counter.applyHere();
   const fault = judged.get(payment.provider);
-  const isNamed = fault?.isMissing && book.paymentMethod !== null;
+  const isNamed =
+    (fault?.missing === "payment_method" && book.paymentMethod !== null) ||
+    (fault?.missing === "return_url" && payment.return_url !== null);
   if (fault && !isNamed) return { tag: "unsupported", ...fault };
+  if (action === "confirm" && book.account !== null && book.account.disabled_at !== null) {
+    return { tag: "account_disabled" };
+  }
   const isOverdue = action === "confirm" && payment.expires_at !== null && payment.expires_at <= Date.now();
   if (isOverdue) return { tag: "refused", status: "expired" };
   if (isFreed) return "again";
@@ -205,10 +226,17 @@ function answerSettling(judged: Judged, payment: Payment): ProviderActionResult 
   return fault ? { tag: "unsupported", ...fault } : { tag: "refused", status: payment.status };
 }
 
-function found({ payment, operations }: Book, number: number | null, isReplay: boolean): AtProvider {
+function found(
+  { payment, operations, account, clientSecret }: Book,
+  number: number | null,
+  isReplay: boolean,
+): AtProvider {
   const operation = operations.find((row) => row.number === number) ?? null;
   const refund = operation?.kind === "refund" ? refundOfOperation(operation, payment.currency) : null;
-  return { tag: "at_provider", payment, operation, isReplay, refund, dueAt: nextDue(operations) };
+  const script = clientSecret !== undefined && {
+    script: { clientSecret, publishableKey: account?.publishable_key ?? null },
+  };
+  return { tag: "at_provider", payment, operation, isReplay, refund, dueAt: nextDue(operations), ...script };
 }
 
 /** When the next of some operations is due, in milliseconds. */
@@ -221,7 +249,7 @@ function nextDue(operations: readonly OperationRow[]): number | null {
 export async function askProvider(counter: Counter, origin: Origin, paymentId: number): Promise<AtProvider | null> {
   const book = await readBook(counter.db, origin.merchantId, paymentId, null);
   if (book === null || book === "key_reused") return null;
-  const desk = await counter.deskOf(book.payment);
+  const desk = await counter.deskOf(book);
   // Nothing was ever asked of the provider: there is nothing that it could know.
   if (desk === null) return found(book, null, false);
   const isUnknownThere = book.view.providerReference === null && book.operations.length === 0;

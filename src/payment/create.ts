@@ -2,6 +2,7 @@
 import type { SealedPlace } from "../auth/seal";
 import type { Origin } from "../context";
 import { type DeliveryId, insertDeliveries } from "../outbox/outbox";
+import { type AccountOfNew, accountOfNew, isWithoutAccount, whyNoAccount } from "../provider/accounts/of-new-payment";
 import type { ProviderName } from "../provider/providers";
 import type { CaptureMethod } from "../provider/seam";
 import { commitTime } from "../storage/clock";
@@ -26,8 +27,10 @@ export interface NewPayment extends PaymentDetails {
   readonly expires_in?: number;
   /** 1 for a payment that demands to be the only live or paid one of its order or reference. */
   readonly single?: 1;
-  /** Left out for the one that settles at once. */
+  /** Left out where the merchant's default account decides. */
   readonly provider?: ProviderName;
+  /** The account of the provider; left out where the merchant's default, or its only one, is meant. */
+  readonly provider_account?: string;
 }
 
 /** What a payment may have; what is a default is left out. */
@@ -57,7 +60,9 @@ export type CreateResult =
   | { tag: "replayed"; payment: Payment }
   | { tag: "key_reused" }
   /** Another live or paid payment of the order or reference, where one of the two demands to be the only one. */
-  | { tag: "in_the_way"; other: OtherPayment };
+  | { tag: "in_the_way"; other: OtherPayment }
+  /** The merchant has no account that the payment could be made at. */
+  | { tag: "no_account"; detail: string };
 
 /** What a creation stores beside its key and texts, in bytes: the rows of the payment, its key and event, and two indexes. */
 const CREATION_BYTES = 450;
@@ -95,6 +100,10 @@ export async function createPayment(
     idempotency,
     inserted === "in the way" ? purposeOf(origin, payment) : null,
   );
+  if (found === null && inserted === "no account") {
+    const detail = await whyNoAccount(db, origin.merchantId, payment);
+    if (detail !== null) return { tag: "no_account", detail };
+  }
   // An attempt whose answer was lost may still arrive, when what is in its way has gone: a refusal would be a guess.
   if (found?.tag === "in_the_way" && isRetried) throw new Outage("An earlier attempt may still arrive");
   // A key that has ended just now is free again, and so is an order whose payment has.
@@ -115,22 +124,24 @@ async function insertPayment(
   { key, fingerprint }: Idempotency,
   payment: NewPayment,
   sealedMethod: string | null,
-): Promise<Committed | "key taken" | "in the way"> {
+): Promise<Committed | "key taken" | "in the way" | "no account"> {
   const { merchantId, now } = origin;
-  const { order_id, amount_minor, currency, metadata, expires_in, single, provider = "internal", ...details } = payment;
+  const { order_id, amount_minor, currency, metadata, expires_in, single, provider, provider_account, ...details } =
+    payment;
+  const account = accountOfNew(merchantId, { provider, provider_account });
   const status: Status = INITIAL_STATUS;
   const made = {
     ...(order_id !== null && { order_id }),
     amount_minor,
     currency,
     status,
-    provider,
     ...details,
     ...(single === 1 && { single }),
   };
   const hasPairs = Object.keys(metadata).length > 0;
   const more: (readonly [column: string, value: Sql])[] = [
     ["single", singleOfNew(purposeOf(origin, payment))],
+    ...(account.known === null ? [["provider_account_id", raw("account.id")] as const] : []),
     ...Object.entries(details).map(([column, value]) => [column, sql`${value}`] as const),
     ...(sealedMethod === null ? [] : [["payment_method", sql`${sealedMethod}`] as const]),
     ...(expires_in === undefined
@@ -144,13 +155,13 @@ async function insertPayment(
     INSERT INTO payments
       (merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata,
        event_positions${raw(more.map(([column]) => `, ${column}`).join(""))})
-    SELECT ${merchantId}, ${order_id}, ${amount_minor}, ${currency}, ${made.status}, ${made.provider}, 1, time, time,
+    SELECT ${merchantId}, ${order_id}, ${amount_minor}, ${currency}, ${made.status}, ${account.provider}, 1, time, time,
       ${JSON.stringify(metadata)}, json_array(position)${join(
         more.map(([, value]) => sql`, ${value}`),
         "",
       )}
     FROM (SELECT max(${commitTime(now)}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position
-      FROM (SELECT 1) LEFT JOIN ${newestEvent(merchantId)})
+      FROM (SELECT 1) LEFT JOIN ${newestEvent(merchantId)})${account.join}
     RETURNING ${PAYMENT_COLUMNS}`;
   // A key that is taken fails this, and the whole batch with it. The tables after `payments` have no rowid,
   // so last_insert_rowid() stays the payment's.
@@ -159,7 +170,7 @@ async function insertPayment(
     VALUES (${merchantId}, ${key}, ${fingerprint}, last_insert_rowid(), ${commitTime(now)})`;
   const insertFirstEvent = insertEvent(sql`id = last_insert_rowid()`, origin, {
     type: eventType(made.status),
-    data: expires_in === undefined ? JSON.stringify(made) : withExpiry(made),
+    data: dataOf(made, account, expires_in !== undefined),
     idempotencyKey: key,
     storedBytes:
       CREATION_BYTES +
@@ -181,13 +192,23 @@ async function insertPayment(
     return { payment: inserted, deliveries };
   } catch (error) {
     if (isIdempotencyKeyTaken(error)) return "key taken";
+    if (isWithoutAccount(error)) return "no account";
     if (isInTheWay(error)) return "in the way";
     throw error;
   }
 }
 
-/** What a payment is made of, as SQL on its row, which alone knows when it expires. */
-const withExpiry = (made: object): Sql => sql`json_set(${JSON.stringify(made)}, '$.expires_at', expires_at)`;
+/** What a payment is made of, as JSON: as SQL on its row where that alone knows its account, or when it expires. */
+function dataOf(made: object, account: AccountOfNew, expires: boolean): string | Sql {
+  const known = JSON.stringify({ ...made, ...(account.known !== null && { provider: account.known }) });
+  const own = [
+    ...(account.known === null ? ["provider", "provider_account_id"] : []),
+    ...(expires ? ["expires_at"] : []),
+  ];
+  if (own.length === 0) return known;
+  // A merge patch leaves out what is NULL.
+  return sql`json_patch(${known}, json_object(${raw(own.map((column) => `'${column}', ${column}`).join(", "))}))`;
+}
 
 /** What the key of a creation has led to; null when it is free. One round trip; two for a payment that has gone on meanwhile. */
 export function findCreated(db: Database, origin: Origin, idempotency: Idempotency): Promise<CreateResult | null> {

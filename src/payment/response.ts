@@ -1,9 +1,11 @@
 /** Payments and events as everybody outside sees them, in answers and in webhooks alike. Pure. */
+
 import { currencyExponent } from "../money/currency";
 import { toMajor } from "../money/money";
 import { toWebhookEndpointResponse, type WebhookEndpointResponse, withoutQuery } from "../outbox/endpoint-schemas";
 import { eventId } from "../outbox/event-id";
 import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event-types";
+import { accountName } from "../provider/accounts/names";
 import { type DisputeResponse, toDisputeResponse } from "../provider/dispute";
 import type { Failure } from "../provider/failures";
 import { type ReconciliationItemResponse, toItemResponse } from "../provider/reconciliation";
@@ -30,6 +32,7 @@ export interface PaymentResponse {
   failure: Failure | null;
   next_action: NextActionResponse | null;
   provider: string;
+  provider_account: string | null;
   provider_reference: string | null;
   capture_method: CaptureMethod;
   return_url: string | null;
@@ -60,6 +63,10 @@ export function toPaymentResponse(payment: Payment): PaymentResponse {
     failure: failure === null ? null : JSON.parse(failure),
     next_action: next_action === null ? null : JSON.parse(next_action),
     provider: payment.provider,
+    provider_account:
+      payment.provider_account_id === null
+        ? null
+        : accountName({ provider: payment.provider, id: payment.provider_account_id }),
     provider_reference: payment.provider_reference,
     capture_method: payment.capture_method,
     return_url: payment.return_url,

@@ -22,6 +22,7 @@ export const payments = sqliteTable("payments", {
   failure: text(),
   next_action: text(),
   provider: text().notNull(),
+  provider_account_id: integer(),
   provider_reference: text(),
   capture_method: text({ enum: CAPTURE_METHODS }).notNull(),
   payment_method: text(),

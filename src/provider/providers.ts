@@ -1,13 +1,24 @@
-/** The providers: which there are, how each is asked, and the way to the sandbox's account of a merchant. */
+/** The providers: which there are, how each is asked, and the way to the account of a payment. */
 import { sandboxSecrets } from "../auth/secret-keys";
 import { SANDBOX_ORIGIN, sandbox } from "./sandbox";
-import type { Adapter, Connection } from "./seam";
+import type { AccountAdapter, Adapter, Connection } from "./seam";
+
+/** The providers that a merchant has accounts at. */
+const ACCOUNT_ADAPTERS = {} satisfies Readonly<Record<string, AccountAdapter>>;
+
+export type AccountProviderName = keyof typeof ACCOUNT_ADAPTERS;
+export const ACCOUNT_PROVIDERS: Readonly<Record<string, AccountAdapter>> = ACCOUNT_ADAPTERS;
+export const ACCOUNT_PROVIDER_NAMES: readonly AccountProviderName[] = [];
 
 /** Every provider with its adapter; `internal` has none, for it settles at once, in the commit itself. */
-const ADAPTERS = { internal: null, sandbox } satisfies Readonly<Record<string, Adapter | null>>;
+const ADAPTERS = { internal: null, sandbox, ...ACCOUNT_ADAPTERS } satisfies Readonly<Record<string, Adapter | null>>;
 
 export type ProviderName = keyof typeof ADAPTERS;
-export const PROVIDER_NAMES: readonly [ProviderName, ...ProviderName[]] = ["internal", "sandbox"];
+export const PROVIDER_NAMES: readonly [ProviderName, ...ProviderName[]] = [
+  "internal",
+  "sandbox",
+  ...ACCOUNT_PROVIDER_NAMES,
+];
 
 export const PROVIDERS: Readonly<Record<ProviderName, Adapter | null>> = ADAPTERS;
 

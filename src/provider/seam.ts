@@ -218,6 +218,10 @@ export type CheckedCredentials =
   | { readonly tag: "rejected"; readonly detail: string }
   | Unanswered;
 
+/** Whether an account moves real money. */
+export const ACCOUNT_MODES = ["test", "live"] as const;
+export type AccountMode = (typeof ACCOUNT_MODES)[number];
+
 /** What an account at a provider is made of. Pure. */
 export interface AccountRules {
   /** Where its API is, without a path. */
@@ -227,7 +231,7 @@ export interface AccountRules {
   /** Whether a payer's browser needs a key of the account's that is no secret. */
   readonly publishableKey: SecretRule | null;
   /** Whether an account moves real money, as the key says itself; null for a text that is no key. */
-  readonly modeOf: (key: string) => "test" | "live" | null;
+  readonly modeOf: (key: string) => AccountMode | null;
 }
 
 /** A text of an account, and what it must look like. */

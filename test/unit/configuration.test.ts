@@ -91,6 +91,7 @@ it("asks the service's own files, and the URLs of webhook endpoints in one place
     ["dashboard/dashboard.tsx", expect.stringContaining("dashboard.fetch(c.req.raw, ")],
     ["dashboard/files.ts", expect.stringContaining("outer.env.ASSETS.fetch(")],
     // Providers are asked through a connection, and nothing else is: the sandbox's goes to the account's object.
+    ["provider/accounts/connection.ts", 'fetch(request, { redirect: "manual" });'],
     ["provider/exchange.ts", "fetch(new Request(request, { signal: over.signal }));"],
     ["provider/providers.ts", "account.fetch(request);"],
     ["sandbox/object.ts", "fetch(request: Request): Promise<Response> {"],

@@ -4,7 +4,7 @@ import type { Client } from "./client";
 import { pathOf, type Query } from "./payment-list";
 
 export const HEAD =
-  "id,order_id,reference,single,amount,amount_captured,amount_refunded,amount_refundable,currency,status,failure,next_action,provider,provider_reference,capture_method,return_url,description,expires_at,created_at,updated_at,metadata";
+  "id,order_id,reference,single,amount,amount_captured,amount_refunded,amount_refundable,currency,status,failure,next_action,provider,provider_account,provider_reference,capture_method,return_url,description,expires_at,created_at,updated_at,metadata";
 export const CSV = "text/csv; charset=utf-8";
 
 export async function exported(api: Client, query: Query = {}, accept = "text/csv"): Promise<string> {

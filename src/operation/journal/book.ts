@@ -2,6 +2,7 @@
 import type { InferSelectModel } from "drizzle-orm";
 import { PAYMENT_COLUMNS, type Payment } from "../../payment/payment";
 import type { Refund, RefundStatus } from "../../payment/refund";
+import { accountOfPayment, type ProviderAccountRow } from "../../provider/accounts/accounts";
 import type { BatchRows, Database } from "../../storage/database";
 import type { Idempotency } from "../../storage/idempotency";
 import { columnsOf, type Sql, sql } from "../../storage/sql";
@@ -18,9 +19,13 @@ export interface Book {
   readonly payment: Payment;
   /** The means of payment that its creation brought along, sealed, and the creation's commit, which it is sealed for. */
   readonly paymentMethod: { readonly sealed: string; readonly commitId: string } | null;
+  /** The account at the provider; null where that has none. */
+  readonly account: ProviderAccountRow | null;
   readonly operations: readonly OperationRow[];
   readonly view: PaymentView;
   readonly keyBefore: KeyBefore;
+  /** What the provider's own script is started with, as the provider has just said it; kept nowhere. */
+  readonly clientSecret?: string;
 }
 
 const OPERATION_COLUMNS = columnsOf<OperationRow>({
@@ -50,7 +55,7 @@ const OPERATION_COLUMNS = columnsOf<OperationRow>({
 type PaymentRow = Payment & { readonly payment_method: string | null; readonly created_by: string | null };
 
 /** What `readBook` reads, as statements for a batch that ends with it. */
-export function bookStatements(merchantId: number, paymentId: number): [Sql, Sql, Sql, Sql] {
+export function bookStatements(merchantId: number, paymentId: number): [Sql, Sql, Sql, Sql, Sql] {
   const isIts = sql`merchant_id = ${merchantId} AND payment_id = ${paymentId}`;
   return [
     sql`SELECT ${PAYMENT_COLUMNS}, payment_method, iif(payment_method IS NULL, NULL, (
@@ -59,15 +64,16 @@ export function bookStatements(merchantId: number, paymentId: number): [Sql, Sql
     sql`SELECT ${OPERATION_COLUMNS} FROM operations WHERE ${isIts} ORDER BY number`,
     sql`SELECT * FROM disputes WHERE ${isIts} ORDER BY reference`,
     sql`SELECT kind, reference FROM reconciliation_items WHERE ${isIts}`,
+    accountOfPayment(merchantId, paymentId),
   ];
 }
 
 /** The rows of the statements of `bookStatements`. */
-export type BookRows = [PaymentRow, OperationRow, DisputeRow, ItemRow];
+export type BookRows = [PaymentRow, OperationRow, DisputeRow, ItemRow, ProviderAccountRow];
 
 /** The book that was read; null when the merchant has no such payment. */
 export function bookOf(
-  [payments, operations, disputes, items]: BatchRows<BookRows>,
+  [payments, operations, disputes, items, [account]]: BatchRows<BookRows>,
   keyBefore: KeyBefore,
 ): Book | null {
   const [row] = payments;
@@ -93,7 +99,7 @@ export function bookOf(
     items: items as readonly ItemView[],
   };
   const paymentMethod = sealed === null || commitId === null ? null : { sealed, commitId };
-  return { payment, paymentMethod, operations, view, keyBefore };
+  return { payment, paymentMethod, account: account ?? null, operations, view, keyBefore };
 }
 
 /** Where a refund is, by the state of its operation. */

@@ -53,9 +53,13 @@ export interface OpenConditions {
   readonly amount: number | string | null;
   /** The providers that can do what is asked for. */
   readonly providers: readonly string[];
-  /** Those that can where the payment's creation has named the means of payment. */
-  readonly withItsMethod?: readonly string[];
+  /** Those that can where the payment's creation has named what the request leaves out, by what that is. */
+  readonly withItsOwn?: Readonly<Partial<Record<OwnField, readonly string[]>>>;
 }
+
+/** What a payment's creation may have named for its confirmation. */
+export const OWN_FIELDS = ["payment_method", "return_url"] as const;
+export type OwnField = (typeof OWN_FIELDS)[number];
 
 /** Where an operation stands in the way of another: it is not known what has become of it, or it decides over the same money. */
 const BLOCKING = raw("(state IN ('open', 'unknown') OR state = 'pending' AND kind IN ('capture', 'cancel'))");
@@ -69,6 +73,10 @@ const GONE = raw(`(refunded_minor
     AND other.merchant_id = payments.merchant_id AND other.kind = 'refund' AND other.state IN ('open', 'unknown', 'pending'))
   + (SELECT coalesce(sum(disputes.amount_minor), 0) FROM disputes WHERE disputes.payment_id = payments.id
     AND disputes.merchant_id = payments.merchant_id AND disputes.state IN ('open', 'lost')))`);
+
+/** Nothing new begins at an account that is disabled; what has begun there goes on. As SQL on the payment's row. */
+const ACCOUNT_IS_ENABLED = raw(`(provider_account_id IS NULL OR EXISTS (SELECT 1 FROM provider_accounts AS account
+    WHERE account.id = payments.provider_account_id AND account.merchant_id = payments.merchant_id AND account.disabled_at IS NULL))`);
 
 /** The most that an operation of each kind may be of, as SQL on the payment's row. */
 const LEFT: Readonly<Record<OperationKind, Sql>> = {
@@ -89,7 +97,7 @@ export async function openOperation(
   { merchantId, keyId, requestId, now }: Origin,
   paymentId: number,
   { action, kind, nonce, request, refund, dueAt, source = "request" }: NewOperation,
-  { idempotency, expected, amount, providers, withItsMethod = [] }: OpenConditions,
+  { idempotency, expected, amount, providers, withItsOwn = {} }: OpenConditions,
 ): Promise<{
   readonly opened: OperationRow | null;
   readonly book: Book | null | "key_reused";
@@ -102,8 +110,13 @@ export async function openOperation(
   const moved = minorOr(amount, LEFT[kind]);
   const conditions = [
     sql`payments.id = ${paymentId} AND payments.merchant_id = ${merchantId}`,
-    sql`(provider IN (SELECT value FROM json_each(${JSON.stringify(providers)})) OR payment_method IS NOT NULL
-      AND provider IN (SELECT value FROM json_each(${JSON.stringify(withItsMethod)})))`,
+    sql`(provider IN (SELECT value FROM json_each(${JSON.stringify(providers)})) ${join(
+      OWN_FIELDS.map(
+        (field) => sql`OR ${raw(field)} IS NOT NULL
+      AND provider IN (SELECT value FROM json_each(${JSON.stringify(withItsOwn[field] ?? [])}))`,
+      ),
+      " ",
+    )})`,
     sql`status IN (SELECT value FROM json_each(${JSON.stringify(statusesBefore(action))}))`,
     sql`(${versions} IS NULL OR version IN (SELECT value FROM json_each(${versions})))`,
     sql`NOT EXISTS (SELECT 1 FROM operations AS other WHERE ${isIts} AND (${BLOCKING} OR nonce = ${nonce}))`,
@@ -113,7 +126,7 @@ export async function openOperation(
     ...(kind === "authorize"
       ? []
       : [sql`EXISTS (SELECT 1 FROM operations AS other WHERE ${isIts} AND other.provider_reference IS NOT NULL)`]),
-    ...(kind === "authorize" ? [MAY_CONFIRM] : []),
+    ...(kind === "authorize" ? [MAY_CONFIRM, ACCOUNT_IS_ENABLED] : []),
     ...(kind === "authorize" ? [sql`(expires_at IS NULL OR expires_at > ${time})`] : []),
   ];
   const insert = sql`

@@ -27,7 +27,7 @@ import {
   statusesRepeating,
 } from "../../payment/lifecycle";
 import type { Payment } from "../../payment/payment";
-import { toPaymentResponse } from "../../payment/response";
+import { type PaymentResponse, toPaymentResponse } from "../../payment/response";
 import { refuseCardNumbers } from "../../payment/routes/card-numbers";
 import { ETAG, readCondition, tagsHeader } from "../../payment/routes/conditions";
 import {
@@ -129,7 +129,7 @@ export function actionRoute(action: Action) {
       "payment_not_found",
       "action_not_allowed",
       ...(action === "capture" ? (["amount_exceeds_remaining"] as const) : []),
-      ...(action === "confirm" ? (["payment_exists"] as const) : []),
+      ...(action === "confirm" ? (["payment_exists", "provider_account_disabled"] as const) : []),
       "idempotency_key_reused",
       "precondition_failed",
       ...(schema ? (["card_number_refused"] as const) : []),
@@ -173,8 +173,19 @@ type Show = (c: Context<App>, success: Success, headers: Record<string, string>)
 /** Shows the payment, as the answer to what was asked of it. */
 export const shownAs =
   (status: number): Show =>
-  (c, { payment }, headers) =>
-    json(c, status, toPaymentResponse(payment), { ETag: etagOf(payment), ...headers });
+  (c, success, headers) => {
+    const { payment } = success;
+    const shown = withScript(toPaymentResponse(payment), success.tag === "at_provider" ? success.script : undefined);
+    return json(c, status, shown, { ETag: etagOf(payment), ...headers });
+  };
+
+/** The payment with what the provider's own script is started with, which no other answer has. */
+function withScript(payment: PaymentResponse, script: AtProvider["script"]): PaymentResponse {
+  if (payment.next_action?.type !== "client" || script === undefined) return payment;
+  const { clientSecret: client_secret, publishableKey } = script;
+  const texts = { client_secret, ...(publishableKey !== null && { publishable_key: publishableKey }) };
+  return { ...payment, next_action: { ...payment.next_action, ...texts } };
+}
 
 /**
  * Shows the payment: 402 where its provider has declined what was asked for, 202 where it, or the payer, has still to decide. Where the
@@ -238,6 +249,8 @@ export async function answerAction(
         detail: `If-Match does not name the payment's version: its ETag is ${etagOf(result)}`,
         headers: { ETag: etagOf(result) },
       });
+    case "account_disabled":
+      return problem(c, "provider_account_disabled");
     case "blocked":
       return problem(c, "operation_in_progress", { headers: { "Retry-After": "1" } });
     case "unsupported":

@@ -3,6 +3,8 @@ import { z } from "@hono/zod-openapi";
 import { PositiveInteger } from "../../http/fields";
 import { DEFAULT_CURRENCY } from "../../money/currency";
 import { MAX_AMOUNT } from "../../money/money";
+import { ACCOUNT_NAME_PATTERN } from "../../provider/accounts/names";
+import { providerOfName } from "../../provider/accounts/of-new-payment";
 import { PROVIDER_NAMES, PROVIDERS, type ProviderName } from "../../provider/providers";
 import { CAPTURE_METHODS } from "../../provider/seam";
 import type { NewPayment } from "../create";
@@ -63,6 +65,7 @@ export const ReturnUrl = z
   });
 
 const DEFAULT_PROVIDER = "internal" satisfies ProviderName;
+const ACCOUNT_MESSAGE = "Must be the name of a provider account, such as stripe_3";
 
 type NewPaymentBody = z.output<typeof NewPaymentFields>;
 
@@ -85,7 +88,16 @@ const NewPaymentFields = z.strictObject(
       .enum(PROVIDER_NAMES, { error: `Must be one of ${PROVIDER_NAMES.join(", ")}` })
       .optional()
       .openapi({
-        description: `What moves the money; \`internal\` settles at once, \`sandbox\` moves none. \`${DEFAULT_PROVIDER}\` without it`,
+        description: `What moves the money; \`internal\` settles at once, \`sandbox\` moves none. Without it, the merchant's default account decides, and without one \`${DEFAULT_PROVIDER}\``,
+      }),
+    provider_account: z
+      .string({ error: ACCOUNT_MESSAGE })
+      .regex(ACCOUNT_NAME_PATTERN, { error: ACCOUNT_MESSAGE })
+      .optional()
+      .openapi({
+        example: "stripe_3",
+        description:
+          "The merchant's account at the provider, such as `stripe_3`. Without it, the default account where it is one of the provider's, or its only enabled one",
       }),
     capture_method: z
       .enum(CAPTURE_METHODS, { error: `Must be one of ${CAPTURE_METHODS.join(", ")}` })
@@ -106,11 +118,32 @@ const NewPaymentFields = z.strictObject(
   { error: "Must be a JSON object" },
 );
 
+/** Of a creation, what a provider may not do. */
+type Demands = Pick<NewPaymentBody, "capture_method" | "return_url" | "payment_method">;
+
+/** Whether a creation demands something that not every provider does. */
+export const isDemanding = ({ capture_method, return_url, payment_method }: Demands): boolean =>
+  capture_method === "manual" || return_url !== undefined || payment_method !== undefined;
+
+/** The provider that a creation names, by itself or by its account; undefined where the merchant's default decides. */
+export const namedProvider = ({
+  provider,
+  provider_account,
+}: Pick<NewPaymentBody, "provider" | "provider_account">): ProviderName | undefined =>
+  provider ?? providerOfName(provider_account);
+
+/** What is wrong with the account that a creation names, or null. */
+function accountFault({ provider, provider_account }: NewPaymentBody): string | null {
+  if (provider_account === undefined) return null;
+  const named = providerOfName(provider_account);
+  if (named === undefined) return ACCOUNT_MESSAGE;
+  return provider === undefined || provider === named
+    ? null
+    : `Must be an account of the provider ${provider}, which ${provider_account} is not`;
+}
+
 /** What is asked of a provider that does not do it: the fields at fault, each with what is said of it. */
-function refusedByProvider({
-  provider = DEFAULT_PROVIDER,
-  ...body
-}: NewPaymentBody): [field: string, message: string][] {
+export function refusedByProvider(provider: ProviderName, body: Demands): [field: string, message: string][] {
   const adapter = PROVIDERS[provider];
   const faults: [string, string][] = [];
   if (body.capture_method === "manual" && !adapter?.capabilities.manualCapture) {
@@ -126,14 +159,16 @@ const takesNone = (provider: ProviderName) => `The provider ${provider} takes no
  * What is wrong with the token of a creation, or null. No part of the schema, which does not know what the operator allows: a card
  * number in its place is to be refused as one.
  */
-export function paymentMethodFault({
-  provider = DEFAULT_PROVIDER,
-  payment_method: paymentMethod,
-}: RequestedPayment): string | null {
+export function paymentMethodFault(
+  provider: ProviderName,
+  { payment_method: paymentMethod }: Pick<RequestedPayment, "payment_method">,
+): string | null {
   // Without one, the confirmation has to name it.
   if (paymentMethod === undefined) return null;
   const adapter = PROVIDERS[provider];
-  return adapter === null ? takesNone(provider) : (adapter.check?.("authorize", { paymentMethod })?.detail ?? null);
+  if (adapter === null) return takesNone(provider);
+  const fault = adapter.check?.("authorize", { paymentMethod });
+  return fault?.field === "payment_method" ? fault.detail : null;
 }
 
 /** The fields of a body that may be no object. */
@@ -166,9 +201,11 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
   )
   .superRefine(
     (body, context) => {
-      for (const [field, message] of refusedByProvider(body)) {
-        context.addIssue({ code: "custom", path: [field], message });
-      }
+      const provider = namedProvider(body);
+      const account = accountFault(body);
+      const faults = provider === undefined ? [] : refusedByProvider(provider, body);
+      if (account !== null) faults.push(["provider_account", account]);
+      for (const [field, message] of faults) context.addIssue({ code: "custom", path: [field], message });
     },
     {
       when: ({ value }) => {
@@ -181,7 +218,8 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
     const read = readAmount(body);
     if (!read.ok) return z.NEVER;
     const { order_id = null, reference, currency, description, expires_in, return_url } = body;
-    const { provider = DEFAULT_PROVIDER, capture_method = PAYMENT_DEFAULTS.capture_method } = body;
+    const { provider_account, capture_method = PAYMENT_DEFAULTS.capture_method } = body;
+    const provider = namedProvider(body);
     const { payment_method, single, metadata = {} } = body;
     // What was not given, or is what it would be anyway, is no part of the request's fingerprint.
     return {
@@ -193,7 +231,8 @@ export const NewPaymentSchema = NewPaymentFields.superRefine(
       ...(expires_in !== undefined && { expires_in }),
       ...(capture_method !== PAYMENT_DEFAULTS.capture_method && { capture_method }),
       ...(return_url !== undefined && { return_url }),
-      ...(provider !== DEFAULT_PROVIDER && { provider }),
+      ...(provider !== undefined && { provider }),
+      ...(provider_account !== undefined && { provider_account }),
       ...(payment_method !== undefined && { payment_method }),
       ...(single && { single: 1 as const }),
       metadata,

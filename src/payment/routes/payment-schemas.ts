@@ -25,6 +25,7 @@ export const PAYMENT_EXAMPLE = {
   failure: null,
   next_action: null,
   provider: "internal",
+  provider_account: null,
   provider_reference: null,
   capture_method: "automatic" as const,
   return_url: null,
@@ -97,6 +98,10 @@ export const PaymentSchema = z
     failure: z.union([FailureSchema, z.null()]),
     next_action: z.union([NextActionSchema, z.null()]),
     provider: z.string().openapi({ description: "What moves the money; `internal` settles at once" }),
+    provider_account: z.string().nullable().openapi({
+      description:
+        "The merchant's account at the provider, such as `stripe_3`; null where the provider has no accounts",
+    }),
     provider_reference: z.string().nullable().openapi({ description: "The provider's name for the payment" }),
     capture_method: z
       .enum(CAPTURE_METHODS)

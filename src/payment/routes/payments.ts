@@ -14,13 +14,22 @@ import {
 import { problem, type Violation } from "../../http/problem";
 import { created, replayed } from "../../http/responses";
 import { enqueueDeliveries } from "../../outbox/outbox";
-import { allowsSandbox } from "../../provider/providers";
+import { findDefaultAccount } from "../../provider/accounts/accounts";
+import { allowsSandbox, isProvider } from "../../provider/providers";
 import { createRoute, hasRoom, newApp, originOf, registerRoute, requiresScope } from "../../route";
-import { createPayment, findCreated, paymentMethodPlace } from "../create";
+import type { Idempotency } from "../../storage/idempotency";
+import { type CreateResult, createPayment, findCreated, paymentMethodPlace } from "../create";
 import { toPaymentResponse } from "../response";
 import { CARD_NUMBER, refuseCardNumbers } from "./card-numbers";
 import { ETAG } from "./conditions";
-import { fieldsOf, NewPaymentSchema, paymentMethodFault } from "./new-payment-schema";
+import {
+  fieldsOf,
+  isDemanding,
+  NewPaymentSchema,
+  paymentMethodFault,
+  type RequestedPayment,
+  refusedByProvider,
+} from "./new-payment-schema";
 import { etagOf, otherPayment, PaymentSchema } from "./payment-schemas";
 
 export const payments = newApp();
@@ -70,6 +79,7 @@ export const createPaymentRoute = createRoute({
     "idempotency_key_invalid",
     "idempotency_key_reused",
     "payment_exists",
+    "provider_account_unavailable",
     "card_number_refused",
   ],
   problemExamples: {
@@ -84,6 +94,27 @@ export const createPaymentRoute = createRoute({
   },
 });
 
+/** Creates the payment that is asked for, with the token sealed. */
+async function create(c: Context<App>, idempotency: Idempotency, body: RequestedPayment): Promise<CreateResult> {
+  const origin = originOf(c);
+  const { payment_method, ...payment } = body;
+  const place = paymentMethodPlace(origin.merchantId, origin.commitId);
+  const sealed = payment_method === undefined ? null : await seal(payment_method, place, secretsKeys(c.env));
+  return createPayment(c.get("db"), origin, idempotency, payment, sealed);
+}
+
+/** What the payment's provider does not take of a valid body. One round trip where the merchant's default decides and it matters. */
+async function faultsOf(c: Context<App>, body: RequestedPayment): Promise<Violation[]> {
+  if (!isDemanding(body)) return [];
+  const named = body.provider;
+  const account = named === undefined ? await findDefaultAccount(c.get("db"), c.get("principal").merchantId) : null;
+  const provider = named ?? (account && isProvider(account.provider) ? account.provider : "internal");
+  const method = paymentMethodFault(provider, body);
+  const faults = named === undefined ? refusedByProvider(provider, body) : [];
+  if (method !== null) faults.push(["payment_method", method]);
+  return faults.map(([field, detail]) => ({ detail, pointer: `#/${field}` }));
+}
+
 const NO_SANDBOX_MESSAGE = "Must not be sandbox: this service moves real money, and its operator has not allowed it";
 
 const refusesSandbox = (c: Context<App>, body: unknown): Violation[] =>
@@ -97,26 +128,23 @@ registerRoute(
   async (c, { body }) => {
     const refused = refuseCardNumbers(c, body);
     if (refused) return refused;
-    const fault = paymentMethodFault(body);
-    if (fault !== null) {
-      return problem(c, "validation_failed", { errors: [{ detail: fault, pointer: "#/payment_method" }] });
-    }
     const { metadata, ...plain } = body;
     // Without pairs, and without all that is optional, the fingerprint is that of the time before there was any of it.
     const fields = Object.keys(metadata).length > 0 ? { ...plain, metadata: Object.entries(metadata) } : plain;
     const idempotency = await requireIdempotency(c, "create", null, fields);
     if (idempotency instanceof Response) return idempotency;
 
-    const origin = originOf(c);
-    const { payment_method, ...payment } = body;
-    const place = paymentMethodPlace(origin.merchantId, origin.commitId);
-    const sealed = payment_method === undefined ? null : await seal(payment_method, place, secretsKeys(c.env));
-    // Not by `needsRoom`: a retry is to find what its key has created, also when nothing new is taken.
-    const result = hasRoom(c)
-      ? await createPayment(c.get("db"), origin, idempotency, payment, sealed)
-      : await findCreated(c.get("db"), origin, idempotency);
+    const faults = await faultsOf(c, body);
+    if (faults.length > 0 && body.provider !== undefined) return problem(c, "validation_failed", { errors: faults });
+    // The default may have changed since a key created its payment: a retry finds that.
+    const isTaken = faults.length === 0 && hasRoom(c);
+    const result = isTaken
+      ? await create(c, idempotency, body)
+      : await findCreated(c.get("db"), originOf(c), idempotency);
+    if (result === null && faults.length > 0) return problem(c, "validation_failed", { errors: faults });
     if (result === null) return problem(c, "storage_full");
     if (result.tag === "key_reused") return problem(c, "idempotency_key_reused");
+    if (result.tag === "no_account") return problem(c, "provider_account_unavailable", { detail: result.detail });
     if (result.tag === "in_the_way") return problem(c, "payment_exists", otherPayment(result.other));
     const headers = { Location: `/api/v1/payments/${result.payment.id}`, ETag: etagOf(result.payment) };
     if (result.tag === "created") {

@@ -11,7 +11,7 @@ const MIGRATIONS = readdirSync(DIRECTORY)
 
 /** A row in every table, as the base has them: a payment that was created and confirmed, and all that belongs to it. */
 const FILLED = `
-  INSERT INTO merchants VALUES (2, 'Shop', NULL, 1000);
+  INSERT INTO merchants (id, name, created_at) VALUES (2, 'Shop', 1000);
   INSERT INTO api_keys VALUES ('0123456789ab', 2, 'Orders', '["payments:write"]', '${"0".repeat(64)}', NULL, 1000, NULL,
     NULL, NULL);
   INSERT INTO account_events VALUES (1, 2, 'merchant.created', '2', '{"name":"Shop"}', 1, NULL, 'r0', 'c0', NULL, NULL,
@@ -34,6 +34,8 @@ const FILLED = `
     VALUES (2, 7, 1, 'authorize', 9999, 'succeeded', 'request', 'r2', 2000, 2000);
   INSERT INTO disputes VALUES (2, 7, 'dp_1', 9999, 'open', NULL, NULL, 2000, 2000);
   INSERT INTO reconciliation_items VALUES (2, 7, 'late_success', 'pay_1', 'Late', 2000);
+  INSERT INTO provider_accounts (id, merchant_id, provider, mode, name, api_key, api_key_hint, created_at, updated_at)
+    VALUES (1, 2, 'stripe', 'test', 'Shop', 'v1.k.iv.sealed', 'sk_test_…4242', 1000, 1000);
   INSERT INTO provider_notifications VALUES ('sandbox_2', 'ntf_1', 2000);
   INSERT INTO daily_totals VALUES (2, 0, 'USD', 'internal', 1, 9999, 1, 9999, 0, 0, 0, 0, 0, 0, 0, 1000, '{"35":1}');
   INSERT INTO totals_cursors VALUES (2, 2, 2000);

@@ -61,6 +61,7 @@ const IN_WORDS: Readonly<Record<string, RegExp>> = {
   // A schema of one field knows nothing of the other.
   to: /^Must be later than from$/,
   "last-event-id": /^Must be the id of an event of this payment, as in the stream$/,
+  provider_account: /^Must be (the name of a provider account, such as stripe_3|an account of the provider .*)$/,
   capture_method: /^Must be automatic: the provider internal captures at once$/,
   payment_method: /^(The provider internal takes none|Must be a token of the sandbox, such as test_ok: .*)$/,
   return_url: /^(The provider internal takes none|Must (?!be a string$|be at most 2048 characters long$).*)$/,

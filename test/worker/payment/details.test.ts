@@ -244,7 +244,7 @@ describe("the fingerprint", () => {
   it("does not change with what a payment has anyway", async () => {
     const key = crypto.randomUUID();
     const { body } = await api.create(ORDER, key);
-    const same = { provider: "internal", capture_method: "automatic" };
+    const same = { capture_method: "automatic", single: false, metadata: {} };
     expect(await api.create({ ...ORDER, ...same }, key)).toMatchObject({ status: 200, replayed: true, body });
   });
 

@@ -25,6 +25,7 @@ describe("create", () => {
       failure: null,
       next_action: null,
       provider: "internal",
+      provider_account: null,
       provider_reference: null,
       capture_method: "automatic",
       return_url: null,

@@ -200,12 +200,12 @@ it("costs nothing where no payment of the order has it", async () => {
   };
   await client().create(ORDER);
   const plain = await costOf({ ...ORDER, order_id: 4_242 });
-  expect(plain).toEqual([201, 1, 12, 5]);
+  expect(plain).toEqual([201, 1, 13, 5]);
   // Other orders' payments that have it, and this order's that have it not.
   for (let n = 0; n < 3; n++) await costOf({ ...SINGLE, order_id: 5_000 + n });
   for (let n = 0; n < 5; n++) expect(await costOf({ ...ORDER, order_id: 4_242 })).toEqual(plain);
   // A payment with single is in an index more, and its creation reads the order's payments.
-  expect(await costOf({ ...SINGLE, order_id: 4_243 })).toEqual([201, 1, 12, 6]);
+  expect(await costOf({ ...SINGLE, order_id: 4_243 })).toEqual([201, 1, 13, 6]);
   const refused = await costOf({ ...SINGLE, order_id: 4_242 });
   expect([refused[0], refused[1], refused[3]]).toEqual([409, 2, 0]);
 });

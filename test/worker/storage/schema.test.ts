@@ -9,6 +9,7 @@ import * as operation from "../../../src/operation/tables";
 import * as outbox from "../../../src/outbox/tables";
 import { STATUSES } from "../../../src/payment/lifecycle";
 import * as payment from "../../../src/payment/tables";
+import * as accounts from "../../../src/provider/accounts/tables";
 import * as statistics from "../../../src/statistics/tables";
 import { VIOLATIONS } from "../../invariants";
 
@@ -17,6 +18,7 @@ const tables: SQLiteTable[] = Object.values({
   ...account,
   ...payment,
   ...operation,
+  ...accounts,
   ...outbox,
   ...statistics,
   ...jobs,
@@ -109,7 +111,10 @@ describe("the database refuses", () => {
   };
   // Each attempt is rolled back with its batch, so that the table keeps only what the service wrote.
   const attempt = (columns: Record<string, unknown>) =>
-    env.DB.batch([insert(columns), env.DB.prepare("INSERT INTO merchants VALUES (1, 'rolled back', NULL, 1)")]);
+    env.DB.batch([
+      insert(columns),
+      env.DB.prepare("INSERT INTO merchants (id, name, created_at) VALUES (1, 'rolled back', 1)"),
+    ]);
 
   it("no status, whether the lifecycle has it today or not", async () => {
     for (const status of [...STATUSES, "cancelled"])

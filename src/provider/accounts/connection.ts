@@ -1,0 +1,89 @@
+/** The way to a provider's API for an account: its secrets opened, and where it is asked. */
+import { open, type SealedPlace } from "../../auth/seal";
+import { notificationSecrets, secretsKeys } from "../../auth/secret-keys";
+import { Database } from "../../storage/database";
+import { logError } from "../../storage/log";
+import { Outage } from "../../storage/outage";
+import type { AccountAdapter, Connection } from "../seam";
+import { type ProviderAccountRow, recordHealth } from "./accounts";
+import { accountName } from "./names";
+
+/** The secrets of an account, by their columns. */
+export const SECRET_COLUMNS = ["api_key", "webhook_secret"] as const;
+export type SecretColumn = (typeof SECRET_COLUMNS)[number];
+
+/** Where a secret of an account is sealed for. */
+export const secretPlace = (merchantId: number, id: number, column: SecretColumn): SealedPlace => ({
+  account: "provider_accounts",
+  merchantId,
+  field: `provider_accounts/${id}/${column}`,
+});
+
+/** Whether providers may be asked at another URL than their own: on one's own machine alone, where nobody else can set one. */
+export const allowsOwnUrls = ({ AUTH_MODE, ALLOW_LOOPBACK_WEBHOOKS }: Env): boolean =>
+  AUTH_MODE === "open" || ALLOW_LOOPBACK_WEBHOOKS === "yes";
+
+/**
+ * The way to an account's provider. Whether the provider takes the credentials is recorded when that changes.
+ *
+ * @throws Outage when a secret cannot be opened, or the account's URL is not allowed here: an operator can mend either
+ */
+export async function accountConnection(
+  env: Env,
+  { api_url, ...account }: ProviderAccountRow,
+  adapter: AccountAdapter,
+): Promise<Connection> {
+  const { id, merchant_id: merchantId } = account;
+  const name = accountName(account);
+  const keys = secretsKeys(env);
+  if (api_url !== null && !allowsOwnUrls(env)) {
+    throw new Outage(`The account ${name} has a URL of its own, which is for one's own machine`);
+  }
+  const secrets: Record<string, string> = {};
+  for (const column of SECRET_COLUMNS) {
+    const sealed = account[column];
+    if (sealed === null) continue;
+    const opened = await open(sealed, secretPlace(merchantId, id, column), keys);
+    if (opened.tag !== "opened") {
+      logError({ message: "secret not opened", account: name, column, cause: opened.tag });
+      throw new Outage(`A secret of the account ${name} cannot be opened: ${opened.tag}`);
+    }
+    secrets[column] = opened.text;
+  }
+  const derived = await notificationSecrets(keys, name);
+  for (const [age, secret] of derived.entries()) secrets[`notifications_${age}`] = secret;
+  return {
+    accountId: name,
+    apiOrigin: api_url ?? adapter.account.apiOrigin,
+    secrets,
+    fetch: async (request) => {
+      // A provider that sends elsewhere is not the one that was meant: it would be sent the secret too.
+      const response = await fetch(request, { redirect: "manual" });
+      await watchHealth(env, account, response.status);
+      return response;
+    },
+  };
+}
+
+/** How a provider that does not take credentials answers. */
+const NOT_TAKEN: readonly number[] = [401, 403];
+
+/** Records whether an account's credentials are taken, where an answer says otherwise than before. */
+async function watchHealth(
+  env: Env,
+  account: Pick<ProviderAccountRow, "id" | "merchant_id" | "provider" | "failing_since">,
+  status: number,
+): Promise<void> {
+  const isTaken = !NOT_TAKEN.includes(status);
+  const isNews = isTaken ? account.failing_since !== null && status < 300 : account.failing_since === null;
+  if (!isNews) return;
+  const failure = isTaken ? null : `The provider answered ${status} to the account's credentials`;
+  const fields = { account: accountName(account), merchant_id: account.merchant_id };
+  if (failure !== null) logError({ message: "provider credentials refused", ...fields, status });
+  try {
+    await recordHealth(new Database(env.DB), account, failure, Date.now());
+  } catch (error) {
+    // What is asked of the provider goes on; the next answer records it.
+    logError({ message: "account health not recorded", ...fields, cause: String(error) });
+  }
+}
