@@ -302,7 +302,7 @@ describe("the query of the invariants finds", () => {
   const CREATED = `INSERT INTO events VALUES (1, 1, 900, 1, 'payment.created', '{"order_id":7,"amount_minor":100,"currency":"USD","status":"pending","provider":"internal"}', 'r1', 'c1', NULL, NULL, 1, 0)`;
   const CONFIRMED = `INSERT INTO events VALUES (1, 2, 900, 2, 'payment.confirmed', '{"status":"confirmed"}', 'r2', 'c2', NULL, NULL, 2, 0)`;
   const FOUND = `INSERT INTO payment_metadata VALUES (1, 'cart', 'c-7', 1, 900)`;
-  const OTHER_MERCHANT = "INSERT OR IGNORE INTO merchants VALUES (2, 'other', NULL, 1)";
+  const OTHER_MERCHANT = "INSERT OR IGNORE INTO merchants (id, name, created_at) VALUES (2, 'other', 1)";
 
   /** The same payment without metadata. */
   const PLAIN = ORIGINAL.replace(`'{"cart":"c-7"}'`, "'{}'");
