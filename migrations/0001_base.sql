@@ -280,7 +280,7 @@ CREATE TABLE totals_cursors (
 
 -- `types` is a JSON array of event types; NULL for all, also those that come later. `types_changed_at` is set while
 -- open deliveries of types that the endpoint no longer receives are to be cancelled. The newest secret signs, and the
--- one before it up to its end; both are wiped when they have ended. `disabled_at` is NULL while events are sent;
+-- one before it up to its end; both are sealed, and wiped when they have ended. `disabled_at` is NULL while events are sent;
 -- `failing_since` is the first failure after the last success. `url_set_by` is the key that gave the endpoint its URL,
 -- whose revocation disables it; NULL in open mode.
 CREATE TABLE webhook_endpoints (

@@ -23,6 +23,13 @@ export type Opened =
   /** It was altered, stands where it was not sealed for, or was never sealed. */
   | { readonly tag: "not_authentic" };
 
+/** Why a sealed text did not open, for an operator: what it says is in nobody's answer. */
+export function whyNotOpened(opened: Exclude<Opened, { readonly tag: "opened" }>): string {
+  return opened.tag === "key_missing"
+    ? `SECRETS_KEYS does not list the key ${opened.keyId}, which has sealed it`
+    : "It was altered, or was sealed for another place";
+}
+
 const VERSION = "v1";
 /** The vendor's and NIST's length of an IV for AES-GCM. Chance repeats one after some 2^32 texts under one key. */
 const IV_BYTES = 12;

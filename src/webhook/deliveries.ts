@@ -7,7 +7,7 @@ import type { DeliveryState } from "../outbox/states";
 import type { webhookDeliveries, webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
-import { DISABLE_AFTER_FAILING_MS, nextAttempt } from "./schedule";
+import { DISABLE_AFTER_FAILING_MS, nextAttempt, RETRY_UNSIGNED_AFTER_MS } from "./schedule";
 import type { AttemptResult } from "./send";
 
 /** An endpoint, as every statement about its deliveries names it. */
@@ -111,7 +111,13 @@ export const openOfPayment = ({ merchantId, endpointId }: EndpointId, position: 
 const GONE = 410;
 
 /** What a delivery is after an attempt, and when it is tried again. */
-function stateAfter({ failures }: DueDelivery, { succeeded, retryAfter }: AttemptResult, now: number, random: number) {
+function stateAfter(
+  { failures }: DueDelivery,
+  { succeeded, isUnsigned, retryAfter }: AttemptResult,
+  now: number,
+  random: number,
+) {
+  if (isUnsigned) return { state: "pending" as const, failures, next: now + RETRY_UNSIGNED_AFTER_MS };
   if (succeeded) return { state: "succeeded" as const, failures: 0, next: null };
   const next = nextAttempt(failures + 1, now, retryAfter, random);
   return { state: next === null ? ("exhausted" as const) : ("pending" as const), failures: failures + 1, next };
@@ -119,7 +125,8 @@ function stateAfter({ failures }: DueDelivery, { succeeded, retryAfter }: Attemp
 
 /**
  * Records what came of an attempt, lets the payment's next event go when this one is done with, and disables an
- * endpoint that is gone or has only failed for too long, of which the merchant's other endpoints receive an event. One round trip.
+ * endpoint that is gone or has only failed for too long, of which the merchant's other endpoints receive an event. What could
+ * not be signed says nothing of the endpoint. One round trip.
  *
  * @returns the delivery's state, whether the endpoint was disabled just now, and the deliveries of the event that says so,
  *   as far as the answer was not lost
@@ -143,6 +150,10 @@ export async function recordAttempt(
     attempted = attempted + 1, failures = ${failures},
     state = iif(state = 'pending', ${state}, state), next_attempt_at = iif(state = 'pending', ${next}, NULL)
   WHERE endpoint_id = ${id} AND position = ${position} AND attempted = ${attempted}`;
+  if (sent.isUnsigned) {
+    await db.all(record);
+    return { state, disabled: false, deliveries: [] };
+  }
   const releaseNext = sql`
   UPDATE webhook_deliveries SET state = 'pending', next_attempt_at = ${now}
   WHERE endpoint_id = ${id} AND state = 'waiting'

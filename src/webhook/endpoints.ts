@@ -2,6 +2,7 @@
 import type { InferSelectModel } from "drizzle-orm";
 import { creatorOf } from "../account/api-keys";
 import { applyChange, type ChangeResult } from "../account/trail";
+import { seal } from "../auth/seal";
 import type { Origin } from "../context";
 import { type Page, pageOf, type Window } from "../http/pages";
 import type { EventType } from "../outbox/event-types";
@@ -9,8 +10,9 @@ import { MAX_ENDPOINTS } from "../outbox/outbox";
 import type { webhookEndpoints } from "../outbox/tables";
 import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
+import { Outage } from "../storage/outage";
 import { columnsOf, join, raw, type Sql, sql } from "../storage/sql";
-import { makeSecret } from "./signature";
+import { makeSecret, secretPlace } from "./signature";
 
 type WebhookEndpointRow = InferSelectModel<typeof webhookEndpoints>;
 
@@ -42,7 +44,7 @@ function readRow(row: WebhookEndpointRow): WebhookEndpoint {
   return { ...row, types: row.types === null ? null : JSON.parse(row.types) };
 }
 
-/** The secrets that sign at a time. */
+/** The secrets that sign at a time, the newest first, as they are stored. */
 export function secretsOf(
   {
     secret,
@@ -104,26 +106,51 @@ export interface NewWebhookEndpoint {
   readonly types: readonly EventType[] | null;
 }
 
-/** Creates an endpoint; `unchanged` when the merchant has as many as it may. One round trip. */
+/** A creation takes another id when somebody else was first to take its own, so often. */
+const MAX_CREATE_TRIES = 8;
+
+/**
+ * Creates an endpoint; `unchanged` when the merchant has as many as it may. Two round trips, and two more each time that another
+ * creation takes the same id: a secret is sealed for its row, so that the id is known before the insert. None is used twice, for no
+ * row is ever deleted.
+ *
+ * @param keys the text of SECRETS_KEYS
+ */
 export async function createWebhookEndpoint(
   db: Database,
   origin: Origin,
   idempotency: Idempotency | null,
   { url, types }: NewWebhookEndpoint,
+  keys: string,
 ): Promise<CreatedSecret> {
   const { merchantId, now } = origin;
   const secret = makeSecret();
-  const changed = await applyChange(db, origin, idempotency, {
-    type: "webhook_endpoint.created",
-    first: (mayApply) => sql`
-  INSERT INTO webhook_endpoints (merchant_id, url, url_set_by, types, secret, created_at, updated_at)
-  SELECT ${merchantId}, ${url}, ${creatorOf(origin)}, ${types && JSON.stringify(types)}, ${secret}, ${now}, ${now} WHERE ${mayApply}
+  for (let tries = 0; tries < MAX_CREATE_TRIES; tries++) {
+    const [newest] = await db.all<{ id: number }>(sql`SELECT max(id) AS id FROM webhook_endpoints`);
+    // Many that have met take ids that are apart.
+    const id = (newest?.id ?? 0) + 1 + Math.floor(Math.random() * 2 ** tries);
+    const sealed = await seal(secret, secretPlace(merchantId, id), keys);
+    try {
+      const changed = await applyChange(db, origin, idempotency, {
+        type: "webhook_endpoint.created",
+        first: (mayApply) => sql`
+  INSERT INTO webhook_endpoints (id, merchant_id, url, url_set_by, types, secret, created_at, updated_at)
+  SELECT ${id}, ${merchantId}, ${url}, ${creatorOf(origin)}, ${types && JSON.stringify(types)}, ${sealed}, ${now}, ${now}
+  WHERE ${mayApply}
   AND (SELECT count(*) FROM webhook_endpoints WHERE merchant_id = ${merchantId} AND deleted_at IS NULL) < ${MAX_ENDPOINTS}`,
-    subject: subjectOf(raw("last_insert_rowid()")),
-    data: { url, types },
-  });
-  return toCreatedSecret(changed, secret);
+        subject: subjectOf(sql`${id}`),
+        data: { url, types },
+      });
+      return toCreatedSecret(changed, secret);
+    } catch (error) {
+      if (!isIdTaken(error)) throw error;
+    }
+  }
+  throw new Outage("Other endpoints were created at the same time, each time");
 }
+
+const isIdTaken = (error: unknown): boolean =>
+  error instanceof Error && error.message.includes("UNIQUE constraint failed: webhook_endpoints.id");
 
 export interface WebhookEndpointChange {
   readonly url?: string | undefined;
@@ -180,19 +207,23 @@ export function deleteWebhookEndpoint(db: Database, origin: Origin, id: number):
 /**
  * Gives an endpoint a new secret, beside which the old one signs for `overlap` more milliseconds; one that was
  * rolled before that signs no more. `unchanged` when there is no such endpoint. One round trip.
+ *
+ * @param keys the text of SECRETS_KEYS
  */
 export async function rollSecret(
   db: Database,
   origin: Origin,
   idempotency: Idempotency | null,
   { id, overlap }: { id: number; overlap: number },
+  keys: string,
 ): Promise<CreatedSecret> {
   const secret = makeSecret();
+  const sealed = await seal(secret, secretPlace(origin.merchantId, id), keys);
   const end = origin.now + overlap;
   const changed = await applyChange(db, origin, idempotency, {
     type: "webhook_endpoint.rolled",
     first: (mayApply) => sql`
-  UPDATE webhook_endpoints SET secret = ${secret}, previous_secret = iif(${end} > ${origin.now}, secret, NULL),
+  UPDATE webhook_endpoints SET secret = ${sealed}, previous_secret = iif(${end} > ${origin.now}, secret, NULL),
     previous_secret_ends_at = iif(${end} > ${origin.now}, ${end}, NULL), updated_at = max(updated_at, ${origin.now})
   WHERE ${ownedEndpoint(id, origin)} AND ${mayApply}`,
     subject: subjectOf(sql`${id}`),

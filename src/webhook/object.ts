@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import { secretsKeys } from "../auth/secret-keys";
 import { queueEndpoints } from "../outbox/outbox";
 import { findEventsAt } from "../payment/history";
 import { toEventResponse } from "../payment/response";
@@ -9,8 +10,10 @@ import { readObjectName } from "../storage/object-name";
 import { type CancelResult, cancelAll, cancelUnwanted, type Walk, walkOf } from "./cancelling";
 import { type DueDelivery, type EndpointId, findDue, findOutlook, recordAttempt } from "./deliveries";
 import { secretsOf } from "./endpoints";
-import { send } from "./send";
+import { RETRY_UNSIGNED_AFTER_MS } from "./schedule";
+import { type AttemptResult, send } from "./send";
 import { Signal } from "./signal";
+import { secretOpener } from "./signature";
 import { urlRules } from "./url";
 
 /**
@@ -32,6 +35,8 @@ const MAX_CANCEL_STEPS_PER_RUN = 25;
 const POLL_INTERVAL_MS = 1_000;
 /** How long nothing is sent, and D1 is left alone, when it was out of reach, in milliseconds. */
 const OUTAGE_PAUSE_MS = 30_000;
+/** No pause is longer: after an outage, or while the endpoint's secret cannot be opened. */
+const MAX_PAUSE_MS = Math.max(OUTAGE_PAUSE_MS, RETRY_UNSIGNED_AFTER_MS);
 /** Where the object keeps until when it pauses: it may be evicted meanwhile. */
 const PAUSED_UNTIL = "paused_until";
 
@@ -68,23 +73,29 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     let next: number | null;
     try {
       next = await this.#run(endpoint);
-      if (this.#due.isNotified) next = Date.now();
+      if (this.#due.isNotified) next = (await this.#pausedUntil()) ?? Date.now();
     } catch (error) {
       logError({ message: "deliveries broke off", ...fieldsOf(endpoint), cause: String(error) });
-      next = Date.now() + OUTAGE_PAUSE_MS;
-      await this.ctx.storage.put(PAUSED_UNTIL, next);
+      next = await this.#pause(OUTAGE_PAUSE_MS);
     } finally {
       this.#isRunning = false;
     }
     if (next !== null) await this.ctx.storage.setAlarm(next);
   }
 
-  /** Until when nothing is to be sent after an outage; null when something may be. */
+  /** Has nothing sent for so many milliseconds; until when. */
+  async #pause(milliseconds: number): Promise<number> {
+    const until = Date.now() + milliseconds;
+    await this.ctx.storage.put(PAUSED_UNTIL, until);
+    return until;
+  }
+
+  /** Until when nothing is to be sent; null when something may be. */
   async #pausedUntil(): Promise<number | null> {
     const until = await this.ctx.storage.get<number>(PAUSED_UNTIL);
     const left = until === undefined ? 0 : until - Date.now();
     // A pause is no longer than it was meant to be, whatever the clock said when it began.
-    return until !== undefined && left > 0 && left <= OUTAGE_PAUSE_MS ? until : null;
+    return until !== undefined && left > 0 && left <= MAX_PAUSE_MS ? until : null;
   }
 
   /** Sends all that is due; when something will be again, or null. */
@@ -95,9 +106,12 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     let begun = 0;
     // What was sent and could not be recorded is due still: to go on would be to send it again and again.
     const unrecorded: unknown[] = [];
+    const openSecrets = secretOpener(endpoint, secretsKeys(this.env));
+    // What cannot be signed is not tried one after the other, however much is due: all wait for an operator.
+    let isUnsigned = false;
     try {
       for (let looks = 0; looks < MAX_LOOKS_PER_RUN && begun < MAX_DELIVERIES_PER_RUN; looks++) {
-        if (Date.now() >= end || unrecorded.length > 0) break;
+        if (Date.now() >= end || unrecorded.length > 0 || isUnsigned) break;
         this.#due.clear();
         // What comes back while D1 is asked may be found as it was before: it is not sent again for that.
         const away = new Set(onTheirWay.keys());
@@ -111,7 +125,10 @@ export class WebhookEndpointObject extends DurableObject<Env> {
           .slice(0, MAX_CONCURRENT_DELIVERIES - onTheirWay.size);
         for (const delivery of await withBodies(db, endpoint, fresh)) {
           const { position } = delivery.due;
-          const done = this.#deliver(db, endpoint, delivery)
+          const done = this.#deliver(db, endpoint, delivery, openSecrets)
+            .then((sent) => {
+              if (sent.isUnsigned) isUnsigned = true;
+            })
             .catch((error: unknown) => void unrecorded.push(error))
             .finally(() => {
               onTheirWay.delete(position);
@@ -128,7 +145,7 @@ export class WebhookEndpointObject extends DurableObject<Env> {
       await Promise.all(onTheirWay.values());
     }
     if (unrecorded.length > 0) throw unrecorded[0];
-    return Date.now();
+    return isUnsigned ? this.#pause(RETRY_UNSIGNED_AFTER_MS) : Date.now();
   }
 
   /** When nothing is due: cancels what is to be cancelled; when to go on, or null. */
@@ -154,12 +171,14 @@ export class WebhookEndpointObject extends DurableObject<Env> {
     return result.finished;
   }
 
-  async #deliver(db: Database, endpoint: EndpointId, { due, id, body }: Outgoing): Promise<void> {
-    const target = {
-      url: due.url,
-      secrets: secretsOf(due, Date.now()),
-      rules: urlRules(this.env),
-    };
+  async #deliver(
+    db: Database,
+    endpoint: EndpointId,
+    { due, id, body }: Outgoing,
+    openSecrets: ReturnType<typeof secretOpener>,
+  ): Promise<AttemptResult> {
+    const secrets = await openSecrets(secretsOf(due, Date.now()));
+    const target = { url: due.url, secrets, rules: urlRules(this.env) };
     const sent = await send(target, { id, body });
     const commit = { now: Date.now(), random: Math.random(), commitId: crypto.randomUUID() };
     const { state, disabled, deliveries } = await recordAttempt(db, endpoint, due, sent, commit);
@@ -178,6 +197,7 @@ export class WebhookEndpointObject extends DurableObject<Env> {
       state,
       ...(disabled && { disabled }),
     });
+    return sent;
   }
 }
 

@@ -17,6 +17,12 @@ const JITTER = 0.2;
 /** No endpoint is waited for longer than this, whatever it asks for. */
 const MAX_RETRY_AFTER_MS = 24 * HOUR;
 
+/**
+ * When a delivery is tried again that could not be signed, since the endpoint's secret could not be opened. That is no
+ * failure of the endpoint, and counts as none.
+ */
+export const RETRY_UNSIGNED_AFTER_MS = 5 * MINUTE;
+
 /** An endpoint that has only failed for so long is disabled. */
 export const DISABLE_AFTER_FAILING_MS = 5 * 24 * HOUR;
 

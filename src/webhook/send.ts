@@ -16,7 +16,7 @@ export interface Message {
 
 export interface Target {
   readonly url: string;
-  /** All that are valid. */
+  /** All that are valid; none when they could not be opened. */
   readonly secrets: readonly string[];
   /** As they are now; when the URL was set they may have been others. */
   readonly rules: UrlRules;
@@ -38,9 +38,14 @@ export interface Attempt {
 export interface AttemptResult {
   readonly attempt: Attempt;
   readonly succeeded: boolean;
+  /** Whether nothing was sent, since there was no secret to sign with. */
+  readonly isUnsigned: boolean;
   /** How long the endpoint asked to be left alone, in milliseconds. */
   readonly retryAfter: number | null;
 }
+
+/** What an attempt says that could not be signed. */
+export const UNSIGNED_MESSAGE = "Not sent: this service could not open the endpoint's secret";
 
 /** Sends a message once. Never throws: whatever goes wrong is what came of it. */
 export async function send({ url, secrets, rules }: Target, { id, body }: Message): Promise<AttemptResult> {
@@ -48,8 +53,10 @@ export async function send({ url, secrets, rules }: Target, { id, body }: Messag
   const sent = (status: number | null, error: string | null, answer: string, retryAfter: number | null = null) => ({
     attempt: { at, duration_ms: Math.max(Date.now() - at, 0), status, error, answer },
     succeeded: status !== null && status >= 200 && status < 300,
+    isUnsigned: false,
     retryAfter,
   });
+  if (secrets.length === 0) return { ...sent(null, UNSIGNED_MESSAGE, ""), isUnsigned: true };
   const allowed = readUrl(url, rules);
   if (!allowed.ok) return sent(null, `The URL is not allowed: ${allowed.detail}`, "");
   try {

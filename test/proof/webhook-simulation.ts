@@ -1,11 +1,12 @@
 import { createHmac } from "node:crypto";
+import { sealingKeys } from "../../src/auth/secret-keys";
 import { EVENT_TYPE_NAMES } from "../../src/outbox/event-types";
 import type { DeliveryMessage } from "../../src/outbox/outbox";
 import { ACTIONS } from "../../src/payment/lifecycle";
 import { WebhookEndpointObject } from "../../src/webhook/object";
 import { sweepDeliveries, wakeWebhookEndpoints } from "../../src/webhook/wake";
 import { VIOLATIONS } from "../invariants";
-import type { SimulatedD1 } from "./d1";
+import { SECRETS_KEYS, type SimulatedD1 } from "./d1";
 import { Platform } from "./platform";
 import { derived, World } from "./world";
 
@@ -38,6 +39,9 @@ const MINUTE = 60 * SECOND;
 const FELT_WITHIN = 30 * SECOND;
 /** With receivers that take what they are sent, each sweep that is needed sends something. */
 const MOST_SWEEPS = 100;
+
+// Before a world has its own of what this is derived with.
+await sealingKeys(SECRETS_KEYS);
 
 /** One request as a receiver got it, and whether it was answered as a success. */
 interface Received {
@@ -84,6 +88,8 @@ export class WebhookPlatform {
   faultRate: number;
   readonly struck = new Map<WebhookFault, number>();
   readonly received: Received[] = [];
+  /** What signs for each host, as the answer that created its endpoint has shown it. */
+  readonly secrets = new Map<string, string>();
   /** Whether the merchant has been disabled for so long that nothing may be sent. */
   isSilent = false;
   /** How many requests the receiver that is leaving takes before that. */
@@ -263,9 +269,7 @@ export class WebhookPlatform {
     const times = { began: this.#clock++, ended: Number.POSITIVE_INFINITY };
     const received: Received = { host, id, body, ...times, taken: false, forbidden: this.isSilent };
     const text = `${id}.${headers.get("webhook-timestamp")}.${body}`;
-    const secret = this.d1.rows<{ secret: string }>(`SELECT secret FROM webhook_endpoints WHERE url = '${url}'`)[0]
-      ?.secret;
-    const key = Buffer.from(secret?.slice("whsec_".length) ?? "", "base64");
+    const key = Buffer.from(this.secrets.get(host)?.slice("whsec_".length) ?? "", "base64");
     if (headers.get("webhook-signature") !== `v1,${createHmac("sha256", key).update(text).digest("base64")}`) {
       throw new TypeError("A wrong signature");
     }
@@ -333,6 +337,10 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
       }),
     );
   };
+  const createEndpoint = async (host: string, types?: readonly string[]) => {
+    const made = await ask("POST", "/webhook-endpoints", { url: `https://${host}/`, types });
+    webhooks.secrets.set(host, ((await made.json()) as { secret: string }).secret);
+  };
   /** Asks until there is an answer, as a client does that has a key. */
   const insist = async (method: string, path: string, body?: unknown, key?: string) => {
     for (;;) {
@@ -365,12 +373,12 @@ export async function simulateWebhooks(seed: number, d1: SimulatedD1, faultRate:
         const types = world.random() < 0.6 ? EVENT_TYPE_NAMES : EVENT_TYPE_NAMES.filter(() => world.random() < 0.6);
         if (types.length === 0) continue;
         const host = `endpoint-${n}.example.com`;
-        await ask("POST", "/webhook-endpoints", { url: `https://${host}/`, types });
+        await createEndpoint(host, types);
         endpoints.push({ host, types });
       }
       if (seed % 5 === 0) {
         webhooks.takenBeforeLeaving = world.below(4);
-        await ask("POST", "/webhook-endpoints", { url: `https://${LEAVING}/` });
+        await createEndpoint(LEAVING);
       }
       platform.faultRate = faultRate / 2;
       webhooks.faultRate = faultRate;

@@ -1,6 +1,7 @@
 /** What came of a delivery, for somebody who does not know HTTP. Pure. */
 import type { WebhookEndpointResponse } from "../../outbox/endpoint-schemas";
 import type { DeliveryState } from "../../outbox/states";
+import { UNSIGNED_MESSAGE } from "../../webhook/send";
 import type { Tone } from "../tones";
 
 const STATE_TONES: Readonly<Record<DeliveryState, Tone>> = {
@@ -30,6 +31,12 @@ export function explainAttempt({ http_status: status, error }: AttemptResult): {
 } {
   if (status === null) {
     const result = error ?? "Nothing was answered";
+    if (error === UNSIGNED_MESSAGE) {
+      return {
+        result,
+        advice: "The server has no part in this. It is tried again every five minutes; a new secret ends it, too.",
+      };
+    }
     return {
       result,
       advice: "See whether the server is up, can be reached from the internet, and answers within 15 seconds.",

@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { invalidToken } from "../../auth/authorize";
+import { secretsKeys } from "../../auth/secret-keys";
 import type { App } from "../../context";
 import { answer, json, jsonPage } from "../../http/answer";
 import { NOT_AN_OBJECT_MESSAGE, OVERLAP_MESSAGE, Overlap } from "../../http/fields";
@@ -79,7 +80,8 @@ registerRoute(
     const types = chosenTypes(body) ?? null;
     const idempotency = await readIdempotency(c, "create_webhook_endpoint", null, { url, types });
     if (idempotency instanceof Response) return idempotency;
-    const made = await createWebhookEndpoint(c.get("db"), originOf(c), idempotency, { url, types });
+    const keys = secretsKeys(c.env);
+    const made = await createWebhookEndpoint(c.get("db"), originOf(c), idempotency, { url, types }, keys);
     return made.tag === "unchanged" ? problem(c, "too_many_webhook_endpoints") : answerCreated(c, made);
   },
   { needsRoom: true },
@@ -254,7 +256,7 @@ registerRoute(webhookEndpoints, rollWebhookSecretRoute, async (c, { params: { en
   const idempotency = await readIdempotency(c, "roll_webhook_secret", id, body);
   if (idempotency instanceof Response) return idempotency;
   const rolling = { id, overlap: body.overlap_seconds * 1000 };
-  const made = await rollSecret(c.get("db"), originOf(c), idempotency, rolling);
+  const made = await rollSecret(c.get("db"), originOf(c), idempotency, rolling, secretsKeys(c.env));
   return made.tag === "unchanged" ? problem(c, "webhook_endpoint_not_found") : answerCreated(c, made);
 });
 

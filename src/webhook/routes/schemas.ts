@@ -124,7 +124,8 @@ const AttemptShape = {
   duration_ms: z.int().openapi({ description: "How long it took, in milliseconds" }),
   http_status: z.int().nullable().openapi({ description: "What was answered; null when nothing was" }),
   error: z.string().nullable().openapi({
-    description: "Why nothing was answered: no more than that there was no connection, or that the URL is not allowed",
+    description:
+      "Why nothing was answered: no more than that there was no connection, or that the URL is not allowed; or why nothing was sent",
   }),
   answer: z
     .string()

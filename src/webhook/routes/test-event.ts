@@ -1,11 +1,13 @@
 /** The API of trying a webhook endpoint. */
 import { refuseBeyond } from "../../auth/rate-limits";
+import { secretsKeys } from "../../auth/secret-keys";
 import { json } from "../../http/answer";
 import { problem } from "../../http/problem";
 import { ok } from "../../http/responses";
 import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { findWebhookEndpoint, secretsOf } from "../endpoints";
 import { send } from "../send";
+import { secretOpener } from "../signature";
 import { urlRules } from "../url";
 import { TEST_TYPE } from "./messages";
 import { INVALID_ENDPOINT_ID, TestSchema, toAttemptResponse, WebhookEndpointPath } from "./schemas";
@@ -41,7 +43,8 @@ registerRoute(webhookTestEvents, testWebhookEndpointRoute, async (c, { params: {
     timestamp: new Date(now).toISOString(),
     data: { webhook_endpoint_id: id },
   };
-  const target = { url: found.url, secrets: secretsOf(found, now), rules: urlRules(c.env) };
+  const openSecrets = secretOpener({ merchantId, endpointId: id }, secretsKeys(c.env));
+  const target = { url: found.url, secrets: await openSecrets(secretsOf(found, now)), rules: urlRules(c.env) };
   const { succeeded, attempt } = await send(target, { id: event.id, body: JSON.stringify(event) });
   return json(c, 200, { event_id: event.id, succeeded, ...toAttemptResponse(attempt) });
 });

@@ -32,6 +32,14 @@ it("no answer has the error's words, and says what to look at", () => {
   expect(explainAttempt({ http_status: null, error: null }).result).toBe("Nothing was answered");
 });
 
+it("what could not be signed is not the server's fault", () => {
+  const error = "Not sent: this service could not open the endpoint's secret";
+  expect(explainAttempt({ http_status: null, error })).toEqual({
+    result: error,
+    advice: "The server has no part in this. It is tried again every five minutes; a new secret ends it, too.",
+  });
+});
+
 it("each state of a delivery has a sentence of its own, which counts its attempts", () => {
   const sentences = DELIVERY_STATE_NAMES.map((status) => explainState({ status, attempt_count: 2 }));
   expect(new Set(sentences).size).toBe(DELIVERY_STATE_NAMES.length);

@@ -102,14 +102,13 @@ export async function trail() {
 }
 export const trailTypes = async () => (await trail()).map(({ type }) => type.replace("webhook_endpoint.", ""));
 
-/** Everything that is stored, but for the columns that hold secrets. */
+/** Everything that is stored. */
 export async function dump(): Promise<string> {
   const { results: tables } = await env.DB.prepare(
     "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
   ).all<{ name: string }>();
   const rows = tables.map(async ({ name }) => {
-    const { results } = await env.DB.prepare(`SELECT * FROM "${name}"`).all();
-    return results.map((row) => (name === "webhook_endpoints" ? { ...row, secret: 0, previous_secret: 0 } : row));
+    return (await env.DB.prepare(`SELECT * FROM "${name}"`).all()).results;
   });
   return JSON.stringify(await Promise.all(rows));
 }

@@ -63,7 +63,7 @@ describe("roll", () => {
   });
 
   it("has the sweep wipe the old secret when its time has ended, and not before", async () => {
-    const { id } = await made();
+    const { id, secret: old, receiver } = await made();
     const now = Date.now() + 5 * SECOND;
     vi.setSystemTime(now);
     const { body } = await roll(id, 60);
@@ -71,16 +71,19 @@ describe("roll", () => {
       const sql = "SELECT secret, previous_secret, previous_secret_ends_at FROM webhook_endpoints WHERE id = ?";
       return env.DB.prepare(sql).bind(id).first();
     };
-    const before = await stored();
-    expect(before).toMatchObject({ secret: body.secret, previous_secret_ends_at: now + 60 * SECOND });
+    const [before, secret] = [await stored(), (await stored())?.secret];
+    expect(before).toMatchObject({ previous_secret: expect.any(String), previous_secret_ends_at: now + 60 * SECOND });
+    await expectSignedBy([body.secret ?? "", old], id, receiver);
     await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, now + 60 * SECOND - 1);
     expect(await stored()).toEqual(before);
     const swept = await sweepDeliveries(env.DB, env.WEBHOOK_ENDPOINT, now + 60 * SECOND);
     expect(swept.secrets_wiped).toBe(1);
-    expect(await stored()).toEqual({ secret: body.secret, previous_secret: null, previous_secret_ends_at: null });
+    expect(await stored()).toEqual({ secret, previous_secret: null, previous_secret_ends_at: null });
+    await expectSignedBy([body.secret ?? ""], id, receiver);
     // Without an overlap there is none to keep.
     const { body: next } = await roll(id, 0);
-    expect(await stored()).toEqual({ secret: next.secret, previous_secret: null, previous_secret_ends_at: null });
+    expect(await stored()).toMatchObject({ previous_secret: null, previous_secret_ends_at: null });
+    await expectSignedBy([next.secret ?? ""], id, receiver);
   });
 
   it("is replayed for its idempotency key: one new secret, which is not shown again", async () => {
