@@ -1151,8 +1151,8 @@ export const DEFECTS: readonly Defect[] = [
     breaks: "an endpoint that is woken keeps its pause",
     noticedBy: "webhook/outages.test.ts",
     file: "src/webhook/object.ts",
-    find: "(await this.#pausedUntil()) ?? Date.now()",
-    replace: "Date.now()",
+    find: "await setAlarmBy(this.ctx.storage, (await this.#pausedUntil()) ?? Date.now());",
+    replace: "await setAlarmBy(this.ctx.storage, Date.now());",
   },
   {
     breaks: "an alarm that comes too soon keeps the pause",
