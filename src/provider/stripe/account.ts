@@ -20,7 +20,8 @@ export const stripeAccount: AccountRules = {
     [WEBHOOK_SECRET]: {
       description: "The signing secret of the webhook endpoint at Stripe; several while it is rolled",
       pattern: /^whsec_[A-Za-z0-9+/=_-]{1,250}$/,
-      isRequired: true,
+      // The endpoint at Stripe is made for the account's own URL: the account is there before its secret is.
+      isRequired: false,
       isList: true,
       example: "whsec_wRNftLajMZNeslQOP6vEPm4iVx5NlZ6z",
     },

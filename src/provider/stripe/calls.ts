@@ -56,7 +56,13 @@ function encode(fields: Fields): string {
 
 const text = z.string().nullish();
 const ErrorSchema = z.object({
-  error: z.object({ type: text, code: text, decline_code: text, message: text, payment_intent: z.unknown() }),
+  error: z.object({
+    type: text,
+    code: text,
+    decline_code: text,
+    message: text,
+    payment_intent: z.unknown().optional(),
+  }),
 });
 
 /** The error that an answer has; one without a word where it has none. */

@@ -40,7 +40,12 @@ const secretsOf = ({ secrets }: Connection): string[] =>
     .filter((secret) => secret !== "");
 
 const name = z.string().min(1);
-const EventSchema = z.object({ id: name, type: z.string(), livemode: z.boolean().optional(), data: z.unknown() });
+const EventSchema = z.object({
+  id: name,
+  type: z.string(),
+  livemode: z.boolean().optional(),
+  data: z.unknown().optional(),
+});
 const metadata = z.record(z.string(), z.string()).nullish();
 /** What an event is about: a PaymentIntent itself, or what says whose it is. */
 const AboutSchema = z.object({
