@@ -16,8 +16,9 @@ import {
 } from "../provider/providers";
 import type { Connection, OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
+import type { Desk } from "./desk";
 import type { Book, OperationRow } from "./journal/book";
-import type { Desk } from "./protocol";
+
 import { type Counter, type Fault, KINDS, requestOf } from "./provider-action";
 import { type ActionRequest, applyAction } from "./run-action";
 

@@ -1,10 +1,11 @@
 /** The end of a payment at a provider that nobody finishes: the provider is asked first, and ends it there before it ends here. */
 import type { Origin } from "../context";
 import { EXPIRING } from "../payment/lifecycle";
+import type { Desk } from "./desk";
 import type { Book } from "./journal/book";
 import { commitChange } from "./journal/commit-change";
 import { openOperation } from "./journal/journal";
-import { type Desk, send } from "./protocol";
+import { send } from "./protocol";
 import { NO_CHANGE } from "./reducer/change";
 import { NOT_COMPLETED } from "./reducer/reduce";
 

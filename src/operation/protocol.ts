@@ -4,41 +4,20 @@
  * asking. Nothing here remembers anything: it can break off at any place, and go on from what D1 holds.
  */
 import type { Origin } from "../context";
-import type { DeliveryId } from "../outbox/outbox";
-import type {
-  Adapter,
-  Connection,
-  OperationRequest,
-  ProviderOperation,
-  ProviderPayment,
-  Snapshot,
-} from "../provider/seam";
-import type { Database } from "../storage/database";
+import type { Snapshot } from "../provider/seam";
 import { isToBeSentAgain, isWithinKeyWindow, lookAgainAt } from "./absence";
+import { attemptOf, type Desk, momentOf, operationOf, originOf, paymentOf, rowOf, unsettled, viewOf } from "./desk";
 import type { Book, OperationRow } from "./journal/book";
 import { type Asked, commitChange } from "./journal/commit-change";
 import { type Attempt, commitReference, postpone } from "./journal/journal";
 import { backoffMs, nextLook } from "./reducer/backoff";
-import { type Change, isUnsettled, type OperationView } from "./reducer/change";
+import { type Change, isUnsettled } from "./reducer/change";
 import { reduce, reportLateAuthorization } from "./reducer/reduce";
 import { refused, unanswered } from "./reducer/unanswered";
 
-/** What the protocol needs of whoever runs it. */
-export interface Desk {
-  readonly db: Database;
-  readonly adapter: Adapter;
-  readonly connection: Connection;
-  /** Opens what is sent for an operation. */
-  readonly openRequest: (row: OperationRow, book: Book) => Promise<OperationRequest>;
-  readonly enqueue: (deliveries: readonly DeliveryId[]) => Promise<void>;
-  /** In milliseconds. */
-  readonly now: () => number;
-  /** A request may lead to several changes, and may come twice: each commit is known by an id of its own. */
-  readonly newCommitId: () => string;
-}
-
 /** Changes that one word of a provider makes at most: beyond that, something goes round in a circle. */
 const MAX_CHANGES = 50;
+
 /** Sends an operation that is open, as if for the first time: the same request under the same keys. */
 export async function send(desk: Desk, origin: Origin, book: Book, number: number): Promise<Book> {
   const row = rowOf(book, number);
@@ -71,8 +50,13 @@ async function perform(
   const performed = await desk.adapter.perform(desk.connection, await operationOf(desk, book, row));
   const attempts = [...before, attemptOf(desk, "perform", performed)];
   switch (performed.tag) {
-    case "answered":
-      return absorb(desk, origin, book, performed.snapshot, attempts);
+    case "answered": {
+      const { left, calls } = await releaseRest(desk, book, performed.snapshot);
+      const all = [...attempts, ...calls];
+      return left === null
+        ? absorb(desk, origin, book, performed.snapshot, all)
+        : leave(desk, origin, book, number, all, left);
+    }
     case "refused": {
       // What the payment is at the provider says more than that its state does not allow the call.
       const { snapshot = null, failure } = performed;
@@ -124,7 +108,13 @@ export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Re
   }
   const late = reportLateAuthorization(book.view, observed.snapshot);
   let after = late === null ? book : await settle(desk, origin, book, late, []);
-  after = await absorb(desk, origin, after, observed.snapshot, [attempt]);
+  const { left, calls } = await releaseRest(desk, after, observed.snapshot);
+  const asked = [attempt, ...calls];
+  if (left !== null) {
+    const { row } = left;
+    return { book: await leave(desk, originOf(origin, row), after, row.number, asked, left), isUnheard: true };
+  }
+  after = await absorb(desk, origin, after, observed.snapshot, asked);
   for (const { number } of unsettled(after)) {
     const row = rowOf(after, number);
     if (row.state === "pending") continue;
@@ -132,6 +122,30 @@ export async function resume(desk: Desk, origin: Origin, book: Book): Promise<Re
     if (isAgain) after = await perform(desk, originOf(origin, row), after, number, []);
   }
   return { book: after, isUnheard: false };
+}
+
+/**
+ * Has the provider release what a capture has left, before the capture is recorded as done: whatever breaks off in between, the capture
+ * is looked at again.
+ *
+ * @returns the call for it, and, where that got no answer, when to ask again
+ */
+async function releaseRest(
+  desk: Desk,
+  book: Book,
+  snapshot: Snapshot,
+): Promise<{
+  readonly calls: readonly Attempt[];
+  readonly left: { readonly row: OperationRow; readonly tag: string; readonly retryAfterMs?: number | null } | null;
+}> {
+  const { adapter, connection } = desk;
+  const row = unsettled(book).find(({ kind }) => kind === "capture");
+  const isHeld = snapshot.status === "captured" && (snapshot.heldMinor ?? 0) > 0;
+  if (adapter.release === undefined || row === undefined || !isHeld) return { calls: [], left: null };
+  const released = await adapter.release(connection, await operationOf(desk, book, row));
+  const calls = [attemptOf(desk, "release", released)];
+  const isAnswered = released.tag === "released" || released.tag === "refused";
+  return { calls, left: isAnswered ? null : { ...released, row } };
 }
 
 /** Commits all that a provider's word changes, and has what it leaves open asked about again. */
@@ -235,53 +249,4 @@ async function leave(
     return { ...book, operations: book.operations.map((one) => (one === row ? { ...row, due_at: dueAt } : one)) };
   }
   return commit(desk, origin, book, change, { attempts, dueAt });
-}
-
-/** Who asked for an operation: what becomes of it later is in that request's name. */
-const originOf = (origin: Origin, { key_id, request_id }: OperationRow): Origin => ({
-  ...origin,
-  keyId: key_id,
-  requestId: request_id,
-});
-
-const momentOf = ({ now, adapter }: Desk) => ({ now: now(), keyWindowMs: adapter.capabilities.keyWindowMs });
-
-const unsettled = ({ operations }: Book): OperationRow[] => operations.filter(({ state }) => isUnsettled(state));
-
-function rowOf({ operations }: Book, number: number): OperationRow {
-  const row = operations.find((one) => one.number === number);
-  if (row === undefined) throw new Error(`The payment has no operation ${number}`);
-  return row;
-}
-
-function viewOf({ view }: Book, number: number): OperationView {
-  const operation = view.operations.find((one) => one.number === number);
-  if (operation === undefined) throw new Error(`The payment has no operation ${number}`);
-  return operation;
-}
-
-function paymentOf({ payment, view }: Book): ProviderPayment {
-  return {
-    id: payment.id,
-    merchantId: payment.merchant_id,
-    amountMinor: payment.amount_minor,
-    currency: payment.currency,
-    captureMethod: payment.capture_method,
-    reference: view.providerReference,
-  };
-}
-
-async function operationOf(desk: Desk, book: Book, row: OperationRow): Promise<ProviderOperation> {
-  if (row.nonce === null) throw new Error("An operation of the provider's own is never sent");
-  const request = await desk.openRequest(row, book);
-  return { kind: row.kind, payment: paymentOf(book), amountMinor: row.amount_minor, nonce: row.nonce, request };
-}
-
-function attemptOf(
-  desk: Desk,
-  call: Attempt["call"],
-  answer: { readonly tag: string; readonly detail?: string },
-): Attempt {
-  const outcome = answer.detail === undefined ? answer.tag : `${answer.tag}: ${answer.detail}`;
-  return { at: desk.now(), call, outcome };
 }

@@ -10,10 +10,11 @@ import type { OperationKind, OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
 import { Outage } from "../storage/outage";
 import type { Refusal } from "./classify";
+import type { Desk } from "./desk";
 import { expire, isOverdue } from "./expire";
 import { type Book, heldMinor, type OperationRow, readBook, refundableMinor, refundOfOperation } from "./journal/book";
 import { isBlocking, OWN_FIELDS, type OwnField, openOperation, recordKey } from "./journal/journal";
-import { type Desk, resume, send } from "./protocol";
+import { resume, send } from "./protocol";
 import type { ActionRequest, ActionResult } from "./run-action";
 
 /** What an action at a provider has come to so far: the payment, and the operation that was asked for. */

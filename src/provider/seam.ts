@@ -4,6 +4,7 @@
  * changes, `operation/reducer/reduce.ts` decides.
  */
 import type { Failure } from "./failures";
+import type { Listed, ListRequest } from "./listing";
 
 /** What can be asked of a provider for a payment. */
 export const OPERATION_KINDS = ["authorize", "capture", "cancel", "refund"] as const;
@@ -62,6 +63,8 @@ export interface ProviderOperation {
   /** Random, and the operation's alone: idempotency keys at the provider are made of it. */
   readonly nonce: string;
   readonly request: OperationRequest;
+  /** When it was opened, in milliseconds: nothing at the provider that came of it is older. */
+  readonly openedAt?: number;
 }
 
 /** The way to a provider: an account with its secrets, and what carries requests there. */
@@ -137,6 +140,8 @@ export interface Snapshot {
   readonly currency: string;
   /** What was captured; 0 before. */
   readonly capturedMinor: number;
+  /** What a capture has left, where the provider goes on holding it until it is told that nothing more is captured. */
+  readonly heldMinor?: number;
   readonly nextAction: NextAction | null;
   /** Of a next action in the provider's own script: what that is started with. It is answered, and kept nowhere. */
   readonly clientSecret?: string;
@@ -162,6 +167,14 @@ export type Performed =
    * where the provider gives one with its refusal, says what that state is.
    */
   | { readonly tag: "refused"; readonly failure: Failure; readonly snapshot?: Snapshot }
+  | Unanswered;
+
+/** What `release` came to. */
+export type Released =
+  /** The provider releases it, now or later. */
+  | { readonly tag: "released" }
+  /** It does not, and would not if it were asked again. */
+  | { readonly tag: "refused"; readonly failure: Failure }
   | Unanswered;
 
 /** What `observe` came to. */
@@ -244,46 +257,6 @@ export interface SecretRule {
   readonly example: string;
 }
 
-/** What can be asked of a provider for all that happened at it in a time. */
-export const LISTINGS = ["payments", "refunds", "disputes"] as const;
-export type Listing = (typeof LISTINGS)[number];
-
-/** A part of what happened in a time, which is in milliseconds. */
-export interface ListRequest {
-  readonly listing: Listing;
-  /** From this time, including it. */
-  readonly from: number;
-  /** Up to this time, without it. */
-  readonly to: number;
-  /** What the page before said; null for the first one. */
-  readonly cursor: string | null;
-}
-
-/** A payment, a refund or a dispute as a provider lists it. Amounts in minor units. */
-export interface ListedEntry {
-  /** Its own name. */
-  readonly reference: string;
-  /** The provider's name for the payment that it is, or is of. */
-  readonly paymentReference: string;
-  /** The service's own name for the payment, as the provider was told it; null where it was not, or does not say. */
-  readonly paymentId: number | null;
-  readonly amountMinor: number;
-  readonly currency: string;
-  /** In milliseconds. */
-  readonly createdAt: number;
-  /** Of a payment; null of anything else. */
-  readonly payment: {
-    readonly status: ProviderStatus;
-    readonly capturedMinor: number;
-    readonly refundedMinor: number;
-  } | null;
-}
-
-/** A page of a listing. */
-export type Listed =
-  | { readonly tag: "listed"; readonly entries: readonly ListedEntry[]; readonly next: string | null }
-  | Unanswered;
-
 /** Which payment of the service's a name of the provider's is about. */
 export type Located =
   /** Null where the provider was told of none: it was made by somebody else. */
@@ -311,6 +284,11 @@ export interface Adapter {
   prepare(connection: Connection, operation: ProviderOperation): Promise<Prepared>;
   /** Asks for what may move money, under a key made of the operation's nonce. */
   perform(connection: Connection, operation: ProviderOperation): Promise<Performed>;
+  /**
+   * Has what a capture has left released, of a snapshot that says there is something. May be asked again as long as that is so. Without it,
+   * a capture releases the rest by itself.
+   */
+  readonly release?: (connection: Connection, capture: ProviderOperation) => Promise<Released>;
   /** Asks what has become of a payment. Changes nothing. */
   observe(connection: Connection, payment: ProviderPayment): Promise<Observed>;
   readNotification(connection: Connection, request: NotificationRequest): Promise<Notified>;

@@ -25,7 +25,7 @@ import {
 export interface Attempt {
   /** In milliseconds. */
   readonly at: number;
-  readonly call: "prepare" | "perform" | "observe";
+  readonly call: "prepare" | "perform" | "release" | "observe";
   readonly outcome: string;
 }
 

@@ -145,7 +145,7 @@ function reducePayment(view: PaymentView, snapshot: Snapshot): Change | null {
       nextAction: status === "requires_action" ? snapshot.nextAction : null,
       ...(status === "confirmed" && { capturedMinor: snapshot.capturedMinor }),
       ...(status === "failed" && { failure: snapshot.failure ?? WITHOUT_A_REASON }),
-      ...(status === "expired" && { failure: NOT_COMPLETED }),
+      ...(status === "expired" && { failure: whyEnded(snapshot) }),
     };
     return { ...NO_CHANGE, payment, operations, event: paymentEvent(status) };
   }
@@ -169,6 +169,9 @@ export const NOT_COMPLETED: Failure = {
   decline_code: null,
   message: "The payment was not completed in time",
 };
+
+/** Why a payment has ended without being paid: who cancels one may say who that was. */
+const whyEnded = ({ status, failure }: Snapshot): Failure => (status === "cancelled" ? failure : null) ?? NOT_COMPLETED;
 
 const WITHOUT_A_REASON: Failure = {
   code: "provider_error",
@@ -208,7 +211,7 @@ const SETTLE = {
       case "cancelled":
         return isBeingCancelled(view)
           ? failed("failed_by_request", "The payment was cancelled before it was completed")
-          : failed("expired", "The payment was cancelled at the provider");
+          : (failure && { state: "failed", failure }) || failed("expired", "The payment was cancelled at the provider");
       case "expired":
         return failed("expired", "The payment was not completed in time");
     }

@@ -13,7 +13,7 @@ const Time = z.iso.datetime();
 const AttemptSchema = z
   .object({
     at: Time.openapi({ description: "When the provider was called; RFC 3339, in UTC" }),
-    call: z.enum(["prepare", "perform", "observe"]).openapi({ description: "What it was called for" }),
+    call: z.enum(["prepare", "perform", "release", "observe"]).openapi({ description: "What it was called for" }),
     outcome: z.string().openapi({ description: "What came of the call" }),
   })
   .openapi("OperationAttempt", { description: "One call to a provider" });

@@ -1,6 +1,7 @@
 /** What happened at Stripe in a time, for reconciliation: pages of PaymentIntents, refunds and disputes, the newest first. */
 import { z } from "zod";
-import type { Connection, Listed, ListedEntry, ListRequest } from "../seam";
+import type { Listed, ListedEntry, ListRequest } from "../listing";
+import type { Connection } from "../seam";
 import { fromStripeAmount } from "./amounts";
 import { detailOf, type Fields, get, judgeUnanswered, UNREADABLE } from "./calls";
 import { nextAfter, PAGE_SIZE, PageSchema, paymentIdIn } from "./observe";
