@@ -24,6 +24,7 @@ import { events } from "./payment/routes/feed";
 import { paymentEvents } from "./payment/routes/history";
 import { paymentList } from "./payment/routes/list";
 import { payments } from "./payment/routes/payments";
+import { providerAccounts } from "./provider/accounts/routes/accounts";
 import { answerOtherMethods, newApp, SECURITY_SCHEME } from "./route";
 import { sandboxPage } from "./sandbox/routes/page";
 import { sandboxPayments } from "./sandbox/routes/payments";
@@ -136,6 +137,7 @@ for (const routes of [
   paymentUpdate,
   actions,
   providerRoutes,
+  providerAccounts,
   notifications,
   paymentStream,
   refunds,

@@ -178,6 +178,12 @@ export const KINDS = {
     remedy:
       "Enable the account, or create the payment at another one. Captures, cancellations and refunds of it still work.",
   },
+  too_many_provider_accounts: {
+    status: 409,
+    title: "Too many provider accounts",
+    detail: "The merchant has as many provider accounts as it may",
+    remedy: "Change an account that is not used any more, instead of adding one. Nothing was changed.",
+  },
   provider_account_unavailable: {
     status: 409,
     title: "Provider account unavailable",
@@ -323,6 +329,12 @@ export const KINDS = {
     title: "Payment busy",
     detail: "Too many requests for this payment are waiting",
     remedy: "Wait for Retry-After seconds, then repeat the request with the same Idempotency-Key. Nothing was changed.",
+  },
+  provider_unreachable: {
+    status: 503,
+    title: "Provider unreachable",
+    detail: "The provider gave no answer that says whether it takes the account's key",
+    remedy: "Wait for Retry-After seconds, then repeat the request. Nothing was changed.",
   },
   unavailable: {
     status: 503,

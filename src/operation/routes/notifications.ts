@@ -1,24 +1,27 @@
 /** What providers send: a notification is a hint that something may have changed, and the provider is asked for what is true. */
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { address, refuseBeyond } from "../../auth/rate-limits";
 import type { App } from "../../context";
 import { answer } from "../../http/answer";
 import { problem } from "../../http/problem";
 import { readText } from "../../http/read-json";
-import { allowsSandbox, readSandboxAccountId, sandboxConnection } from "../../provider/providers";
+import { findAnyAccount } from "../../provider/accounts/accounts";
+import { accountConnection } from "../../provider/accounts/connection";
+import { ACCOUNT_NAME_PATTERN, readAccountName } from "../../provider/accounts/names";
+import { senders } from "../../provider/accounts/senders";
+import { ACCOUNT_PROVIDERS, allowsSandbox, readSandboxAccountId, sandboxConnection } from "../../provider/providers";
 import { sandbox } from "../../provider/sandbox";
-import type { Notified } from "../../provider/seam";
+import type { Adapter, Connection, Located, Notified } from "../../provider/seam";
 import { createRoute, newApp, PUBLIC, registerRoute } from "../../route";
 import { commitTime } from "../../storage/clock";
 import type { Database } from "../../storage/database";
 import { logInfo } from "../../storage/log";
 import { objectName } from "../../storage/object-name";
-import { classifyObjectError, withRetries } from "../../storage/outage";
+import { classifyObjectError, Outage, withRetries } from "../../storage/outage";
 import { sql } from "../../storage/sql";
 
 export const notifications = newApp();
-
-const ACCOUNT_ID = /^[a-z]{1,20}_[1-9][0-9]{0,15}$/;
 
 export const receiveProviderNotificationRoute = createRoute({
   method: "post",
@@ -34,7 +37,7 @@ export const receiveProviderNotificationRoute = createRoute({
     params: z.object({
       account_id: z
         .string()
-        .regex(ACCOUNT_ID, { error: "Must be the id of a provider account" })
+        .regex(ACCOUNT_NAME_PATTERN, { error: "Must be the id of a provider account" })
         .openapi({
           param: { name: "account_id", in: "path" },
           description: "The account at the provider",
@@ -43,7 +46,7 @@ export const receiveProviderNotificationRoute = createRoute({
     }),
   },
   responses: { 204: { description: "It was taken, or is about nothing that the service knows" } },
-  problems: ["notification_not_signed", "provider_account_not_found", "unavailable"],
+  problems: ["notification_not_signed", "provider_account_not_found", "rate_limited", "unavailable"],
 });
 
 registerRoute(
@@ -51,27 +54,65 @@ registerRoute(
   receiveProviderNotificationRoute,
   async (c, { params }) => {
     const accountId = params.account_id;
-    const merchantId = allowsSandbox(c.env) ? readSandboxAccountId(accountId) : null;
-    if (merchantId === null) return problem(c, "provider_account_not_found");
+    const blocked = refuseStranger(c);
+    if (blocked) return blocked;
+    const account = await findSender(c, accountId);
+    if (account === null) return refuseUnsigned(c, "provider_account_not_found");
     const body = await readText(c);
     if (body instanceof Response) return body;
-    const connection = await sandboxConnection(c.env, merchantId, null);
-    const notified = await sandbox.readNotification(connection, {
-      url: c.req.url,
-      headers: c.req.raw.headers,
-      body,
-      now: Date.now(),
-    });
-    if (notified.tag === "unsigned") return problem(c, "notification_not_signed");
-    if (notified.tag === "notified") await take(c, { accountId, merchantId }, notified);
+    const { adapter, connection } = account;
+    const request = { url: c.req.url, headers: c.req.raw.headers, body, now: Date.now() };
+    const notified = await adapter.readNotification(connection, request);
+    if (notified.tag === "unsigned") return refuseUnsigned(c, "notification_not_signed");
+    if (notified.tag === "notified") await take(c, account, notified);
     return answer(c, 204, null, {});
   },
   { hasRawBody: true },
 );
 
+/** An account that a notification is for. */
 interface Account {
   readonly accountId: string;
   readonly merchantId: number;
+  readonly adapter: Adapter;
+  readonly connection: Connection;
+  /** Asks the provider whose payment a reference is; undefined where its notifications say so themselves. */
+  readonly locate: ((reference: string) => Promise<Located>) | undefined;
+}
+
+/** The account of a name, as it is remembered or found; null when there is none. One round trip for one that is not remembered. */
+async function findSender(c: Context<App>, accountId: string): Promise<Account | null> {
+  const ofSandbox = allowsSandbox(c.env) ? readSandboxAccountId(accountId) : null;
+  if (ofSandbox !== null) {
+    const connection = await sandboxConnection(c.env, ofSandbox, null);
+    return { accountId, merchantId: ofSandbox, adapter: sandbox, connection, locate: undefined };
+  }
+  const named = readAccountName(accountId);
+  const adapter = named && ACCOUNT_PROVIDERS[named.provider];
+  if (!adapter) return null;
+  const row = await senders.find(c.env.DB, accountId, () => findAnyAccount(c.get("db"), named.id));
+  if (row?.provider !== named.provider) return null;
+  const connection = await accountConnection(c.env, row, adapter);
+  const locate = (reference: string) => adapter.locate(connection, reference);
+  return { accountId, merchantId: row.merchant_id, adapter, connection, locate };
+}
+
+/** Refuses an address that has sent too much that nobody signed, at no cost; null where it has not. */
+function refuseStranger(c: Context<App>): Response | null {
+  return senders.isBlocked(address(c), Date.now())
+    ? problem(c, "rate_limited", { headers: { "Retry-After": "60" } })
+    : null;
+}
+
+/** Refuses what no provider has signed, and counts it for its address: beyond the quota, it is refused before anything is looked up. */
+async function refuseUnsigned(
+  c: Context<App>,
+  kind: "provider_account_not_found" | "notification_not_signed",
+): Promise<Response> {
+  const from = address(c);
+  const beyond = await refuseBeyond(c, "FAILURE_RATE", `notification ${from}`);
+  if (beyond) senders.block(from, Date.now());
+  return beyond ?? problem(c, kind);
 }
 
 /**
@@ -83,10 +124,11 @@ interface Account {
 async function take(
   c: Context<App>,
   account: Account,
-  { id, reference, paymentId }: Extract<Notified, { tag: "notified" }>,
+  { id, reference, paymentId: told }: Extract<Notified, { tag: "notified" }>,
 ): Promise<void> {
   const db = c.get("db");
   if (id !== null && (await isRecorded(db, account, id))) return;
+  const paymentId = told ?? (await locate(account, reference));
   if (paymentId !== null) {
     // What it is about is found by asking: the object does so after this answer, by its alarm.
     const name = objectName({ merchantId: account.merchantId, id: paymentId });
@@ -95,6 +137,25 @@ async function take(
   await record(db, account, id, reference, paymentId);
   const fields = { request_id: c.get("requestId"), account_id: account.accountId };
   logInfo({ message: "provider notification", ...fields, payment_id: paymentId ?? undefined });
+}
+
+/**
+ * The payment of a reference, as the provider was told it; null where it was told of none.
+ *
+ * @throws Outage when the provider does not say, for it to send the notification again
+ */
+async function locate({ accountId, locate }: Account, reference: string): Promise<number | null> {
+  const located = await locate?.(reference);
+  switch (located?.tag) {
+    case undefined:
+    case "not_found":
+      return null;
+    case "located":
+      return located.paymentId;
+    case "busy":
+    case "unknown":
+      throw new Outage(`The provider of ${accountId} does not say whose payment it has told of: ${located.detail}`);
+  }
 }
 
 /** Whether a notification was taken before. One round trip. */
@@ -114,7 +175,9 @@ async function record(
   paymentId: number | null,
 ): Promise<void> {
   const time = commitTime(Date.now());
-  const isUnknown = sql`NOT EXISTS (SELECT 1 FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId})`;
+  // Of a payment that has another name at the provider, somebody else has told.
+  const isUnknown = sql`NOT EXISTS (SELECT 1 FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId}
+    AND (provider_reference IS NULL OR provider_reference = ${reference}))`;
   await db.batch<[never, never]>([
     id === null
       ? null

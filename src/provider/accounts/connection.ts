@@ -23,39 +23,54 @@ export const secretPlace = (merchantId: number, id: number, column: SecretColumn
 export const allowsOwnUrls = ({ AUTH_MODE, ALLOW_LOOPBACK_WEBHOOKS }: Env): boolean =>
   AUTH_MODE === "open" || ALLOW_LOOPBACK_WEBHOOKS === "yes";
 
+/** The clear secrets of an account. */
+export type AccountSecrets = Readonly<Partial<Record<SecretColumn, string>>>;
+
 /**
- * The way to an account's provider. Whether the provider takes the credentials is recorded when that changes.
+ * Opens the secrets of an account.
  *
- * @throws Outage when a secret cannot be opened, or the account's URL is not allowed here: an operator can mend either
+ * @throws Outage when one cannot be opened, which an operator can mend
  */
-export async function accountConnection(
-  env: Env,
-  { api_url, ...account }: ProviderAccountRow,
-  adapter: AccountAdapter,
-): Promise<Connection> {
+export async function openSecrets(env: Env, account: ProviderAccountRow): Promise<AccountSecrets> {
   const { id, merchant_id: merchantId } = account;
   const name = accountName(account);
-  const keys = secretsKeys(env);
-  if (api_url !== null && !allowsOwnUrls(env)) {
-    throw new Outage(`The account ${name} has a URL of its own, which is for one's own machine`);
-  }
-  const secrets: Record<string, string> = {};
+  const secrets: Partial<Record<SecretColumn, string>> = {};
   for (const column of SECRET_COLUMNS) {
     const sealed = account[column];
     if (sealed === null) continue;
-    const opened = await open(sealed, secretPlace(merchantId, id, column), keys);
+    const opened = await open(sealed, secretPlace(merchantId, id, column), secretsKeys(env));
     if (opened.tag !== "opened") {
       logError({ message: "secret not opened", account: name, column, cause: opened.tag });
       throw new Outage(`A secret of the account ${name} cannot be opened: ${opened.tag}`);
     }
     secrets[column] = opened.text;
   }
-  const derived = await notificationSecrets(keys, name);
-  for (const [age, secret] of derived.entries()) secrets[`notifications_${age}`] = secret;
+  return secrets;
+}
+
+/** What names an account, and where it is asked. */
+type Addressed = Pick<ProviderAccountRow, "id" | "merchant_id" | "provider" | "failing_since" | "api_url">;
+
+/**
+ * The way to an account's provider, with secrets in clear. Whether the provider takes the key is recorded when that changes.
+ *
+ * @throws Outage when the account's URL is not allowed here
+ */
+export async function connect(
+  env: Env,
+  { api_url, ...account }: Addressed,
+  adapter: AccountAdapter,
+  given: AccountSecrets,
+): Promise<Connection> {
+  const name = accountName(account);
+  if (api_url !== null && !allowsOwnUrls(env)) {
+    throw new Outage(`The account ${name} has a URL of its own, which is for one's own machine`);
+  }
+  const derived = await notificationSecrets(secretsKeys(env), name);
   return {
     accountId: name,
     apiOrigin: api_url ?? adapter.account.apiOrigin,
-    secrets,
+    secrets: { ...given, ...Object.fromEntries(derived.map((secret, age) => [`notifications_${age}`, secret])) },
     fetch: async (request) => {
       // A provider that sends elsewhere is not the one that was meant: it would be sent the secret too.
       const response = await fetch(request, { redirect: "manual" });
@@ -63,6 +78,15 @@ export async function accountConnection(
       return response;
     },
   };
+}
+
+/** The way to the provider of an account that is stored. @throws Outage as `openSecrets` and `connect` do */
+export async function accountConnection(
+  env: Env,
+  account: ProviderAccountRow,
+  adapter: AccountAdapter,
+): Promise<Connection> {
+  return connect(env, account, adapter, await openSecrets(env, account));
 }
 
 /** How a provider that does not take credentials answers. */

@@ -59,6 +59,7 @@ const NOBODYS = {
   endpoint_id: "9007199254740991",
   event_id: "evt_9007199254740991_1",
   refund_id: "re_9007199254740991_1",
+  account_id: "stripe_9007199254740991",
 };
 
 /** The body that the document shows for a route. */
@@ -103,6 +104,16 @@ async function newEndpoint(owner: Client, merchant: number): Promise<number> {
   return body.id;
 }
 
+/** A new account at a provider; the document's example, where the path is the provider's to ask. */
+async function newAccount(owner: Client, path: string): Promise<string> {
+  if (path.includes("/provider-notifications/")) return "sandbox_1";
+  const { status, body } = await owner.request("POST", "/api/v1/provider-accounts", {
+    body: { provider: "stripe", name: "Shop", api_key: "sk_test_4eC39HqLyjWDarjtT1zdp7dc" },
+  });
+  expect(status).toBe(201);
+  return String(body.id);
+}
+
 /** What a merchant of this file has, for a route to be asked about. */
 async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record<string, string>>> {
   const owner = client(undefined, { key: await newKey(SCOPE_NAMES, merchant) });
@@ -116,6 +127,7 @@ async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record
     ...(path.includes("{refund_id}") && { refund_id: `re_${(await paymentIn("refunded", owner)).id}_3` }),
     ...(path.includes("{payment_id}") && { payment_id: String((await paymentIn(status, owner)).id) }),
     ...(path.includes("{key_id}") && { key_id: publicId(await newKey(["keys:manage"], merchant)) ?? "" }),
+    ...(path.includes("{account_id}") && { account_id: await newAccount(owner, path) }),
     ...(path.includes("{merchant_id}") && { merchant_id: String(merchant) }),
   };
 }
@@ -133,7 +145,8 @@ async function state(): Promise<unknown> {
     `SELECT (SELECT sum(version) FROM payments) AS payments, (SELECT count(*) FROM idempotency_keys) AS idempotency,
        (SELECT count(*) FROM account_events) AS changes, (SELECT count(*) FROM merchants) AS merchants,
        (SELECT json_group_array(json_array(id, url, secret, disabled_at, deleted_at)) FROM webhook_endpoints) AS endpoints,
-       (SELECT json_group_array(json_array(id, name, expires_at, revoked_at)) FROM api_keys) AS keys`,
+       (SELECT json_group_array(json_array(id, name, expires_at, revoked_at)) FROM api_keys) AS keys,
+       (SELECT json_group_array(json_array(id, name, api_key, updated_at)) FROM provider_accounts) AS accounts`,
   ).first();
 }
 
@@ -142,8 +155,12 @@ let stranger: number;
 const keys = { revoked: "", expired: "", strangers: "" };
 
 beforeAll(async () => {
-  // Nothing leaves this machine; every receiver answers 204.
-  vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(null, { status: 204 }));
+  // Nothing leaves this machine; every receiver answers 204, and a provider that nothing has happened.
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input) =>
+    new Request(input).url.startsWith("https://api.stripe.com/")
+      ? Response.json({ object: "list", data: [], has_more: false, url: "/v1/refunds" })
+      : new Response(null, { status: 204 }),
+  );
   [merchant, stranger] = [await newMerchant(), await newMerchant()];
   keys.strangers = await newKey(
     SCOPE_NAMES.filter((scope) => scope !== "admin"),
@@ -229,6 +246,11 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   getEvent: ["events:read"],
   // Sums of what the key may read one by one.
   getStatistics: ["payments:read"],
+  createProviderAccount: ["providers:manage"],
+  listProviderAccounts: ["providers:manage"],
+  getProviderAccount: ["providers:manage"],
+  updateProviderAccount: ["providers:manage"],
+  checkProviderAccount: ["providers:manage"],
   createApiKey: ["keys:manage"],
   listApiKeys: ["keys:manage"],
   getApiKey: ["keys:manage"],
