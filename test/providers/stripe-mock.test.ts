@@ -1,13 +1,7 @@
 /** Stripe's own mock takes every request that the adapter of Stripe can send: it answers 400 for a field that Stripe does not know. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import type {
-  Connection,
-  ListRequest,
-  OperationKind,
-  OperationRequest,
-  ProviderOperation,
-} from "../../src/provider/seam";
-import { LISTINGS } from "../../src/provider/seam";
+import { LISTINGS, type ListRequest } from "../../src/provider/listing";
+import type { Connection, OperationKind, OperationRequest, ProviderOperation } from "../../src/provider/seam";
 import { stripe } from "../../src/provider/stripe/stripe";
 import { type Mock, startStripeMock } from "./mocks";
 import { withScheduler } from "./payment";
