@@ -1,15 +1,16 @@
 /** The providers: which there are, how each is asked, and the way to the account of a payment. */
 import { sandboxSecrets } from "../auth/secret-keys";
+import { mollie } from "./mollie/mollie";
 import { SANDBOX_ORIGIN, sandbox } from "./sandbox";
 import type { AccountAdapter, Adapter, Connection } from "./seam";
 import { stripe } from "./stripe/stripe";
 
 /** The providers that a merchant has accounts at. */
-const ACCOUNT_ADAPTERS = { stripe } satisfies Readonly<Record<string, AccountAdapter>>;
+const ACCOUNT_ADAPTERS = { stripe, mollie } satisfies Readonly<Record<string, AccountAdapter>>;
 
 export type AccountProviderName = keyof typeof ACCOUNT_ADAPTERS;
 export const ACCOUNT_PROVIDERS: Readonly<Record<string, AccountAdapter>> = ACCOUNT_ADAPTERS;
-export const ACCOUNT_PROVIDER_NAMES: readonly [AccountProviderName, ...AccountProviderName[]] = ["stripe"];
+export const ACCOUNT_PROVIDER_NAMES: readonly [AccountProviderName, ...AccountProviderName[]] = ["stripe", "mollie"];
 
 /** Every provider with its adapter; `internal` has none, for it settles at once, in the commit itself. */
 const ADAPTERS = { internal: null, sandbox, ...ACCOUNT_ADAPTERS } satisfies Readonly<Record<string, Adapter | null>>;
