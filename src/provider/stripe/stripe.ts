@@ -87,7 +87,8 @@ async function perform(connection: Connection, operation: ProviderOperation): Pr
   // The payer's browser confirms it: what it needs for that is in the payment.
   if (kind === "authorize" && request.paymentMethod === undefined) return readAs(await observe(connection, reference));
 
-  const amount = toStripeAmount(operation.amountMinor, payment.currency);
+  // Nothing else says an amount: a confirmation and a cancellation are of the whole payment.
+  const amount = toStripeAmount(kind === "capture" || kind === "refund" ? operation.amountMinor : 0, payment.currency);
   if (amount.tag === "inexpressible") return { tag: "refused", failure: refusal(kind, { message: amount.detail }) };
   const answer = await send(connection, operation, reference, String(amount.amount));
   const unanswered = judgeUnanswered(answer);

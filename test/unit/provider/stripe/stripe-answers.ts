@@ -1,5 +1,12 @@
 /** What Stripe answers, of the payment that the tests are about: 100.00 EUR. */
 import type Stripe from "stripe";
+import type {
+  Connection,
+  OperationKind,
+  OperationRequest,
+  ProviderOperation,
+  ProviderPayment,
+} from "../../../../src/provider/seam";
 
 export const REFERENCE = "pi_3Nirh62eZvKYlo2C0Dg1WX1w";
 export const API_KEY = "sk_test_4eC39HqLyjWDarjtT1zdp7dc";
@@ -45,4 +52,52 @@ export const captured = (changes: Parts<Stripe.Charge> = {}) =>
 
 export const error = (changes: object = {}) => ({
   error: { type: "invalid_request_error", message: "why", ...changes },
+});
+
+export interface Answer {
+  readonly status?: number;
+  /** Text as it is, anything else as JSON. */
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A request as it was sent: the path without its query, and the fields of the query or the body. */
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly key: string | null;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly headers: Headers;
+  readonly redirect: string;
+}
+
+/** An account whose requests are answered with these, one after the other, and with the last one from then on. */
+export function account(...answers: readonly Answer[]) {
+  const asked: Asked[] = [];
+  const connection: Connection = {
+    ...{ accountId: "stripe_1", apiOrigin: "https://api.stripe.example" },
+    secrets: { api_key: API_KEY, webhook_secret: WEBHOOK_SECRET },
+    fetch: async (request) => {
+      const { origin, pathname, searchParams } = new URL(request.url);
+      if (origin !== "https://api.stripe.example") throw new Error(`Asked ${origin}`);
+      const { method, headers, redirect } = request;
+      const fields = Object.fromEntries([...searchParams, ...new URLSearchParams(await request.text())]);
+      const { status = 200, body, headers: said } = answers[asked.length] ?? answers.at(-1) ?? { body: {} };
+      asked.push({ method, path: pathname, key: headers.get("Idempotency-Key"), fields, headers, redirect });
+      return new Response(typeof body === "string" ? body : JSON.stringify(body), { status, headers: said });
+    },
+  };
+  return { connection, asked };
+}
+
+export const operation = (
+  kind: OperationKind,
+  request: OperationRequest = { paymentMethod: "pm_1" },
+  payment: Partial<ProviderPayment> = {},
+): ProviderOperation => ({
+  ...{ kind, amountMinor: 4_000, nonce: "nonce-1", request },
+  payment: {
+    ...{ id: 5, merchantId: 1, amountMinor: 10_000, currency: "EUR", captureMethod: "automatic", reference: REFERENCE },
+    ...payment,
+  },
 });
