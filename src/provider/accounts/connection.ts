@@ -69,6 +69,7 @@ export async function connect(
   const derived = await notificationSecrets(secretsKeys(env), name);
   return {
     accountId: name,
+    merchantId: account.merchant_id,
     apiOrigin: api_url ?? adapter.account.apiOrigin,
     secrets: { ...given, ...Object.fromEntries(derived.map((secret, age) => [`notifications_${age}`, secret])) },
     fetch: async (request) => {

@@ -1,6 +1,6 @@
 /**
  * The adapter of Stripe: PaymentIntents, confirmed from here with the payer's means of payment, or by the payer's browser with the
- * payment's client secret. `docs/providers.md` says what maps to what.
+ * payment's client secret.
  */
 import type Stripe from "stripe";
 import { z } from "zod";
