@@ -1,6 +1,6 @@
 /** What Stripe lists for reconciliation, whose payment something is, and whether it takes a key. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Listing, ListRequest } from "../../../../src/provider/seam";
+import type { Listing, ListRequest } from "../../../../src/provider/listing";
 import { stripe } from "../../../../src/provider/stripe/stripe";
 import {
   type Answer,
