@@ -110,6 +110,8 @@ CREATE INDEX payments_by_reference ON payments (merchant_id, reference, created_
 -- Those that demand to be the only one: a creation beside them reads a row, any other none.
 CREATE INDEX payments_single_by_order ON payments (merchant_id, order_id) WHERE single = 1 AND order_id IS NOT NULL;
 CREATE INDEX payments_single_by_reference ON payments (merchant_id, reference) WHERE single = 1 AND reference IS NOT NULL;
+-- Those with a sealed means of payment, for the job that seals it anew.
+CREATE INDEX payments_with_method ON payments (id) WHERE payment_method IS NOT NULL;
 CREATE INDEX payments_expiring ON payments (expiry_due_at) WHERE expiry_due_at IS NOT NULL;
 
 -- An index of the pairs of `payments.metadata`, in the order in which they are looked for. The values themselves are in

@@ -1,9 +1,11 @@
 /** What the crons of wrangler.toml start, one job each; `test/unit/configuration.test.ts` holds the two together. */
 
+import { secretsKeys } from "../auth/secret-keys";
 import { sweepOperations } from "../operation/sweep";
 import { logError, logInfo } from "../storage/log";
 import { sweepDeliveries } from "../webhook/wake";
 import { expirePayments } from "./expiry";
+import { resealAll } from "./resealing";
 import { retentionDays, sweepIdempotencyKeys } from "./retention";
 import { countForAll } from "./totals";
 
@@ -46,6 +48,14 @@ const JOBS: ReadonlyMap<string, Job> = new Map([
     async ({ DB }, now) => {
       const counted = await countForAll(DB, now);
       if (counted.steps > 0) logInfo({ message: "events counted", ...counted });
+    },
+  ],
+  // What an older key of SECRETS_KEYS has sealed.
+  [
+    "*/10 * * * *",
+    async (env, now) => {
+      const { steps, ...walk } = await resealAll(env.DB, secretsKeys(env), now);
+      if (steps > 0) logInfo({ message: "sealed texts", ...walk });
     },
   ],
 ]);

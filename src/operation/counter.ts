@@ -18,16 +18,9 @@ import type { Connection, OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
 import type { Desk } from "./desk";
 import type { Book, OperationRow } from "./journal/book";
-
+import { requestPlace } from "./journal/journal";
 import { type Counter, type Fault, KINDS, requestOf } from "./provider-action";
 import { type ActionRequest, applyAction } from "./run-action";
-
-/** Where the request of an operation is sealed: it opens in its own row only. */
-const placeOf = (merchantId: number, paymentId: number, nonce: string) => ({
-  account: "operations",
-  merchantId,
-  field: `operations/${paymentId}/${nonce}/request`,
-});
 
 /**
  * The counter of a payment.
@@ -52,7 +45,7 @@ export function counterOf(
   /** What a payment's creation has said serves where the request of its confirmation says nothing. */
   const openRequest = async (row: OperationRow, { payment, paymentMethod }: Book): Promise<OperationRequest> => {
     if (row.request === null || row.nonce === null) throw new Error("Nothing was asked for by this operation");
-    const own: OperationRequest = JSON.parse(await opened(row.request, placeOf(merchantId, paymentId, row.nonce)));
+    const own: OperationRequest = JSON.parse(await opened(row.request, requestPlace(merchantId, paymentId, row.nonce)));
     if (row.kind !== "authorize") return own;
     const method =
       own.paymentMethod === undefined && paymentMethod !== null
@@ -86,7 +79,7 @@ export function counterOf(
   return {
     db,
     deskOf,
-    sealRequest: (nonce, sent) => seal(JSON.stringify(sent), placeOf(merchantId, paymentId, nonce), secrets),
+    sealRequest: (nonce, sent) => seal(JSON.stringify(sent), requestPlace(merchantId, paymentId, nonce), secrets),
     setAlarm,
     newNonce: () => crypto.randomUUID(),
     judge: (asked) => new Map(PROVIDER_NAMES.map((name) => [name, faultOf(env, name, asked)])),

@@ -12,7 +12,7 @@ import type { Database } from "../storage/database";
 import type { Idempotency } from "../storage/idempotency";
 import { Outage } from "../storage/outage";
 import { columnsOf, join, raw, type Sql, sql } from "../storage/sql";
-import { makeSecret, secretPlace } from "./signature";
+import { endpointSecretPlace, makeSecret } from "./signature";
 
 type WebhookEndpointRow = InferSelectModel<typeof webhookEndpoints>;
 
@@ -129,7 +129,7 @@ export async function createWebhookEndpoint(
     const [newest] = await db.all<{ id: number }>(sql`SELECT max(id) AS id FROM webhook_endpoints`);
     // Many that have met take ids that are apart.
     const id = (newest?.id ?? 0) + 1 + Math.floor(Math.random() * 2 ** tries);
-    const sealed = await seal(secret, secretPlace(merchantId, id), keys);
+    const sealed = await seal(secret, endpointSecretPlace(merchantId, id), keys);
     try {
       const changed = await applyChange(db, origin, idempotency, {
         type: "webhook_endpoint.created",
@@ -218,7 +218,7 @@ export async function rollSecret(
   keys: string,
 ): Promise<CreatedSecret> {
   const secret = makeSecret();
-  const sealed = await seal(secret, secretPlace(origin.merchantId, id), keys);
+  const sealed = await seal(secret, endpointSecretPlace(origin.merchantId, id), keys);
   const end = origin.now + overlap;
   const changed = await applyChange(db, origin, idempotency, {
     type: "webhook_endpoint.rolled",

@@ -15,7 +15,7 @@ export function makeSecret(): string {
 }
 
 /** Where the secrets of an endpoint are sealed: in its row, in either of two columns, for a roll moves one to the other. */
-export const secretPlace = (merchantId: number, endpointId: number): SealedPlace => ({
+export const endpointSecretPlace = (merchantId: number, endpointId: number): SealedPlace => ({
   account: "webhook_endpoints",
   merchantId,
   field: `webhook_endpoints/${endpointId}/secret`,
@@ -33,7 +33,7 @@ export function secretOpener(
 ): (sealed: readonly string[]) => Promise<readonly string[]> {
   const texts = new Map<string, Promise<string | null>>();
   const openText = async (sealed: string): Promise<string | null> => {
-    const opened = await open(sealed, secretPlace(merchantId, endpointId), keys);
+    const opened = await open(sealed, endpointSecretPlace(merchantId, endpointId), keys);
     if (opened.tag === "opened") return opened.text;
     const cause = whyNotOpened(opened);
     logError({ message: "webhook secret not opened", endpoint_id: endpointId, merchant_id: merchantId, cause });

@@ -54,7 +54,6 @@ const WAIT_ROUTE = "src/operation/routes/payment.ts";
 const STREAM = "src/operation/routes/stream.ts";
 const PROTOCOL = "src/operation/protocol.ts";
 const ABSENCE = "src/operation/absence.ts";
-const COUNTER = "src/operation/counter.ts";
 const JOURNAL = "src/operation/journal/journal.ts";
 const COMMIT_CHANGE = "src/operation/journal/commit-change.ts";
 const LIFECYCLE = "src/payment/lifecycle.ts";
@@ -2198,7 +2197,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "the request of an operation opens in its own row",
-    file: COUNTER,
+    file: JOURNAL,
     find: `field: \`operations/\${paymentId}/\${nonce}/request\``,
     replace: `field: \`operations/request/\${Math.sign(nonce.length)}\``,
   },

@@ -1,4 +1,5 @@
 /** The journal: an operation is written here before anything is sent to a provider, and what comes of each call after it. */
+import type { SealedPlace } from "../../auth/seal";
 import type { Origin } from "../../context";
 import { type Action, statusesBefore } from "../../payment/lifecycle";
 import type { Payment } from "../../payment/payment";
@@ -32,12 +33,19 @@ export interface Attempt {
 /** Calls that an operation remembers: the newest. */
 const MAX_ATTEMPTS_KEPT = 20;
 
+/** Where the request of an operation is sealed: it opens in its own row only. */
+export const requestPlace = (merchantId: number, paymentId: number, nonce: string): SealedPlace => ({
+  account: "operations",
+  merchantId,
+  field: `operations/${paymentId}/${nonce}/request`,
+});
+
 /** An operation that is about to be asked for, of a payment that may not have been read yet. */
 export interface NewOperation {
   readonly action: Action;
   readonly kind: OperationKind;
   readonly nonce: string;
-  /** Sealed. */
+  /** Sealed for `requestPlace`. */
   readonly request: string;
   readonly refund: RefundDetails | null;
   readonly dueAt: number;

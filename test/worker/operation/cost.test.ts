@@ -75,6 +75,7 @@ const cost = (trips: number, rowsWritten: number, rowsRead: number, asked: numbe
 };
 
 const MANUAL = { capture_method: "manual" };
+const NAMED = { payment_method: "test_ok" };
 const PAID: Step = ["confirm", { payment_method: "test_ok" }];
 const DECLINED: Step = ["confirm", { payment_method: "test_declined" }];
 const UNKNOWN: Step = ["confirm", { payment_method: "none" }];
@@ -89,6 +90,7 @@ type Row = [what: string, cost: Measured, creation: object, before: readonly Ste
 // The design's limits: a confirm with key 7 rows written in 3 round trips, a refund 6 in 2, what is refused 0.
 const TABLE: Row[] = [
   ["confirm at a provider, with a key", cost(3, 7, 41, 2), {}, [], PAID, 200],
+  ["confirm at a provider by the token of the creation", cost(4, 7, 54, 2), NAMED, [], ["confirm", {}], 200],
   ["confirm at a provider that is declined", cost(3, 7, 41, 2), {}, [], DECLINED, 402],
   ["capture at a provider", cost(2, 6, 42, 1), MANUAL, [PAID], PART, 200],
   ["cancel at a provider of what is authorised", cost(2, 6, 44, 1), MANUAL, [PAID], CANCEL, 200],

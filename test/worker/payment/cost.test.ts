@@ -75,6 +75,13 @@ const TABLE: Row[] = [
   ["create with an end", cost(1, 0, 6, 13), pending, (api) => api.create({ ...ORDER, expires_in: 60 }), 201],
   ["create with a reference", cost(1, 0, 6, 13), pending, (api) => api.create({ ...ORDER, reference: "r" }), 201],
   [
+    "create with a means of payment",
+    cost(1, 0, 6, 12),
+    pending,
+    (api) => api.create({ ...ORDER, provider: "sandbox", payment_method: "test_ok" }),
+    201,
+  ],
+  [
     "replayed create",
     cost(2, 0, 0, 3),
     async () => (await client().create(ORDER, "cost")).body,
@@ -197,11 +204,16 @@ describe("docs/operations.md", () => {
     expect([written + 3 * pairWrites, base + 3 * pairReads]).toEqual([writtenWith, readWith]);
   });
 
-  it.each(["an end", "a reference"])("states that a creation with %s writes a row more, and reads none", (what) => {
+  it.each([
+    ["an end", 0],
+    ["a reference", 0],
+    // It names its provider, so that the merchant's default is not read.
+    ["a means of payment", -1],
+  ])("states that a creation with %s writes a row more, and reads none", (what, more) => {
     const [, , written, read] = measured("create");
-    expect(measured(`create with ${what}`)).toEqual([1, 0, written + 1, read]);
+    expect(measured(`create with ${what}`)).toEqual([1, 0, written + 1, read + more]);
     expect(operations).toContain(
-      "An index has each of a `reference` and an `expires_in`: a creation with one writes a row more.",
+      "An index has each of a `reference`, an `expires_in` and a `payment_method`: a creation with one writes a row more.",
     );
   });
 
