@@ -10,7 +10,7 @@
 import { open, type SealedPlace, seal, whyNotOpened } from "../auth/seal";
 import { readSecretsKeys } from "../auth/secret-keys";
 import { Database } from "../storage/database";
-import { type LogLine, logError } from "../storage/log";
+import { logError } from "../storage/log";
 import { join, raw, type Sql, sql } from "../storage/sql";
 import { fieldsOf, type Row, SEALED_COLUMNS, type SealedColumn, type Value } from "./sealed-columns";
 
@@ -71,7 +71,8 @@ export async function resealAll(d1: D1Database, keys: string, now: number): Prom
   if (last?.at === null && !isUnderOthers && now - last.begun_at < WALK_EVERY_MS) return resultOf(last, 0);
 
   let progress = last === null || last.at === null || isUnderOthers ? beginning(newest, now) : last;
-  const report = limited(MAX_LOGGED_PER_RUN);
+  let logged = 0;
+  const mayLog = () => logged++ < MAX_LOGGED_PER_RUN;
   let steps = 0;
   while (progress.at !== null && steps < STEPS_PER_RUN) {
     const index = SEALED_COLUMNS.findIndex((one) => nameOf(one) === progress.at?.column);
@@ -79,7 +80,7 @@ export async function resealAll(d1: D1Database, keys: string, now: number): Prom
     // A release has taken the column away.
     if (column === undefined) progress = beginning(newest, now);
     else {
-      const { reached, found } = await step(db, column, progress.at.after, { keys, newest, report });
+      const { reached, found } = await step(db, column, progress.at.after, { keys, newest, mayLog });
       progress = { ...progress, ...sum(progress, found), at: placeAfter(index, reached) };
     }
     steps++;
@@ -125,20 +126,12 @@ function sum(one: Found, other: Found): Found {
   };
 }
 
-/** Logs so many lines, and no more. */
-function limited(lines: number): (line: LogLine) => void {
-  let left = lines;
-  return (line) => {
-    if (left-- > 0) logError(line);
-  };
-}
-
 /** What the steps of a run share. */
 interface Run {
   readonly keys: string;
   readonly newest: string;
-  /** Logs a text that does not open. */
-  readonly report: (line: LogLine) => void;
+  /** Whether one more text that does not open is logged. */
+  readonly mayLog: () => boolean;
 }
 
 /** A sealed text in its row. */
@@ -154,7 +147,7 @@ async function step(
   db: Database,
   column: SealedColumn,
   after: readonly Value[] | null,
-  { keys, newest, report }: Run,
+  { keys, newest, mayLog }: Run,
 ): Promise<{ readonly reached: readonly Value[] | null; readonly found: Found }> {
   const rows = await db.all<Row>(nextRows(column, after));
   const byKey = new Map<string, number>();
@@ -173,12 +166,8 @@ async function step(
     if (opened.tag === "opened") continue;
     unopened++;
     const where = [column.table, ...key, column.column].join("/");
-    report({
-      message: "sealed text not opened",
-      where,
-      merchant_id: place.merchantId,
-      cause: whyNotOpened(opened),
-    });
+    const { merchantId: merchant_id } = place;
+    if (mayLog()) logError({ message: "sealed text not opened", where, merchant_id, cause: whyNotOpened(opened) });
   }
   const replaced = anew.length === 0 ? [] : await db.all(replace(column, anew));
   if (replaced.length > 0) count(newest, replaced.length);

@@ -193,16 +193,18 @@ describe("docs/operations.md", () => {
     expect(names.filter((name) => !configuration.includes(name))).toEqual([]);
   });
 
-  it("says how often the crons run, and how far a run of the walk over idempotency keys goes", () => {
+  it("says how often the crons run, and how far a run of a walk goes", () => {
     const [, triggers = ""] =
       tableBelow("docs/operations.md", "Configuration").find(([where = ""]) => where.includes("[triggers]")) ?? [];
     const { triggers: configured }: Unstable_Config = readConfig({ config: path.join(PROJECT, "wrangler.toml") });
-    expect(configured.crons).toEqual(["* * * * *", "*/2 * * * *", "*/5 * * * *"]);
-    expect(triggers).toMatch(/^every minute, .*; every two minutes, .*; every five minutes, /);
-    const constant = (name: string) =>
-      Number(new RegExp(`^const ${name} = ([\\d_]+);`, "m").exec(read("src/jobs/retention.ts"))?.[1]?.replace("_", ""));
-    const keys = [constant("STEPS_PER_RUN") * constant("KEYS_PER_STEP"), constant("KEYS_PER_STEP")];
-    expect(triggers.match(/\d+,\d{3}/g)).toEqual(keys.map((count) => count.toLocaleString("en")));
+    expect(configured.crons).toEqual(["* * * * *", "*/2 * * * *", "*/5 * * * *", "*/10 * * * *"]);
+    expect(triggers).toMatch(/^every minute, .*; every two minutes, .*; every five minutes, .*; every ten minutes, /);
+    const constantOf = (job: string, name: string) =>
+      Number(new RegExp(`^const ${name} = ([\\d_]+);`, "m").exec(read(`src/jobs/${job}.ts`))?.[1]?.replace("_", ""));
+    const perStep = constantOf("retention", "KEYS_PER_STEP");
+    const texts = constantOf("resealing", "STEPS_PER_RUN") * constantOf("resealing", "TEXTS_PER_STEP");
+    const counts = [constantOf("retention", "STEPS_PER_RUN") * perStep, perStep, texts];
+    expect(triggers.match(/\d+,\d{3}/g)).toEqual(counts.map((count) => count.toLocaleString("en")));
     for (const file of ["operations", "glossary", "storage"]) {
       expect(read(`docs/${file}.md`)).not.toMatch(/daily (job|walk|sweep|run)|keys daily/);
     }
