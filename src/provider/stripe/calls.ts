@@ -35,7 +35,7 @@ export async function postGuarded(connection: Connection, path: string, key: str
 }
 
 /** The path of a PaymentIntent, which cannot lead elsewhere. */
-export const intentPath = (reference: string) => `/v1/payment_intents/${encodeURIComponent(reference)}`;
+export const intentPath = (reference: string) => `/v1/payment_intents/${encodeURIComponent(reference.toWellFormed())}`;
 
 function send({ secrets, ...connection }: Connection, path: string, init: RequestInit): Promise<Answer> {
   const headers = new Headers(init.headers);
