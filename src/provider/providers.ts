@@ -53,6 +53,7 @@ export async function sandboxConnection(env: Env, merchantId: number, origin: st
   const secrets = await sandboxSecrets(env, accountId);
   return {
     accountId,
+    merchantId,
     apiOrigin: SANDBOX_ORIGIN,
     secrets: Object.fromEntries(secrets.map((secret, age) => [`notifications_${age}`, secret])),
     fetch: async (request) => {

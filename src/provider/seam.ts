@@ -72,7 +72,7 @@ export interface Connection {
   /** Names the account in the notification's path. */
   readonly accountId: string;
   /** Whose account it is: what bears the name of another merchant at the provider is somebody else's. */
-  readonly merchantId?: number;
+  readonly merchantId: number;
   /** Where the provider's API is, without a path. */
   readonly apiOrigin: string;
   /**

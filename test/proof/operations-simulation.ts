@@ -307,9 +307,12 @@ export class Running {
   async #createEndpoint(): Promise<void> {
     const isAll = this.world.random() < 0.6;
     const types = EVENT_TYPE_NAMES.filter((name) => isAll || name === "payment.created" || this.world.random() < 0.6);
-    const { status } = await this.#request("POST", "/api/v1/webhook-endpoints", null, { url: RECEIVER, types });
-    if (status !== 201) throw new Error(`A webhook endpoint was not created: ${status}`);
-    this.#hosts = [{ host: new URL(RECEIVER).host, types }];
+    const made = await this.#request("POST", "/api/v1/webhook-endpoints", null, { url: RECEIVER, types });
+    if (made.status !== 201) throw new Error(`A webhook endpoint was not created: ${made.status}`);
+    const { host } = new URL(RECEIVER);
+    const { secret }: { secret: string } = await made.json();
+    this.webhooks?.secrets.set(host, secret);
+    this.#hosts = [{ host, types }];
   }
 
   /** Lets all that is to be told arrive, and holds it against the feed; what is wrong, or null. */

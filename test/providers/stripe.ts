@@ -7,6 +7,7 @@ export const WEBHOOK_SECRET = "whsec_wRNftLajMZNeslQOP6vEPm4iVx5NlZ6z";
 
 export const connectionTo = ({ url }: Mock, changes: Partial<Connection> = {}): Connection => ({
   accountId: "stripe_1",
+  merchantId: 1,
   apiOrigin: url,
   secrets: { api_key: API_KEY, webhook_secret: WEBHOOK_SECRET },
   fetch: (request) => fetch(request),

@@ -97,7 +97,7 @@ export function describeAdapter(name: string, specimen: Specimen): void {
   function answering(answer: Answer) {
     const asked: { method: string; url: string; headers: object; body: string }[] = [];
     const connection: Connection = {
-      ...{ accountId: "account", apiOrigin: API_ORIGIN, secrets },
+      ...{ accountId: "account", merchantId: 1, apiOrigin: API_ORIGIN, secrets },
       fetch: async (request) => {
         asked.push({
           ...request,
@@ -114,7 +114,7 @@ export function describeAdapter(name: string, specimen: Specimen): void {
   }
 
   const failing = (fetch: Connection["fetch"]): Connection => ({
-    ...{ accountId: "account", apiOrigin: API_ORIGIN, secrets },
+    ...{ accountId: "account", merchantId: 1, apiOrigin: API_ORIGIN, secrets },
     fetch,
   });
   const perform = (answer: Answer, kind: OperationKind = "authorize") =>
@@ -280,6 +280,7 @@ export function describeAdapter(name: string, specimen: Specimen): void {
       }
       const nobody = {
         accountId: "account",
+        merchantId: 1,
         apiOrigin: API_ORIGIN,
         secrets: {},
         fetch: () => Promise.reject(new Error("not asked")),

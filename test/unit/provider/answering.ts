@@ -15,6 +15,7 @@ export function answering(status: number, body: unknown, headers: Record<string,
   const connection: Connection = {
     ...{
       accountId: "sandbox_1",
+      merchantId: 1,
       apiOrigin: "https://sandbox.invalid",
       secrets: { notifications_0: "new", notifications_1: "old" },
     },

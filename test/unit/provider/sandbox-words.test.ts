@@ -36,7 +36,7 @@ describe("what is sent", () => {
   const sent = async (send: (connection: Connection) => Promise<unknown>) => {
     const requests: Request[] = [];
     await send({
-      ...{ accountId: "sandbox_1", apiOrigin: "https://sandbox.invalid", secrets: {} },
+      ...{ accountId: "sandbox_1", merchantId: 1, apiOrigin: "https://sandbox.invalid", secrets: {} },
       fetch: async (request) => {
         requests.push(request.clone());
         return Response.json(PAYMENT);
@@ -174,7 +174,13 @@ describe("an answer", () => {
 
   it("that does not come says why", async () => {
     const ends: Connection["fetch"] = () => Promise.reject(new TypeError("lost"));
-    const connection = { accountId: "sandbox_1", apiOrigin: "https://sandbox.invalid", secrets: {}, fetch: ends };
+    const connection = {
+      accountId: "sandbox_1",
+      merchantId: 1,
+      apiOrigin: "https://sandbox.invalid",
+      secrets: {},
+      fetch: ends,
+    };
     const ended = { tag: "unknown", detail: "The connection ended without an answer" };
     expect(await sandbox.perform(connection, operation("refund"))).toEqual(ended);
     vi.stubGlobal("scheduler", { wait: async () => {} });

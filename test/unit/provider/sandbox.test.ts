@@ -23,6 +23,7 @@ afterEach(() => vi.unstubAllGlobals());
 
 const failing = (fetch: Connection["fetch"]): Connection => ({
   accountId: "sandbox_1",
+  merchantId: 1,
   apiOrigin: "https://sandbox.invalid",
   secrets: {},
   fetch,

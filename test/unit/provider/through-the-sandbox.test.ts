@@ -17,7 +17,7 @@ afterEach(() => vi.unstubAllGlobals());
 function aPayment(token: Token, captureMethod: CaptureMethod) {
   const account = anAccount();
   const connection: Connection = {
-    ...{ accountId: "sandbox_1", apiOrigin: "https://sandbox.invalid", secrets: {} },
+    ...{ accountId: "sandbox_1", merchantId: 1, apiOrigin: "https://sandbox.invalid", secrets: {} },
     fetch: (request) => account.sandbox.fetch(request),
   };
   const events: string[] = [];
