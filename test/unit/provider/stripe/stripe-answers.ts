@@ -75,7 +75,7 @@ export interface Asked {
 export function account(...answers: readonly Answer[]) {
   const asked: Asked[] = [];
   const connection: Connection = {
-    ...{ accountId: "stripe_1", apiOrigin: "https://api.stripe.example" },
+    ...{ accountId: "stripe_1", merchantId: 1, apiOrigin: "https://api.stripe.example" },
     secrets: { api_key: API_KEY, webhook_secret: WEBHOOK_SECRET },
     fetch: async (request) => {
       const { origin, pathname, searchParams } = new URL(request.url);
