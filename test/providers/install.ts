@@ -1,6 +1,7 @@
 /**
  * Installs the providers that others have written, once for all tests, below node_modules/.cache: stripe-mock with Go, localstripe with pip
- * in a virtual environment, stripe-stateful-mock with npm in this folder. What cannot be installed fails the run.
+ * in a virtual environment, stripe-stateful-mock with npm in this folder, Prism and Mollie's package in prism/. What cannot be installed
+ * fails the run.
  */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -22,13 +23,19 @@ export const STRIPE_MOCK = path.join(CACHE, `stripe-mock-${STRIPE_MOCK_VERSION}`
 export const PYTHON = path.join(ENVIRONMENT, "bin/python");
 export const LOCALSTRIPE = path.join(HERE, "run_localstripe.py");
 export const STATEFUL_MOCK = path.join(HERE, "run-stateful-mock.mjs");
+const PRISM_FOLDER = path.join(HERE, "prism");
+export const PRISM = path.join(PRISM_FOLDER, "node_modules/@stoplight/prism-cli/dist/index.js");
+/** Mollie's API as an OpenAPI document. */
+export const MOLLIE_DOCUMENT = path.join(CACHE, "mollie.json");
 
 /** Installs what is not there yet. */
 export default async function install(): Promise<void> {
   await mkdir(CACHE, { recursive: true });
   await installLocalstripe();
   await installStripeMock();
-  await installStatefulMock();
+  await installPackages(HERE);
+  await installPackages(PRISM_FOLDER);
+  await run("Mollie's package", process.execPath, [path.join(PRISM_FOLDER, "document.mjs"), MOLLIE_DOCUMENT]);
 }
 
 async function installLocalstripe(): Promise<void> {
@@ -72,11 +79,12 @@ async function isGoNewEnough(): Promise<boolean> {
   }
 }
 
-async function installStatefulMock(): Promise<void> {
-  const lock = await readFile(path.join(HERE, "package-lock.json"), "utf8");
-  const stamp = path.join(HERE, "node_modules/.installed-lock.json");
+/** Installs what a folder's lock file names. */
+async function installPackages(folder: string): Promise<void> {
+  const lock = await readFile(path.join(folder, "package-lock.json"), "utf8");
+  const stamp = path.join(folder, "node_modules/.installed-lock.json");
   if (existsSync(stamp) && (await readFile(stamp, "utf8")) === lock) return;
-  await run("npm and its registry", "npm", ["ci"]);
+  await run("npm and its registry", "npm", ["ci", "--ignore-scripts", "--prefix", folder]);
   await writeFile(stamp, lock);
 }
 

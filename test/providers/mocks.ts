@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { LOCALSTRIPE, PYTHON, STATEFUL_MOCK, STRIPE_MOCK } from "./install";
+import { LOCALSTRIPE, MOLLIE_DOCUMENT, PRISM, PYTHON, STATEFUL_MOCK, STRIPE_MOCK } from "./install";
 
 /** How long one may take to answer, in milliseconds; on two busy cores they need some 2,000. */
 const START_WITHIN_MS = 60_000;
@@ -32,6 +32,19 @@ export const startLocalstripe = (): Promise<Mock> => start(PYTHON, [LOCALSTRIPE]
 /** Stripe's charges and refunds of 2020, with idempotency keys. */
 export const startStatefulMock = (): Promise<Mock> =>
   start(process.execPath, [STATEFUL_MOCK], /^http:\/\/(127\.0\.0\.1:\d+)$/, { LOG_LEVEL: "silent" });
+
+/** Mollie's API by its document alone: a request that is not as the document says is answered with what is wrong with it. */
+export const startPrism = (): Promise<Mock> => prism("mock", MOLLIE_DOCUMENT);
+
+/** The same before another server, whose answers are held to the document, too. */
+export const startPrismBefore = (url: string): Promise<Mock> => prism("proxy", MOLLIE_DOCUMENT, url);
+
+const prism = (mode: "mock" | "proxy", ...words: string[]): Promise<Mock> =>
+  start(
+    process.execPath,
+    [PRISM, mode, "--errors", "--host", "127.0.0.1", "--port", "0", ...words],
+    /Prism is listening on http:\/\/(127\.0\.0\.1:\d+)/,
+  );
 
 /**
  * Starts a program and waits for the line that says where it answers.

@@ -50,10 +50,22 @@ export function aPayment(adapter: Adapter, connection: Connection, asked: Asked 
     }
   }
 
+  /** Hears what the provider says, once it was told to release what a capture has left; nothing, where it does not take that. */
+  async function absorb(snapshot: Snapshot, by: Connection): Promise<void> {
+    const capture = unsettled().find(({ kind }) => kind === "capture");
+    if (adapter.release && capture && snapshot.heldMinor) {
+      const { kind, amountMinor: amount, nonce } = capture;
+      const operation = { kind, amountMinor: amount, nonce: nonce ?? "", request: {}, payment: payment() };
+      const { tag } = await adapter.release(by, operation);
+      if (tag === "busy" || tag === "unknown") return;
+    }
+    hear(snapshot);
+  }
+
   /** Sends an operation that is open, again as for the first time. */
   async function send(operation: ProviderOperation, number: number, by: Connection): Promise<Performed> {
     const performed = await adapter.perform(by, operation);
-    if ("snapshot" in performed && performed.snapshot) hear(performed.snapshot);
+    if ("snapshot" in performed && performed.snapshot) await absorb(performed.snapshot, by);
     const state: OperationView["state"] = performed.tag === "refused" ? "failed" : "unknown";
     const operations = view.operations.map((one) =>
       one.number === number && one.state === "open" && performed.tag !== "answered" ? { ...one, state } : one,
@@ -90,7 +102,7 @@ export function aPayment(adapter: Adapter, connection: Connection, asked: Asked 
   async function ask(): Promise<PaymentView> {
     const observed = await adapter.observe(connection, payment());
     if (observed.tag !== "answered") throw new Error(JSON.stringify(observed));
-    hear(observed.snapshot);
+    await absorb(observed.snapshot, connection);
     return view;
   }
 

@@ -88,7 +88,7 @@ const PartSchema = z.object({
   paymentId: id,
   amount: AmountSchema,
   createdAt: z.string(),
-  _embedded: z.object({ payment: z.object({ metadata: z.unknown() }).nullish() }).nullish(),
+  _embedded: z.object({ payment: z.object({ metadata: z.unknown().optional() }).nullish() }).nullish(),
 });
 
 /** A refund or a chargeback, which is its payment's. */

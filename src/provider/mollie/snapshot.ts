@@ -24,9 +24,14 @@ export const CaptureSchema = z.object({
   id,
   amount: AmountSchema.nullish(),
   status: z.string(),
-  metadata: z.unknown(),
+  metadata: z.unknown().optional(),
 });
-export const RefundSchema = z.object({ id, amount: AmountSchema, status: z.string(), metadata: z.unknown() });
+export const RefundSchema = z.object({
+  id,
+  amount: AmountSchema,
+  status: z.string(),
+  metadata: z.unknown().optional(),
+});
 export const ChargebackSchema = z.object({
   id,
   amount: AmountSchema,
@@ -47,7 +52,7 @@ export const PaymentSchema = z.object({
   createdAt: z.string(),
   authorizedAt: text,
   isCancelable: z.boolean().nullish(),
-  metadata: z.unknown(),
+  metadata: z.unknown().optional(),
   details: z.object({ failureReason: text, failureMessage: text }).nullish(),
   _links: z.object({ checkout: href, captures: href, refunds: href, chargebacks: href }),
   _embedded: z
