@@ -193,18 +193,30 @@ CREATE TABLE disputes (
   PRIMARY KEY (merchant_id, payment_id, reference)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX disputes_by_merchant ON disputes (merchant_id, created_at);
+-- Those that may still be answered, the most urgent first.
+CREATE INDEX disputes_by_deadline ON disputes (merchant_id, ifnull(due_at, 9007199254740991)) WHERE state IN ('inquiry', 'open');
 
--- What a person has to look at, since a provider says something else than is stored here. `payment_id` is 0 where no payment is known.
+-- What a person has to look at, since a provider says something else than is stored here; a thing is found once. `payment_id` is 0
+-- where no payment is known, `account` the provider account where the provider has such. `detail` is what was found last, and what
+-- `resolution` is about: where something else is found later, the item is open again. `resolved_by` is NULL in open mode, too.
 CREATE TABLE reconciliation_items (
+  id INTEGER PRIMARY KEY CHECK (id > 0),
   merchant_id INTEGER NOT NULL REFERENCES merchants (id),
   payment_id INTEGER NOT NULL,
+  account TEXT CHECK (account <> ''),
   kind TEXT NOT NULL CHECK (kind <> ''),
   reference TEXT NOT NULL CHECK (reference <> ''),
   detail TEXT NOT NULL CHECK (detail <> ''),
   created_at INTEGER NOT NULL CHECK (created_at > 0),
-  PRIMARY KEY (merchant_id, payment_id, kind, reference)
-) STRICT, WITHOUT ROWID;
+  resolved_at INTEGER CHECK (resolved_at > 0),
+  resolved_by TEXT CHECK (resolved_by <> ''),
+  resolution TEXT CHECK (length(resolution) BETWEEN 1 AND 500),
+  CHECK ((resolved_at IS NULL) = (resolution IS NULL)),
+  CHECK (resolved_by IS NULL OR resolved_at IS NOT NULL)
+) STRICT;
+CREATE UNIQUE INDEX reconciliation_items_found ON reconciliation_items (merchant_id, payment_id, kind, reference);
 CREATE INDEX reconciliation_items_by_time ON reconciliation_items (merchant_id, created_at);
+CREATE INDEX reconciliation_items_open ON reconciliation_items (merchant_id, created_at) WHERE resolved_at IS NULL;
 
 -- The notifications that providers have sent, so that one that comes again costs nothing.
 CREATE TABLE provider_notifications (

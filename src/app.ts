@@ -25,6 +25,7 @@ import { paymentEvents } from "./payment/routes/history";
 import { paymentList } from "./payment/routes/list";
 import { payments } from "./payment/routes/payments";
 import { providerAccounts } from "./provider/accounts/routes/accounts";
+import { reconciliationItems } from "./reconciliation/routes/items";
 import { answerOtherMethods, newApp, SECURITY_SCHEME } from "./route";
 import { sandboxPage } from "./sandbox/routes/page";
 import { sandboxPayments } from "./sandbox/routes/payments";
@@ -137,6 +138,7 @@ for (const routes of [
   paymentUpdate,
   actions,
   providerRoutes,
+  reconciliationItems,
   providerAccounts,
   notifications,
   paymentStream,
@@ -198,6 +200,10 @@ function describeApi(isOpen: boolean): string {
         { name: "Service", description: "What answers here, and where to go on" },
         { name: "Payments", description: "Create a payment, ask actions of it, read it and find it" },
         { name: "Providers", description: "What moves the money tells the service that something may have changed" },
+        {
+          name: "Reconciliation",
+          description: "What a provider says otherwise than the service, and who has seen to it",
+        },
         { name: "Refunds", description: "Give back all of a payment, or a part of it" },
         { name: "Events", description: "Follow what happens to payments" },
         { name: "Statistics", description: "Sums over what has happened to payments" },

@@ -5,5 +5,6 @@ export const ACCOUNT_EVENT_TYPES = [
   ...(["webhook_endpoint.created", "webhook_endpoint.updated", "webhook_endpoint.deleted"] as const),
   ...(["webhook_endpoint.rolled", "webhook_endpoint.disabled"] as const),
   ...(["provider_account.created", "provider_account.updated"] as const),
+  ...(["reconciliation_item.resolved", "reconciliation_run.started"] as const),
 ] as const;
 export type AccountEventType = (typeof ACCOUNT_EVENT_TYPES)[number];

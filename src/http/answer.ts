@@ -35,8 +35,13 @@ export function json(
   return answer(c, status, JSON.stringify(value), { "Content-Type": "application/json", ...headers });
 }
 
-/** A page of a list in JSON, with its links. */
-export function jsonPage<Row>(c: Context<App>, page: Page<Row>, toResponse: (row: Row) => object): Response {
-  const { body, headers } = toPageResponse(c.req.url, page, toResponse);
+/** A page of a list in JSON, with its links; `order` names the list's order, where it has several. */
+export function jsonPage<Row>(
+  c: Context<App>,
+  page: Page<Row>,
+  toResponse: (row: Row) => object,
+  order?: string,
+): Response {
+  const { body, headers } = toPageResponse(c.req.url, page, toResponse, order);
   return json(c, 200, body, headers);
 }

@@ -76,17 +76,18 @@ export function limitParameter() {
 /**
  * The query parameters of every list that is newest first.
  *
- * @param list the last segment of the list's path, as `toPageResponse` finds it: another list's cursors are refused
+ * @param list the last segment of the list's path, as `toPageResponse` finds it: another list's cursors are refused. Where the
+ *   list has several orders, their names: which order a cursor is of, the query says, and its schema compares
  * @param id what the rows' ids are: a cursor with ids of another kind is refused
  */
-export function pageParameters(list: string, id: "number" | "string" = "number") {
-  const place = z.tuple([z.literal(list), z.enum(["older", "newer"]), z.int().min(0), IDS[id]]);
+export function pageParameters(list: string | readonly string[], id: "number" | "string" = "number") {
+  const place = z.tuple([z.literal([list].flat()), z.enum(["older", "newer"]), z.int().min(0), IDS[id]]);
   return {
     limit: limitParameter(),
     cursor: single(CURSOR_MESSAGE)
-      .transform((text, context): { direction: Direction; position: Position } => {
+      .transform((text, context): { list: string; direction: Direction; position: Position } => {
         const read = readCursor<[string, Direction, number, string | number]>(text, place);
-        if (read !== null) return { direction: read[1], position: { at: read[2], id: read[3] } };
+        if (read !== null) return { list: read[0], direction: read[1], position: { at: read[2], id: read[3] } };
         context.addIssue({ code: "custom", message: CURSOR_MESSAGE });
         return z.NEVER;
       })
@@ -103,15 +104,18 @@ export function pageParameters(list: string, id: "number" | "string" = "number")
 }
 
 /** The window that the query parameters ask for. */
-export function windowOf(query: { limit?: number; cursor?: { direction: Direction; position: Position } }): Window {
+export function windowOf(query: {
+  limit?: number | undefined;
+  cursor?: { direction: Direction; position: Position } | undefined;
+}): Window {
   const { limit = DEFAULT_LIMIT, cursor } = query;
   return { limit, position: cursor?.position ?? null, backward: cursor?.direction === "newer" };
 }
 
 /** The answer to a request for a list, in the API document. */
-export function pageSchema<Row extends z.ZodType>(row: Row) {
+export function pageSchema<Row extends z.ZodType>(row: Row, order = "Newest first") {
   return z.object({
-    data: z.array(row).openapi({ description: "Newest first" }),
+    data: z.array(row).openapi({ description: order }),
     has_more: z
       .boolean()
       .openapi({ description: "Whether `next_cursor` leads to older ones, or to where there may be some" }),
@@ -133,9 +137,18 @@ export const LINK = {
 /** Clients have limits for headers, and the links repeat the whole query. */
 const MAX_LINK_LENGTH = 1024;
 
-/** The body and the headers of a page: its links, unless these are too long. */
-export function toPageResponse<Row, Shown>(url: string, page: Page<Row>, toResponse: (row: Row) => Shown) {
-  const list = new URL(url).pathname.split("/").findLast((segment) => segment !== "") ?? "";
+/**
+ * The body and the headers of a page: its links, unless these are too long.
+ *
+ * @param order the name of the list's order, where it has several
+ */
+export function toPageResponse<Row, Shown>(
+  url: string,
+  page: Page<Row>,
+  toResponse: (row: Row) => Shown,
+  order?: string,
+) {
+  const list = order ?? new URL(url).pathname.split("/").findLast((segment) => segment !== "") ?? "";
   const next_cursor = page.older && writeCursor([list, "older", page.older.at, page.older.id]);
   const previous_cursor = page.newer && writeCursor([list, "newer", page.newer.at, page.newer.id]);
   const link = (relation: string, cursor: string | null) => {

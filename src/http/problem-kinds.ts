@@ -123,6 +123,18 @@ export const KINDS = {
     detail: "Provider account not found",
     remedy: "Check the account's id in the path.",
   },
+  reconciliation_item_not_found: {
+    status: 404,
+    title: "Reconciliation item not found",
+    detail: "Reconciliation item not found",
+    remedy: "Check the item's id in the path: the list of items has it.",
+  },
+  reconciliation_run_not_found: {
+    status: 404,
+    title: "Reconciliation run not found",
+    detail: "Reconciliation run not found",
+    remedy: "Check the run's id and the account's in the path: the list of the account's runs has it.",
+  },
   merchant_not_found: {
     status: 404,
     title: "Merchant not found",
@@ -204,6 +216,18 @@ export const KINDS = {
     remedy:
       "Go on with the payment that payment_id names; or cancel it if it is not paid, then repeat the request with the same Idempotency-Key. " +
       "Nothing was changed.",
+  },
+  reconciliation_item_resolved: {
+    status: 409,
+    title: "Reconciliation item resolved",
+    detail: "The item is resolved already, with other words",
+    remedy: "Read the item: somebody else has resolved it. Nothing was changed.",
+  },
+  reconciliation_in_progress: {
+    status: 409,
+    title: "Reconciliation in progress",
+    detail: "The account is being reconciled already",
+    remedy: "Wait until the account's newest run is done, then repeat the request. Nothing was changed.",
   },
   operation_in_progress: {
     status: 409,

@@ -53,20 +53,21 @@ export const disputes = sqliteTable(
   (table) => [primaryKey({ columns: [table.merchant_id, table.payment_id, table.reference] })],
 );
 
-export const reconciliationItems = sqliteTable(
-  "reconciliation_items",
-  {
-    merchant_id: integer()
-      .notNull()
-      .references(() => merchants.id),
-    payment_id: integer().notNull(),
-    kind: text({ enum: RECONCILIATION_KINDS }).notNull(),
-    reference: text().notNull(),
-    detail: text().notNull(),
-    created_at: integer().notNull(),
-  },
-  (table) => [primaryKey({ columns: [table.merchant_id, table.payment_id, table.kind, table.reference] })],
-);
+export const reconciliationItems = sqliteTable("reconciliation_items", {
+  id: integer().primaryKey(),
+  merchant_id: integer()
+    .notNull()
+    .references(() => merchants.id),
+  payment_id: integer().notNull(),
+  account: text(),
+  kind: text({ enum: RECONCILIATION_KINDS }).notNull(),
+  reference: text().notNull(),
+  detail: text().notNull(),
+  created_at: integer().notNull(),
+  resolved_at: integer(),
+  resolved_by: text(),
+  resolution: text(),
+});
 
 export const providerNotifications = sqliteTable(
   "provider_notifications",

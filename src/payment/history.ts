@@ -6,7 +6,7 @@ import type { EventName } from "../outbox/event-id";
 import type { PaymentEventType, WebhookEndpointEventType } from "../outbox/event-types";
 import { joinLine } from "../outbox/outbox";
 import type { Dispute, StoredDispute } from "../provider/dispute";
-import type { ReconciliationItem } from "../provider/reconciliation";
+import { itemOfEvent, type ReconciliationItem } from "../provider/reconciliation";
 import type { Database } from "../storage/database";
 import { raw, type Sql, sql } from "../storage/sql";
 import { mergeMetadata } from "./metadata";
@@ -133,7 +133,7 @@ function replay(merchantId: number, events: readonly FoundPaymentEvent[]): Payme
     const { currency } = payment;
     const refund = stored ? refundOf({ payment_id, number, amount_minor, currency, created_at }, stored) : null;
     const dispute = told ? disputeOf(payment, openedAt, told) : null;
-    const item = found ? { payment_id, created_at, ...found } : null;
+    const item = found ? itemOfEvent(payment_id, found) : null;
     const replayed = { ...event, payment, before, refund, dispute, item };
     before = payment;
     return replayed;

@@ -44,6 +44,7 @@ const EXCHANGE = "src/provider/exchange.ts";
 const SANDBOX_ACTIONS = "src/sandbox/actions.ts";
 const SANDBOX_PAGE = "src/sandbox/routes/page.ts";
 const EXPORT = "src/payment/routes/export.ts";
+const CSV_FILE = "src/http/files/csv.ts";
 const SEARCH = "src/payment/search.ts";
 const HISTORY = "src/payment/history.ts";
 const DELIVERIES = "src/webhook/deliveries.ts";
@@ -896,7 +897,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "no cell of a file is a formula where semicolons separate",
     noticedBy: "payment/csv.test.ts",
-    file: EXPORT,
+    file: CSV_FILE,
     find: '.replaceAll(";", "\\\\u003b")',
     replace: "",
   },
@@ -1844,7 +1845,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "an item is opened once",
     file: REDUCE_REFUNDS,
-    find: "  if (view.items.some((item) => item.kind === kind && item.reference === reference)) return null;\n",
+    find: "  if (before !== undefined && !(before.isResolved && before.detail !== detail)) return null;\n",
     replace: "",
   },
   {

@@ -217,7 +217,7 @@ function judgeEnd(view: PaymentView, provider: Provider, { endedAs, mismatch, re
   const foreign = isManual && provider.captures.every(({ state }) => state !== "succeeded");
   if (foreign && view.capturedMinor === 0) {
     // Somebody captured something else than what was being asked for here.
-    expect(view.items).toContainEqual({ kind: "amount_mismatch", reference: "pay_1" });
+    expect(view.items).toContainEqual(expect.objectContaining({ kind: "amount_mismatch", reference: "pay_1" }));
     return;
   }
   expect(view.capturedMinor).toBe(capturedMinor);
@@ -237,7 +237,8 @@ function judgeEnd(view: PaymentView, provider: Provider, { endedAs, mismatch, re
     ...waiting.map(({ amountMinor }) => amountMinor),
     ...amountsOf(disputes, "lost"),
   ]);
-  if (back > capturedMinor) expect(view.items).toContainEqual({ kind: "over_refunded", reference: "pay_1" });
+  if (back > capturedMinor)
+    expect(view.items).toContainEqual(expect.objectContaining({ kind: "over_refunded", reference: "pay_1" }));
 }
 
 const figures = {
@@ -283,7 +284,8 @@ function judge(drawn: Program): void {
   // Amounts that do not match leave everything where it was, which is what was heard before.
   if (!hasMismatch(direct)) expectSame(essence(view, last), essence(direct, last));
   // An item that the last word opens is open whatever was heard before it.
-  expect(view.items).toEqual(expect.arrayContaining([...direct.items]));
+  const names = ({ items }: PaymentView) => items.map(({ kind, reference }) => `${kind} ${reference}`);
+  expect(names(view)).toEqual(expect.arrayContaining(names(direct)));
   judgeEnd(view, provider, drawn);
 
   figures.permutations++;

@@ -10,6 +10,7 @@ import { EVENT_TYPES } from "../../src/outbox/event-types";
 import { DELIVERY_STATES } from "../../src/outbox/states";
 import { ACTIONS, outcome, STATUSES, type Status, statusAfter } from "../../src/payment/lifecycle";
 import { FAILURES } from "../../src/provider/failures";
+import { RECONCILIATION } from "../../src/provider/reconciliation";
 import { TOKENS } from "../../src/sandbox/tokens";
 
 const PROJECT = path.join(import.meta.dirname, "../..");
@@ -143,6 +144,13 @@ it("docs/api.md has every type of account event", () => {
 it("docs/api.md has every code of a failure, with what a customer is told", () => {
   const rows = tableBelow("docs/api.md", "Failures").map(([code = "", says]) => [quoted(code), says]);
   expect(rows).toEqual(Object.entries(FAILURES).map(([code, says]) => [[code], says]));
+});
+
+it("docs/reconciliation.md has every kind of item, with what it means and what to do", () => {
+  const rows = tableBelow("docs/reconciliation.md", "Kinds").map(([kind = "", ...said]) => [quoted(kind), ...said]);
+  expect(rows).toEqual(
+    Object.entries(RECONCILIATION).map(([kind, { means, remedy }]) => [[kind], means, remedy]),
+  );
 });
 
 it("docs/sandbox.md has every token, with what it does", () => {

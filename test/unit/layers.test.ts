@@ -14,6 +14,7 @@ const FLOORS = [
   "statistics",
   "sandbox",
   "webhook",
+  "reconciliation",
   "operation",
   "payment",
   "provider",

@@ -20,7 +20,9 @@ const AccountEventSchema = z
     timestamp: z.iso.datetime().openapi({ description: "When it happened; RFC 3339, in UTC" }),
     merchant_id: z.int().openapi({ description: "The owner of what changed" }),
     subject: z.string().openapi({
-      description: "The id of what changed: of an API key, of a webhook endpoint or of the merchant, as `type` says",
+      description:
+        "The id of what changed: of an API key, a webhook endpoint, a provider account, a reconciliation item or run, or the merchant, as " +
+        "`type` says",
     }),
     data: z.record(z.string(), z.unknown()).openapi({
       description: "What it was given. Never a secret; a URL is without its query, in which one may stand",

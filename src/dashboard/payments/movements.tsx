@@ -1,11 +1,8 @@
 /** How a payment's money moved: what was asked of its provider, refunds, disputes, and what does not agree. */
 import type { z } from "@hono/zod-openapi";
-import type {
-  listDisputesRoute,
-  listOperationsRoute,
-  listReconciliationItemsRoute,
-} from "../../operation/routes/provider";
+import type { listDisputesRoute, listOperationsRoute } from "../../operation/routes/provider";
 import type { RefundSchema } from "../../payment/routes/refund-schemas";
+import type { listReconciliationItemsRoute } from "../../reconciliation/routes/items";
 import type { Answer } from "../api";
 import { Badge, countText, Money, Time, words } from "../format";
 import type { Tone } from "../tones";

@@ -1,12 +1,13 @@
 /** One payment: everything that is known of it, in one round trip. */
 
 import { getPaymentRoute } from "../../operation/routes/payment";
-import { listDisputesRoute, listOperationsRoute, listReconciliationItemsRoute } from "../../operation/routes/provider";
+import { listDisputesRoute, listOperationsRoute } from "../../operation/routes/provider";
 import { listRefundsRoute } from "../../operation/routes/refunds";
 import { streamPaymentEventsRoute } from "../../operation/routes/stream";
 import { PAYMENT_EVENT_TYPE_NAMES } from "../../outbox/event-types";
 import type { PaymentResponse } from "../../payment/response";
 import { listPaymentEventsRoute } from "../../payment/routes/history";
+import { listReconciliationItemsRoute } from "../../reconciliation/routes/items";
 import { listPaymentDeliveriesRoute } from "../../webhook/routes/payment-deliveries";
 import type { Answered } from "../api";
 import { Money, StatusBadge } from "../format";

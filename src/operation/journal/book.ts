@@ -7,12 +7,12 @@ import type { BatchRows, Database } from "../../storage/database";
 import type { Idempotency } from "../../storage/idempotency";
 import { columnsOf, type Sql, sql } from "../../storage/sql";
 import type { KeyBefore } from "../classify";
-import { type ItemView, isUnsettled, type OperationView, type PaymentView } from "../reducer/change";
+import { isUnsettled, type OperationView, type PaymentView } from "../reducer/change";
 import type { disputes, operations, reconciliationItems } from "../tables";
 
 export type OperationRow = InferSelectModel<typeof operations>;
 type DisputeRow = InferSelectModel<typeof disputes>;
-type ItemRow = Pick<InferSelectModel<typeof reconciliationItems>, "kind" | "reference">;
+type ItemRow = Pick<InferSelectModel<typeof reconciliationItems>, "kind" | "reference" | "detail" | "resolved_at">;
 
 /** A payment with all that was asked of its provider for it. */
 export interface Book {
@@ -63,7 +63,7 @@ export function bookStatements(merchantId: number, paymentId: number): [Sql, Sql
       )) AS created_by FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId}`,
     sql`SELECT ${OPERATION_COLUMNS} FROM operations WHERE ${isIts} ORDER BY number`,
     sql`SELECT * FROM disputes WHERE ${isIts} ORDER BY reference`,
-    sql`SELECT kind, reference FROM reconciliation_items WHERE ${isIts}`,
+    sql`SELECT kind, reference, detail, resolved_at FROM reconciliation_items WHERE ${isIts} ORDER BY id`,
     accountOfPayment(merchantId, paymentId),
   ];
 }
@@ -96,7 +96,7 @@ export function bookOf(
     disputes: disputes.map(({ reference, amount_minor, state, reason, due_at }) => {
       return { reference, amountMinor: amount_minor, state, reason, dueAt: due_at };
     }),
-    items: items as readonly ItemView[],
+    items: items.map(({ resolved_at, ...item }) => ({ ...item, isResolved: resolved_at !== null })),
   };
   const paymentMethod = sealed === null || commitId === null ? null : { sealed, commitId };
   return { payment, paymentMethod, account: account ?? null, operations, view, keyBefore };

@@ -3,12 +3,14 @@ import type { Origin } from "../../context";
 import { type DeliveryId, insertDeliveries } from "../../outbox/outbox";
 import { insertEvent, newestEvent } from "../../payment/history";
 import { EXPIRING, MAY_AUTHORIZE, type Status } from "../../payment/lifecycle";
+import { accountName } from "../../provider/accounts/names";
 import { toStoredDispute } from "../../provider/dispute";
 import { commitTime } from "../../storage/clock";
 import type { Database } from "../../storage/database";
 import { join, raw, type Sql, sql } from "../../storage/sql";
 import { applyChange, type Change, isUnsettled, type OperationView, type PaymentPatch } from "../reducer/change";
 import { type Book, type BookRows, bookOf, bookStatements, heldMinor, REFUND_STATUS } from "./book";
+import { dataWithItem, storeItem } from "./items";
 import { type Attempt, appended } from "./journal";
 
 /** What a change stores in its event, in bytes, about. */
@@ -62,12 +64,17 @@ export async function commitChange(
       updated_at = max(${time}, newest.created_at),
       event_positions = json_insert(event_positions, '$[#]', newest.position + 1)
     FROM ${newestEvent(merchantId)} WHERE ${isIt} AND version = ${version}`;
+  const { dispute, item } = change;
+  const account = book.account && accountName(book.account);
+  const toOpen = item && { ...item, payment_id: id, account };
   const settled = change.operations.map(({ number }) => book.operations.find((row) => row.number === number));
   const insertIts =
     event &&
     insertEvent(sql`${isIt} AND changes() = 1`, origin, {
       type: event.type,
-      data: JSON.stringify({ ...columns, ...besideOf(book, change) }),
+      data: toOpen
+        ? dataWithItem(merchantId, columns, toOpen, time)
+        : JSON.stringify({ ...columns, ...besideOf(book, change) }),
       idempotencyKey: settled.find((row) => row?.idempotency_key)?.idempotency_key ?? null,
       storedBytes: CHANGE_BYTES,
     });
@@ -85,7 +92,6 @@ export async function commitChange(
       updated_at = max(updated_at, ${time})
     FROM json_each(${JSON.stringify(change.operations.map(toUpdate))}) AS settled
     WHERE ${isIts} AND number = settled.value ->> 'number' AND ${holds}`;
-  const { dispute, item } = change;
   const upsertDispute =
     dispute &&
     sql`
@@ -94,12 +100,6 @@ export async function commitChange(
       ${dispute.dueAt}, ${time}, ${time} WHERE ${holds}
     ON CONFLICT (merchant_id, payment_id, reference) DO UPDATE SET amount_minor = excluded.amount_minor, state = excluded.state,
       reason = excluded.reason, due_at = excluded.due_at, updated_at = max(updated_at, excluded.updated_at)`;
-  const openItem =
-    item &&
-    sql`
-    INSERT INTO reconciliation_items (merchant_id, payment_id, kind, reference, detail, created_at)
-    SELECT ${merchantId}, ${id}, ${item.kind}, ${item.reference}, ${item.detail}, ${time} WHERE ${holds}
-    ON CONFLICT DO NOTHING`;
   type Rows = [never, never, never, never, never, never, DeliveryId, { holds: number }, ...BookRows];
   const { rows } = await db.batch<Rows>([
     event && update,
@@ -107,7 +107,7 @@ export async function commitChange(
     change.operations.length > 0 ? updateOperations : null,
     change.adopt && insertAdopted(change.adopt, origin, id, holds, dueAt),
     upsertDispute,
-    openItem,
+    toOpen && storeItem(merchantId, toOpen, time, holds),
     event && insertDeliveries(id, origin),
     sql`SELECT ${holds} AS holds`,
     ...bookStatements(merchantId, id),
@@ -142,10 +142,9 @@ const toUpdate = ({ number, state, failure, providerReference }: Change["operati
   unsettled: isUnsettled(state),
 });
 
-/** What stands in an event beside the payment: the refund as it is after the change, the dispute or the item. */
-function besideOf({ operations }: Book, { event, operations: updates, adopt, dispute, item }: Change): object {
+/** What stands in an event beside the payment: the refund as it is after the change, or the dispute. */
+function besideOf({ operations }: Book, { event, operations: updates, adopt, dispute }: Change): object {
   if (dispute !== null) return { dispute: toStoredDispute(dispute) };
-  if (item !== null) return { item };
   if (event?.refund == null) return {};
   const row = operations.find(({ number }) => number === event.refund);
   const after = updates.find(({ number }) => number === event.refund) ?? adopt;

@@ -41,11 +41,19 @@ export interface OperationView {
 /** A dispute as it is recorded. */
 export type DisputeView = ProviderDispute;
 
-/** A reconciliation item that was opened, whether or not it is still open: none is opened twice. */
-export interface ItemView {
+/** What a person has to look at. */
+export interface ItemToOpen {
   readonly kind: ReconciliationKind;
   /** What it is about: the provider's name for the payment or the refund. */
   readonly reference: string;
+  /** What was found, in a sentence, with amounts in major units. */
+  readonly detail: string;
+}
+
+/** A reconciliation item that was opened. */
+export interface ItemView extends ItemToOpen {
+  /** Whether a person has resolved what `detail` says. */
+  readonly isResolved: boolean;
 }
 
 /** A payment with all that was asked for it, as D1 has it. */
@@ -88,12 +96,6 @@ export type PaymentPatch = Partial<
 /** An operation with all of its fields as they are after the change. */
 export type OperationUpdate = Pick<OperationView, "number" | "state" | "failure" | "providerReference">;
 
-/** What a person has to look at. */
-export interface ItemToOpen extends ItemView {
-  /** What was found, in a sentence, with amounts in major units. */
-  readonly detail: string;
-}
-
 /**
  * The next change of a payment: what one commit writes. Whatever is empty or null is not changed; at least one part is
  * neither.
@@ -108,7 +110,7 @@ export interface Change {
   readonly adopt: OperationView | null;
   /** A dispute to insert, or, where the payment has one of this reference, to overwrite. */
   readonly dispute: DisputeView | null;
-  /** An item to open. */
+  /** An item to open, or to open again. */
   readonly item: ItemToOpen | null;
 }
 
@@ -120,11 +122,12 @@ export function applyChange(view: PaymentView, { payment, operations, adopt, dis
   const updates = new Map(operations.map((update) => [update.number, update]));
   const changed = view.operations.map((operation) => ({ ...operation, ...updates.get(operation.number) }));
   const others = view.disputes.filter(({ reference }) => reference !== dispute?.reference);
+  const otherItems = view.items.filter((one) => one.kind !== item?.kind || one.reference !== item.reference);
   return {
     ...view,
     ...payment,
     operations: adopt === null ? changed : [...changed, adopt],
     disputes: dispute === null ? view.disputes : [...others, dispute],
-    items: item === null ? view.items : [...view.items, { kind: item.kind, reference: item.reference }],
+    items: item === null ? view.items : [...otherItems, { ...item, isResolved: false }],
   };
 }

@@ -1,7 +1,7 @@
 /** What a provider's word changes once a payment is paid: refunds, disputes, and the sum that they may come to. Pure. */
 import { amountText } from "../../money/money";
 import type { Failure } from "../../provider/failures";
-import type { ReconciliationKind } from "../../provider/reconciliation";
+import { FINDINGS, type ReconciliationKind } from "../../provider/reconciliation";
 import type { ProviderRefund, Snapshot } from "../../provider/seam";
 import {
   type Change,
@@ -18,14 +18,15 @@ import {
 /** Whether the payment has money that can go back. */
 export const isPaid = ({ status }: PaymentView): boolean => status === "confirmed" || status === "refunded";
 
-/** Opens an item, unless it was opened before. */
+/** Opens an item, unless it was opened before; one that a person has resolved only where something else was found since. */
 export function openItem(
   view: PaymentView,
   kind: ReconciliationKind,
   reference: string,
   detail: string,
 ): Change | null {
-  if (view.items.some((item) => item.kind === kind && item.reference === reference)) return null;
+  const before = view.items.find((item) => item.kind === kind && item.reference === reference);
+  if (before !== undefined && !(before.isResolved && before.detail !== detail)) return null;
   const event = { type: "reconciliation.item_opened", refund: null, dispute: null } as const;
   return { ...NO_CHANGE, event, item: { kind, reference, detail } };
 }
@@ -61,7 +62,7 @@ function settleRefund(view: PaymentView, operation: OperationView, refund: Provi
   const { number, amountMinor, state } = operation;
   if (refund.amountMinor !== amountMinor) {
     const text = (minor: number) => amountText(minor, view.currency);
-    const detail = `The provider has a refund of ${text(refund.amountMinor)}, and not of ${text(amountMinor)}`;
+    const detail = FINDINGS.otherRefund(text(refund.amountMinor), text(amountMinor));
     return openItem(view, "amount_mismatch", refund.reference, detail);
   }
   if (RANKS[refund.state] <= RANKS[state]) return null;

@@ -7,6 +7,7 @@
 import { amountText } from "../../money/money";
 import { LIFECYCLE, PROVIDER_MOVES, type Status } from "../../payment/lifecycle";
 import type { Failure } from "../../provider/failures";
+import { FINDINGS } from "../../provider/reconciliation";
 import type { NextAction, ProviderStatus, Snapshot } from "../../provider/seam";
 import {
   type Change,
@@ -47,14 +48,14 @@ const hasEnded = ({ status }: PaymentView): boolean =>
  */
 export function reportLateAuthorization(view: PaymentView, { status, ...snapshot }: Snapshot): Change | null {
   if (!hasEnded(view) || status !== "authorized") return null;
-  const detail = `The provider holds ${amountText(snapshot.amountMinor, snapshot.currency)} for a payment that is ${view.status}`;
+  const detail = FINDINGS.lateAuthorization(amountText(snapshot.amountMinor, snapshot.currency), view.status);
   return openItem(view, "late_success", snapshot.reference, detail);
 }
 
 /** Money that came after the payment had ended changes nothing: a person gives it back, or the goods. */
 function reportLateSuccess(view: PaymentView, snapshot: Snapshot): Change | null {
   if (!hasEnded(view) || (snapshot.status !== "captured" && snapshot.capturedMinor === 0)) return null;
-  const detail = `The provider captured ${amountText(snapshot.capturedMinor, snapshot.currency)} of a payment that is ${view.status}`;
+  const detail = FINDINGS.lateCapture(amountText(snapshot.capturedMinor, snapshot.currency), view.status);
   return openItem(view, "late_success", snapshot.reference, detail);
 }
 
@@ -62,14 +63,14 @@ function reportLateSuccess(view: PaymentView, snapshot: Snapshot): Change | null
 function amountMismatch(view: PaymentView, snapshot: Snapshot): string | null {
   const { amountMinor, currency, capturedMinor, status } = snapshot;
   if (currency !== view.currency || amountMinor !== view.amountMinor) {
-    return `The provider has ${amountText(amountMinor, currency)} where the payment is of ${amountText(view.amountMinor, view.currency)}`;
+    return FINDINGS.otherAmount(amountText(amountMinor, currency), amountText(view.amountMinor, view.currency));
   }
   // Without a capture there is nothing to compare; of a payment that has ended, all of it is late.
   if (status !== "captured" || !(isPaid(view) || canBecome(view, "confirmed"))) return null;
   const expected = expectedCapture(view, snapshot);
   if (expected === null ? capturedMinor > 0 && capturedMinor <= amountMinor : capturedMinor === expected) return null;
   const other = expected === null ? `up to ${amountText(amountMinor, currency)}` : amountText(expected, currency);
-  return `The provider captured ${amountText(capturedMinor, currency)}, and not ${other}`;
+  return FINDINGS.otherCapture(amountText(capturedMinor, currency), other);
 }
 
 /** What a capture has to be of; null where any part of the payment may have been captured, by somebody else. */

@@ -20,6 +20,7 @@ import { logInfo } from "../../storage/log";
 import { objectName } from "../../storage/object-name";
 import { classifyObjectError, Outage, withRetries } from "../../storage/outage";
 import { sql } from "../../storage/sql";
+import { storeItem } from "../journal/items";
 
 export const notifications = newApp();
 
@@ -175,17 +176,23 @@ async function record(
   paymentId: number | null,
 ): Promise<void> {
   const time = commitTime(Date.now());
+  const item = {
+    payment_id: 0,
+    // The sandbox's is none that anybody has made.
+    account: readSandboxAccountId(accountId) === null ? accountId : null,
+    kind: "unknown_payment",
+    reference,
+    detail: "The provider tells of a payment that is not known here",
+  } as const;
   // Of a payment that has another name at the provider, somebody else has told.
-  const isUnknown = sql`NOT EXISTS (SELECT 1 FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId}
+  const isUnknown = sql`EXISTS (SELECT 1 FROM merchants WHERE id = ${merchantId})
+    AND NOT EXISTS (SELECT 1 FROM payments WHERE id = ${paymentId} AND merchant_id = ${merchantId}
     AND (provider_reference IS NULL OR provider_reference = ${reference}))`;
   await db.batch<[never, never]>([
     id === null
       ? null
       : sql`INSERT INTO provider_notifications (account_id, id, created_at) VALUES (${accountId}, ${id}, ${time})
         ON CONFLICT DO NOTHING`,
-    sql`INSERT INTO reconciliation_items (merchant_id, payment_id, kind, reference, detail, created_at)
-      SELECT id, 0, 'unknown_payment', ${reference}, 'The provider tells of a payment that is not known here', ${time}
-      FROM merchants WHERE id = ${merchantId} AND ${isUnknown}
-      ON CONFLICT DO NOTHING`,
+    storeItem(merchantId, item, time, isUnknown),
   ]);
 }

@@ -1,19 +1,20 @@
-/** What a provider has to do with payments: what was asked of it, asking it now, disputes and differences. */
+/** What a provider has to do with payments: what was asked of it, asking it now, and disputes. */
 import { z } from "@hono/zod-openapi";
 import { json, jsonPage } from "../../http/answer";
-import { integerParameter } from "../../http/fields";
-import { pageParameters, windowOf } from "../../http/pages";
+import { CURSOR_MESSAGE } from "../../http/cursors";
+import { choiceOf, integerParameter, oneOrSeveralOf, single } from "../../http/fields";
+import { LINK, pageParameters, pageSchema, windowOf } from "../../http/pages";
 import { problem } from "../../http/problem";
-import { ok, page } from "../../http/responses";
+import { ok } from "../../http/responses";
 import { toPaymentResponse } from "../../payment/response";
 import { ETAG } from "../../payment/routes/conditions";
-import { DisputeSchema, ReconciliationItemSchema } from "../../payment/routes/dispute-schemas";
+import { DisputeSchema } from "../../payment/routes/dispute-schemas";
 import { etagOf, INVALID_ID, PaymentPath, PaymentSchema } from "../../payment/routes/payment-schemas";
 import { toDisputeResponse } from "../../provider/dispute";
-import { toItemResponse } from "../../provider/reconciliation";
+import { DISPUTE_STATES } from "../../provider/seam";
 import { createRoute, newApp, originOf, registerRoute, requiresScope } from "../../route";
 import { readBook } from "../journal/book";
-import { listDisputes, listItems } from "../journal/differences";
+import { ANSWERABLE, DISPUTE_ORDERS, type DisputeOrder, listDisputes } from "../journal/disputes";
 import { syncPayment } from "../object";
 import { OperationSchema, toOperationResponse } from "./operation-schemas";
 
@@ -77,49 +78,61 @@ registerRoute(
   { isCostly: true },
 );
 
-/** The query of a list of what providers have told, with the payment that it is about. */
-const toldQuery = (list: string) =>
-  z.strictObject({
-    ...pageParameters(list, "string"),
+/** What the cursors of each order of the list are called by. */
+const CURSORS: Readonly<Record<DisputeOrder, string>> = { created_at: "disputes", due_at: "disputes.due_at" };
+const SORT_MESSAGE = `Must be one of ${DISPUTE_ORDERS.join(", ")}`;
+
+const DisputesQuery = z
+  .strictObject({
+    ...pageParameters(Object.values(CURSORS), "string"),
     payment_id: integerParameter("payment_id", "query", "Only of this payment").optional(),
+    state: choiceOf("state", DISPUTE_STATES).optional(),
+    sort: single(SORT_MESSAGE)
+      .pipe(z.enum(DISPUTE_ORDERS, { error: SORT_MESSAGE }))
+      .optional()
+      .openapi({
+        param: { name: "sort", in: "query" },
+        type: "string",
+        enum: [...DISPUTE_ORDERS],
+        description:
+          "`created_at`, as without it: the newest first. `due_at`: those that may still be answered (`inquiry`, `open`), the one that " +
+          "evidence is taken for until the earliest time first, those without such a time last",
+      }),
+  })
+  .superRefine(({ state = [], sort = "created_at", cursor }, context) => {
+    if (sort === "due_at" && state.some((one) => !ANSWERABLE.some((answerable) => answerable === one))) {
+      const message = `Must be ${ANSWERABLE.join(" or ")} with sort=due_at`;
+      context.addIssue({ code: "custom", path: ["state"], message });
+    }
+    if (cursor !== undefined && cursor.list !== CURSORS[sort]) {
+      context.addIssue({ code: "custom", path: ["cursor"], message: CURSOR_MESSAGE });
+    }
   });
 
-const READING = { tags: ["Payments"], ...requiresScope("payments:read"), problems: [] };
+const DisputePage = pageSchema(DisputeSchema, "As `sort` says").openapi("DisputePage", {
+  description: "A page of disputes",
+});
 
 export const listDisputesRoute = createRoute({
   method: "get",
   path: "/api/v1/disputes",
   operationId: "listDisputes",
   summary: "List disputes",
-  description: "Payers' objections to payments, newest first, as the providers have told of them.",
-  ...READING,
-  request: { query: toldQuery("disputes") },
-  responses: { 200: page(DisputeSchema, "DisputePage", "A page of disputes, newest first") },
+  description:
+    "Payers' objections to payments, as the providers have told of them: newest first, or, with `sort=due_at`, by when they must be answered.",
+  tags: ["Payments"],
+  ...requiresScope("payments:read"),
+  request: { query: DisputesQuery },
+  responses: { 200: ok(DisputePage, { description: "A page of disputes", headers: LINK }) },
+  problems: [],
+  problemExamples: {
+    validation_failed: { errors: [{ detail: oneOrSeveralOf(DISPUTE_STATES), parameter: "state" }] },
+  },
 });
 
 registerRoute(providerRoutes, listDisputesRoute, async (c, { query }) => {
   const { merchantId } = c.get("principal");
-  const found = await listDisputes(c.get("db"), merchantId, query.payment_id ?? null, windowOf(query));
-  return jsonPage(c, found, toDisputeResponse);
-});
-
-export const listReconciliationItemsRoute = createRoute({
-  method: "get",
-  path: "/api/v1/reconciliation",
-  operationId: "listReconciliationItems",
-  summary: "List what a person has to look at",
-  description:
-    "What a provider says otherwise than the service, newest first: money that came after a payment had ended, another amount, more " +
-    "given back than was taken. Nothing of it was changed here.",
-  ...READING,
-  request: { query: toldQuery("reconciliation") },
-  responses: {
-    200: page(ReconciliationItemSchema, "ReconciliationPage", "A page of what differs, newest first"),
-  },
-});
-
-registerRoute(providerRoutes, listReconciliationItemsRoute, async (c, { query }) => {
-  const { merchantId } = c.get("principal");
-  const found = await listItems(c.get("db"), merchantId, query.payment_id ?? null, windowOf(query));
-  return jsonPage(c, found, toItemResponse);
+  const { sort = "created_at", payment_id, state } = query;
+  const found = await listDisputes(c.get("db"), merchantId, { payment_id, state }, sort, windowOf(query));
+  return jsonPage(c, found, toDisputeResponse, CURSORS[sort]);
 });

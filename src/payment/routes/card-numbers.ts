@@ -12,6 +12,8 @@ export interface SearchedTexts {
   /** Why: of a refund, a cancellation or a failure. */
   readonly reason?: string | null;
   readonly message?: string | null;
+  /** Why a person has done with a reconciliation item. */
+  readonly resolution?: string | null;
   /** Who has no token of the provider's may take the number for one. */
   readonly payment_method?: string | null;
 }
@@ -20,7 +22,13 @@ const MESSAGE = "Must not hold a card number";
 /** A pointer would repeat the name, and so the number, in the answer. */
 const NAME_MESSAGE = "The name: Must not hold a card number";
 
-const TEXTS = ["description", "payment_method", "reason", "message"] as const satisfies (keyof SearchedTexts)[];
+const TEXTS = [
+  "description",
+  "payment_method",
+  "reason",
+  "message",
+  "resolution",
+] as const satisfies (keyof SearchedTexts)[];
 
 /** What the API document shows of the problem. */
 export const CARD_NUMBER = {

@@ -1,9 +1,9 @@
 /** Payments as CSV (RFC 4180): a page, or all that match, streamed. */
 import type { Context } from "hono";
-import { accepts } from "hono/accepts";
 import { type Lease, takeLease } from "../../auth/leases";
 import type { App } from "../../context";
 import { answer } from "../../http/answer";
+import { csvLine, fileHeaders, nextCursor, nextCursorHeader } from "../../http/files/csv";
 import { type Page, type Position, toPageResponse } from "../../http/pages";
 import { logError, logInfo } from "../../storage/log";
 import type { Payment } from "../payment";
@@ -11,19 +11,8 @@ import { toPaymentResponse } from "../response";
 import { type Filters, findScanEnd, positionOf, searchPayments } from "../search";
 import { PaymentSchema } from "./payment-schemas";
 
-/** What an answer depends on, beside its address: for caches, should one ever be allowed to keep it. */
-export const VARY = { Vary: "Accept" };
-
 /** In the API document. */
-export const NEXT_CURSOR = {
-  "Next-Cursor": {
-    description:
-      "Of CSV: the `cursor` that leads to the payments that this file does not go through; absent after the last",
-    schema: { type: "string" as const, example: "WyJwYXltZW50cyIsIm9sZGVyIiwxNzk1NTgyNjgxODEzLDJd" },
-  },
-};
-
-export const CSV = "text/csv; charset=utf-8";
+export const NEXT_CURSOR = nextCursorHeader("payments", "WyJwYXltZW50cyIsIm9sZGVyIiwxNzk1NTgyNjgxODEzLDJd");
 
 /** Payments read at once for a file, and looked at for each of them as in any other list. */
 const EXPORT_PAGE_SIZE = 500;
@@ -36,11 +25,6 @@ const FIRST_READ_WITHIN_MS = 10_000;
  * invocation may make. The next file goes on from there.
  */
 const MAX_PAYMENTS_PER_EXPORT = 50_000;
-
-export function wantsCsv(c: Context<App>): boolean {
-  const [byDefault, csv] = ["application/json", "text/csv"];
-  return accepts(c, { header: "Accept", supports: [byDefault, csv], default: byDefault }) === csv;
-}
 
 /** One page as a file, with the links that it has as a list. */
 export function exportPage(
@@ -166,34 +150,14 @@ function linksTo(c: Context<App>, older: Position): Record<string, string> {
   return { ...headers, ...nextCursor(body.next_cursor) };
 }
 
-/** Where a file has an end that is not the list's, the cursor that goes on: a link to it may be too long for a header. */
-const nextCursor = (cursor: string | null): Record<string, string> =>
-  cursor === null ? {} : { "Next-Cursor": cursor };
-
 function csv(c: Context<App>, body: BodyInit | null, headers: Record<string, string>): Response {
-  const disposition = 'attachment; filename="payments.csv"';
-  return answer(c, 200, body, { "Content-Type": CSV, "Content-Disposition": disposition, ...VARY, ...headers });
-}
-
-/** What a spreadsheet takes for the beginning of a formula, at the start of a field, or after a semicolon. */
-const FORMULA = /(^|;["'\s]*)(?=[=+\-@\t\r])/g;
-
-/** A value as a field: nothing for null, JSON for an object, whose semicolons are escapes, and an apostrophe before a formula. */
-function fieldText(value: unknown): string {
-  if (value === null) return "";
-  if (typeof value === "object") return JSON.stringify(value).replaceAll(";", "\\u003b");
-  return typeof value === "string" ? value.replace(FORMULA, "$1'") : String(value);
+  return answer(c, 200, body, { ...fileHeaders("payments"), ...headers });
 }
 
 const FIELDS = Object.keys(PaymentSchema.shape) as (keyof ReturnType<typeof toPaymentResponse>)[];
 const HEAD = `${FIELDS.join(",")}\r\n`;
 
-/**
- * A line of the file (RFC 4180). No field begins with what a spreadsheet takes for a formula, also where it takes
- * semicolons for the separators.
- */
 function line(payment: Payment): string {
   const shown = toPaymentResponse(payment);
-  const texts = FIELDS.map((field) => fieldText(shown[field]));
-  return `${texts.map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",")}\r\n`;
+  return csvLine(FIELDS.map((field) => shown[field]));
 }

@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { json } from "../../http/answer";
 import { choiceOf, integerParameter, oneOrSeveralOf, single, timeParameter } from "../../http/fields";
+import { VARY, wantsCsv } from "../../http/files/csv";
 import { pageParameters, toPageResponse, windowOf } from "../../http/pages";
 import { page } from "../../http/responses";
 import { currencyExponent, MAX_EXPONENT } from "../../money/currency";
@@ -10,7 +11,7 @@ import { createRoute, newApp, registerRoute, requiresScope } from "../../route";
 import { STATUSES } from "../lifecycle";
 import { toPaymentResponse } from "../response";
 import { MAX_PAYMENTS_SCANNED_PER_RESULT, searchPayments } from "../search";
-import { exportAll, exportPage, NEXT_CURSOR, VARY, wantsCsv } from "./export";
+import { exportAll, exportPage, NEXT_CURSOR } from "./export";
 import { currencyCode, PaymentSchema } from "./payment-schemas";
 import { REFERENCE_DOCUMENT, referenceFault } from "./text-schemas";
 

@@ -583,6 +583,7 @@ const DISPUTES: Case[] = [
 
 const ended = (status: "failed" | "cancelled" | "expired", ...operations: OperationView[]) =>
   pending({ status, operations });
+const endedWith = (items: PaymentView["items"]) => pending({ status: "expired", operations: [AUTHORIZED], items });
 
 const NOTHING_MOVES: Case[] = [
   {
@@ -661,7 +662,7 @@ describe("what a person has to look at", () => {
     expect(after).toEqual({
       ...view,
       operations: [{ ...AUTHORIZED, providerReference: "pay_1" }],
-      items: [{ kind: "late_success", reference: "pay_1" }],
+      items: [expect.objectContaining({ kind: "late_success", reference: "pay_1" })],
     });
     expect(changes[0]?.item?.detail).toBe(`The provider captured 1 EUR of a payment that is ${status}`);
     expect(told(changes)).toBe("reconciliation.item_opened, -");
@@ -722,14 +723,20 @@ describe("what a person has to look at", () => {
   ])("is a snapshot of %s, and nothing moves", (_, more, detail) => {
     const view = pending();
     const { view: after, changes } = settle(view, says("captured", more));
-    expect(after).toEqual({ ...view, items: [{ kind: "amount_mismatch", reference: "pay_1" }] });
+    expect(after).toEqual({
+      ...view,
+      items: [expect.objectContaining({ kind: "amount_mismatch", reference: "pay_1" })],
+    });
     expect(changes.map(({ item }) => item?.detail)).toEqual([detail]);
   });
 
   it("is a capture of another amount than was asked for", () => {
     const view = authorized(asked(2, "capture", { amountMinor: 60 }));
     const { view: after, changes } = settle(view, says("captured", { capturedMinor: 100 }));
-    expect(after).toEqual({ ...view, items: [{ kind: "amount_mismatch", reference: "pay_1" }] });
+    expect(after).toEqual({
+      ...view,
+      items: [expect.objectContaining({ kind: "amount_mismatch", reference: "pay_1" })],
+    });
     expect(changes.map(({ item }) => item?.detail)).toEqual(["The provider captured 1 EUR, and not 0.6 EUR"]);
   });
 
@@ -749,7 +756,7 @@ describe("what a person has to look at", () => {
     const refunds = [refund("re_1", 50, "succeeded", "n2"), refund("re_2", 10, "succeeded")];
     const { view: after } = settle(view, says("captured", { refunds }));
     expect(inWords(after)).toBe("confirmed, 100-10, authorize succeeded, refund open, their refund succeeded");
-    expect(after.items).toEqual([{ kind: "amount_mismatch", reference: "re_1" }]);
+    expect(after.items).toMatchObject([{ kind: "amount_mismatch", reference: "re_1" }]);
   });
 
   it("is a refund that was made twice under one nonce: both are counted", () => {
@@ -769,7 +776,7 @@ describe("what a person has to look at", () => {
     ["a pending refund", [], [refund("re_1", 60, "pending")], [dispute("lost", { amountMinor: 60 })]],
   ] as const)("is more than was captured, with %s", (_, operations, refunds, disputes) => {
     const { view: after } = settle(confirmed({}, ...operations), says("captured", { refunds, disputes }));
-    expect(after.items).toEqual([{ kind: "over_refunded", reference: "pay_1" }]);
+    expect(after.items).toMatchObject([{ kind: "over_refunded", reference: "pay_1" }]);
   });
 
   it.each(["open", "won", "inquiry"] as const)("is no dispute that is %s beside a full refund", (state) => {
@@ -779,13 +786,36 @@ describe("what a person has to look at", () => {
   });
 });
 
+describe("what a person has resolved", () => {
+  const SAID = "The provider captured 1 EUR of a payment that is expired";
+  const expired = (detail: string, isResolved: boolean) =>
+    endedWith([{ kind: "late_success", reference: "pay_1", detail, isResolved }]);
+
+  it("stays resolved when the same is found again", () => {
+    const view = expired(SAID, true);
+    expect(settle(view, says("captured"))).toEqual({ view, changes: [] });
+  });
+
+  it("is open again where something else is found, and told of again", () => {
+    const { view, changes } = settle(expired(SAID, true), says("captured", { capturedMinor: 90 }));
+    const detail = "The provider captured 0.9 EUR of a payment that is expired";
+    expect(view.items).toEqual([{ kind: "late_success", reference: "pay_1", detail, isResolved: false }]);
+    expect(told(changes)).toBe("reconciliation.item_opened");
+  });
+
+  it("is what it was while it is open, whatever is found then", () => {
+    const view = expired(SAID, false);
+    expect(settle(view, says("captured", { capturedMinor: 90 }))).toEqual({ view, changes: [] });
+  });
+});
+
 describe("what a person has to look at, told apart", () => {
   it("is each refund of another amount, and each kind by itself", () => {
     const view = confirmed({}, asked(2, "refund", { amountMinor: 40 }), asked(3, "refund", { amountMinor: 40 }));
     const refunds = [refund("re_1", 50, "succeeded", "n2"), refund("re_2", 30, "pending", "n3")];
     const disputes = [dispute("lost")];
     const { view: after, changes } = settle(view, says("captured", { refunds, disputes }));
-    expect(after.items).toEqual([
+    expect(after.items).toMatchObject([
       { kind: "amount_mismatch", reference: "re_1" },
       { kind: "amount_mismatch", reference: "re_2" },
       { kind: "over_refunded", reference: "pay_1" },
@@ -798,14 +828,17 @@ describe("what a person has to look at, told apart", () => {
   });
 
   it("is more than was captured also of a payment of which there was something else to look at", () => {
-    const before = { kind: "amount_mismatch", reference: "pay_1" } as const;
+    const before = { kind: "amount_mismatch", reference: "pay_1", detail: "Other", isResolved: false } as const;
     const view = confirmed({ items: [before], disputes: [dispute("lost", { amountMinor: 200 })] });
-    expect(settle(view, says("captured")).view.items).toEqual([before, { kind: "over_refunded", reference: "pay_1" }]);
+    expect(settle(view, says("captured")).view.items).toMatchObject([
+      before,
+      { kind: "over_refunded", reference: "pay_1" },
+    ]);
   });
 
   it("is money that the provider has captured and given up again", () => {
     const { view } = settle(ended("expired"), says("cancelled", { capturedMinor: 100 }));
-    expect(view.items).toEqual([{ kind: "late_success", reference: "pay_1" }]);
+    expect(view.items).toMatchObject([{ kind: "late_success", reference: "pay_1" }]);
   });
 
   it("is a capture of nothing where a part may be captured", () => {

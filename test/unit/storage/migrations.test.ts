@@ -33,7 +33,7 @@ const FILLED = `
   INSERT INTO operations (merchant_id, payment_id, number, kind, amount_minor, state, source, request_id, created_at, updated_at)
     VALUES (2, 7, 1, 'authorize', 9999, 'succeeded', 'request', 'r2', 2000, 2000);
   INSERT INTO disputes VALUES (2, 7, 'dp_1', 9999, 'open', NULL, NULL, 2000, 2000);
-  INSERT INTO reconciliation_items VALUES (2, 7, 'late_success', 'pay_1', 'Late', 2000);
+  INSERT INTO reconciliation_items VALUES (1, 2, 7, NULL, 'late_success', 'pay_1', 'Late', 2000, NULL, NULL, NULL);
   INSERT INTO provider_accounts (id, merchant_id, provider, mode, name, api_key, api_key_hint, created_at, updated_at)
     VALUES (1, 2, 'stripe', 'test', 'Shop', 'v1.k.iv.sealed', 'sk_test_…4242', 1000, 1000);
   INSERT INTO provider_notifications VALUES ('sandbox_2', 'ntf_1', 2000);

@@ -232,6 +232,8 @@ const SCOPES_BY_OPERATION: Readonly<Record<string, readonly string[] | null>> = 
   listDisputes: ["payments:read"],
   listSandboxPayments: ["payments:read"],
   listReconciliationItems: ["payments:read"],
+  getReconciliationItem: ["payments:read"],
+  resolveReconciliationItem: ["payments:write"],
   receiveProviderNotification: null,
   capturePayment: ["payments:write"],
   cancelPayment: ["payments:write"],
