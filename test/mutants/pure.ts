@@ -192,7 +192,8 @@ function runStryker(
 
 function testsOf(room: string): string[] {
   const folder = `test/unit/${room}`;
-  return readdirSync(path.join(PROJECT, folder)).map((file) => `${folder}/${file}`);
+  const files = readdirSync(path.join(PROJECT, folder), { recursive: true, encoding: "utf8" });
+  return files.filter((file) => file.endsWith(".ts")).map((file) => `${folder}/${file}`);
 }
 
 function digestOf(files: readonly string[]): string {

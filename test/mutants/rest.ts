@@ -27,6 +27,7 @@ const TESTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   operation: [node("unit/operation", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
   payment: [node("unit/payment", "proof/histories", "sequential.model"), worker("payment", "auth/access")],
   provider: [node("unit/provider", "unit/operation"), worker("sandbox")],
+  reconciliation: [node("unit/reconciliation"), worker("reconciliation", "auth/access")],
   sandbox: [node("unit/sandbox", "unit/provider"), worker("sandbox")],
   service: [worker("service", "http", "auth/access")],
   statistics: [node("unit/statistics"), worker("statistics", "jobs/totals")],

@@ -148,9 +148,7 @@ it("docs/api.md has every code of a failure, with what a customer is told", () =
 
 it("docs/reconciliation.md has every kind of item, with what it means and what to do", () => {
   const rows = tableBelow("docs/reconciliation.md", "Kinds").map(([kind = "", ...said]) => [quoted(kind), ...said]);
-  expect(rows).toEqual(
-    Object.entries(RECONCILIATION).map(([kind, { means, remedy }]) => [[kind], means, remedy]),
-  );
+  expect(rows).toEqual(Object.entries(RECONCILIATION).map(([kind, { means, remedy }]) => [[kind], means, remedy]));
 });
 
 it("docs/sandbox.md has every token, with what it does", () => {

@@ -47,7 +47,11 @@ export const listReconciliationItemsRoute = createRoute({
       account: single(ACCOUNT_MESSAGE)
         .regex(ACCOUNT_NAME_PATTERN, { error: ACCOUNT_MESSAGE })
         .optional()
-        .openapi({ param: { name: "account", in: "query" }, description: "Only of this provider account" }),
+        .openapi({
+          param: { name: "account", in: "query" },
+          description: "Only of this provider account",
+          example: "stripe_3",
+        }),
       kind: choiceOf("kind", RECONCILIATION_KINDS).optional(),
       state: choiceOf("state", ITEM_STATES).optional(),
     }),

@@ -152,7 +152,9 @@ describe("cursors", () => {
 
   it("have ids of their list's kind, which are numbers unless it is said", () => {
     const byDefault = z.strictObject(pageParameters("list"));
-    expect(byDefault.parse({ cursor: body.next_cursor })).toEqual({ cursor: { direction: "older", position: row } });
+    expect(byDefault.parse({ cursor: body.next_cursor })).toEqual({
+      cursor: { list: "list", direction: "older", position: row },
+    });
     for (const [schema, cursor] of [
       [byDefault, body.previous_cursor],
       [query("number"), body.previous_cursor],

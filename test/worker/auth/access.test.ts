@@ -60,6 +60,7 @@ const NOBODYS = {
   event_id: "evt_9007199254740991_1",
   refund_id: "re_9007199254740991_1",
   account_id: "stripe_9007199254740991",
+  item_id: "9007199254740991",
 };
 
 /** The body that the document shows for a route. */
@@ -114,6 +115,17 @@ async function newAccount(owner: Client, path: string): Promise<string> {
   return String(body.id);
 }
 
+/** A new reconciliation item. */
+async function newItem(merchant: number): Promise<string> {
+  const id = await env.DB.prepare(
+    `INSERT INTO reconciliation_items (merchant_id, payment_id, kind, reference, detail, created_at)
+     VALUES (?, 0, 'missing_here', ?, 'Found', 1) RETURNING id`,
+  )
+    .bind(merchant, crypto.randomUUID())
+    .first<number>("id");
+  return String(id);
+}
+
 /** What a merchant of this file has, for a route to be asked about. */
 async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record<string, string>>> {
   const owner = client(undefined, { key: await newKey(SCOPE_NAMES, merchant) });
@@ -128,6 +140,7 @@ async function idsFor({ path }: Route, merchant: number): Promise<Partial<Record
     ...(path.includes("{payment_id}") && { payment_id: String((await paymentIn(status, owner)).id) }),
     ...(path.includes("{key_id}") && { key_id: publicId(await newKey(["keys:manage"], merchant)) ?? "" }),
     ...(path.includes("{account_id}") && { account_id: await newAccount(owner, path) }),
+    ...(path.includes("{item_id}") && { item_id: await newItem(merchant) }),
     ...(path.includes("{merchant_id}") && { merchant_id: String(merchant) }),
   };
 }
@@ -146,7 +159,8 @@ async function state(): Promise<unknown> {
        (SELECT count(*) FROM account_events) AS changes, (SELECT count(*) FROM merchants) AS merchants,
        (SELECT json_group_array(json_array(id, url, secret, disabled_at, deleted_at)) FROM webhook_endpoints) AS endpoints,
        (SELECT json_group_array(json_array(id, name, expires_at, revoked_at)) FROM api_keys) AS keys,
-       (SELECT json_group_array(json_array(id, name, api_key, updated_at)) FROM provider_accounts) AS accounts`,
+       (SELECT json_group_array(json_array(id, name, api_key, updated_at)) FROM provider_accounts) AS accounts,
+       (SELECT count(resolution) FROM reconciliation_items) AS resolved`,
   ).first();
 }
 
