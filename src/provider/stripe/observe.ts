@@ -76,7 +76,7 @@ export function paymentIdIn(
 ): number | null {
   const owner = metadata?.[METADATA.merchantId];
   const id = /^[1-9]\d{0,15}$/.exec(metadata?.[METADATA.paymentId] ?? "")?.[0];
-  const isForeign = merchantId !== undefined && owner !== undefined && owner !== String(merchantId);
+  const isForeign = owner !== undefined && owner !== String(merchantId);
   return id === undefined || isForeign || !Number.isSafeInteger(Number(id)) ? null : Number(id);
 }
 
