@@ -1,5 +1,5 @@
 /** What running at a provider needs, made of the bindings that an object has. */
-import { open, type SealedPlace, seal } from "../auth/seal";
+import { open, type SealedPlace, seal, whyNotOpened } from "../auth/seal";
 import { secretsKeys } from "../auth/secret-keys";
 import type { Origin } from "../context";
 import { queueEndpoints } from "../outbox/outbox";
@@ -16,6 +16,7 @@ import {
 } from "../provider/providers";
 import type { Connection, OperationRequest } from "../provider/seam";
 import type { Database } from "../storage/database";
+import { Outage } from "../storage/outage";
 import type { Desk } from "./desk";
 import type { Book, OperationRow } from "./journal/book";
 import { requestPlace } from "./journal/journal";
@@ -39,7 +40,8 @@ export function counterOf(
   const secrets = secretsKeys(env);
   const opened = async (sealed: string, place: SealedPlace): Promise<string> => {
     const result = await open(sealed, place, secrets);
-    if (result.tag !== "opened") throw new Error(`What was sealed in ${place.field} cannot be opened: ${result.tag}`);
+    // An operator can mend it, and then what is open goes on.
+    if (result.tag !== "opened") throw new Outage(`Not opened, ${place.field}: ${whyNotOpened(result)}`);
     return result.text;
   };
   /** What a payment's creation has said serves where the request of its confirmation says nothing. */

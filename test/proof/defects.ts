@@ -2198,6 +2198,7 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "the request of an operation opens in its own row",
+    noticedBy: "operation/sealed.test.ts",
     file: JOURNAL,
     find: `field: \`operations/\${paymentId}/\${nonce}/request\``,
     replace: `field: \`operations/request/\${Math.sign(nonce.length)}\``,
