@@ -119,7 +119,7 @@ export const nonceOf = (metadata: unknown): string | null => markOf(metadata, ME
 /** The service's own name for a payment, in what something at Mollie is marked with; null where it is somebody else's. */
 export function paymentIdIn(metadata: unknown, { merchantId }: Pick<Connection, "merchantId">): number | null {
   const owner = markOf(metadata, METADATA.merchantId);
-  const isForeign = merchantId !== undefined && owner !== null && owner !== String(merchantId);
+  const isForeign = owner !== null && owner !== String(merchantId);
   const paymentId = /^[1-9]\d{0,15}$/.exec(markOf(metadata, METADATA.paymentId) ?? "")?.[0];
   return paymentId === undefined || isForeign || !Number.isSafeInteger(Number(paymentId)) ? null : Number(paymentId);
 }
