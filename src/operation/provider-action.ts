@@ -187,8 +187,9 @@ async function judgeAfter(
   const result = outcome(payment.status, action);
   if (result === "refused") return { tag: "refused", status: payment.status };
   if (result === "unchanged") {
-    if (idempotency) await recordKey(counter.db, payment, idempotency, Date.now());
-    return found(book, null, false);
+    const key = idempotency ? await recordKey(counter.db, payment, idempotency, Date.now()) : "same request";
+    if (key === "other request") return { tag: "key_reused" };
+    return key === "free" ? "again" : found(book, null, false);
   }
   if (book.operations.some(isBlocking)) return { tag: "blocked" };
   // Of a payment that no provider has heard of, a cancellation is nobody else's matter.

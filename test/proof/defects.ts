@@ -2160,6 +2160,12 @@ export const DEFECTS: readonly Defect[] = [
     replace: "await commitChange(desk.db, origin, book, change, asked);",
   },
   {
+    breaks: "a key that is acknowledged for what changed nothing is recorded",
+    file: "src/operation/provider-action.ts",
+    find: `return key === "free" ? "again" : found(book, null, false);`,
+    replace: `return found(book, null, false);`,
+  },
+  {
     breaks: "money that is held for a payment that has ended is reported",
     file: PROTOCOL,
     find: "const late = reportLateAuthorization(book.view, observed.snapshot);",

@@ -328,7 +328,10 @@ export class Running {
       events.push(...page.data);
       path = page.has_more ? `/api/v1/events?limit=100&cursor=${page.next_cursor}` : null;
     }
-    return judgeReceived(webhooks.received, events, this.#hosts);
+    // After five days of nothing but failures an endpoint is disabled: days go by here while one delivery fails twice.
+    const endpoints = await this.#request("GET", "/api/v1/webhook-endpoints", null, null);
+    const { data }: { data: { enabled: boolean }[] } = await endpoints.json();
+    return data.every(({ enabled }) => enabled) ? judgeReceived(webhooks.received, events, this.#hosts) : null;
   }
 
   /** Has hours and days go by in which nothing runs. */

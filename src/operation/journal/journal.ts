@@ -10,6 +10,7 @@ import { commitTime } from "../../storage/clock";
 import type { Database } from "../../storage/database";
 import type { Idempotency } from "../../storage/idempotency";
 import { join, raw, type Sql, sql } from "../../storage/sql";
+import type { KeyBefore } from "../classify";
 import { minorOr } from "../run-action";
 import {
   type Book,
@@ -199,16 +200,24 @@ export async function postpone(
     WHERE merchant_id = ${merchant_id} AND payment_id = ${payment_id} AND number = ${number} AND state = ${state}`);
 }
 
-/** Records the key of a success that changed nothing. One round trip. */
+/**
+ * Records the key of a success that changed nothing, while the payment is as it was read: it may have gone on since. One round trip.
+ *
+ * @returns what the key stands for then; `free` where the payment has gone on, and nothing was recorded
+ */
 export async function recordKey(
   db: Database,
   { id, merchant_id, status }: Payment,
   { key, fingerprint }: Idempotency,
   now: number,
-): Promise<void> {
-  await db.all(sql`
+): Promise<KeyBefore> {
+  const { rows } = await db.batch<[never, IdempotencyKeyRow]>([
+    sql`
     INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at)
     SELECT merchant_id, ${key}, ${fingerprint}, id, ${commitTime(now)} FROM payments
     WHERE id = ${id} AND merchant_id = ${merchant_id} AND status = ${status}
-    ON CONFLICT (merchant_id, key) DO NOTHING`);
+    ON CONFLICT (merchant_id, key) DO NOTHING`,
+    findKey(merchant_id, key),
+  ]);
+  return keyBeforeOf(rows[1][0], { key, fingerprint });
 }
