@@ -1911,8 +1911,8 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a notification's signature covers its body",
     file: SANDBOX_ADAPTER,
-    find: `hmac(secret, \`\${time}.\${body}\`)`,
-    replace: `hmac(secret, \`\${time}.\`)`,
+    find: `hmacSha256(secret, \`\${time}.\${body}\`)`,
+    replace: `hmacSha256(secret, \`\${time}.\`)`,
   },
   {
     breaks: "a notification that was recorded is no good later",
@@ -2212,7 +2212,7 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "a notification counts when its signature is right",
     file: "src/operation/routes/notifications.ts",
-    find: 'if (notified.tag === "unsigned") return problem(c, "notification_not_signed");',
+    find: 'if (notified.tag === "unsigned") return refuseUnsigned(c, "notification_not_signed");',
     replace: "",
   },
   {
@@ -2233,9 +2233,9 @@ export const DEFECTS: readonly Defect[] = [
   {
     breaks: "what is sent bears the nonce that the journal has",
     isOfProcesses: true,
-    file: PROTOCOL,
-    find: "nonce: row.nonce, request };",
-    replace: "nonce: crypto.randomUUID(), request };",
+    file: "src/operation/desk.ts",
+    find: "amountMinor, nonce, request, openedAt };",
+    replace: "amountMinor, nonce: crypto.randomUUID(), request, openedAt };",
   },
   {
     breaks: "events that somebody else has counted meanwhile are not counted again",

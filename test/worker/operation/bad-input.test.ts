@@ -49,7 +49,7 @@ const NO_TOKEN = "Field required, unless the creation has named it";
 
 describe("a creation", () => {
   it.each([
-    [{ provider: "paypal" }, "#/provider", "Must be one of internal, sandbox"],
+    [{ provider: "paypal" }, "#/provider", "Must be one of internal, sandbox, stripe, mollie"],
     [{ payment_method: "test_okay" }, "#/payment_method", UNKNOWN_TOKEN],
     [{ payment_method: "toString" }, "#/payment_method", UNKNOWN_TOKEN],
     [{ expires_in: 59 }, "#/expires_in", "Must be an integer from 60 to 2592000"],

@@ -178,8 +178,8 @@ describe("a creation refuses", () => {
     ...[59, 2_592_001, 60.5, -60, 0, "60", null, true, [60]].map(
       (expires_in) => [{ ...ORDER, expires_in }, ["expires_in", INTEGER]] as [object, readonly [string, string]],
     ),
-    [{ ...ORDER, provider: "stripe" }, ["provider", "Must be one of internal, sandbox"]],
-    [{ ...ORDER, provider: null }, ["provider", "Must be one of internal, sandbox"]],
+    [{ ...ORDER, provider: "paypal" }, ["provider", "Must be one of internal, sandbox, stripe, mollie"]],
+    [{ ...ORDER, provider: null }, ["provider", "Must be one of internal, sandbox, stripe, mollie"]],
     [{ ...ORDER, capture_method: "later" }, ["capture_method", "Must be one of automatic, manual"]],
     [
       { ...ORDER, capture_method: "manual" },
@@ -214,7 +214,7 @@ describe("a creation refuses", () => {
       ["amount", "Field required"],
       ["description", LENGTH(500)],
       ["expires_in", INTEGER],
-      ["provider", "Must be one of internal, sandbox"],
+      ["provider", "Must be one of internal, sandbox, stripe, mollie"],
     ],
   ])("%j", async (body, ...violations) => {
     const { status, body: answer } = await api.create(body);

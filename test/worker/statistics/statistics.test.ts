@@ -138,7 +138,7 @@ describe("a question", () => {
     ["from=2024-01-01&to=2025-01-01", "from", "Must be at most 366 days in all"],
     ["from=2024-01-01", "from", "Must be at most 366 days in all"],
     ["currency=XXX", "currency", "Must be the ISO 4217 code of a currency in use"],
-    ["provider=stripe", "provider", "Must be one of internal, sandbox"],
+    ["provider=paypal", "provider", "Must be one of internal, sandbox, stripe, mollie"],
     ["day=2026-01-16", "day", "Unknown parameter"],
   ])("with %s is refused", async (query, parameter, detail) => {
     const { status, body } = await api.request("GET", `${STATISTICS}?${query}`);
