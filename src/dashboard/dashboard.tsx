@@ -21,6 +21,9 @@ import { paymentEdit } from "./payments/edit";
 import { paymentExport } from "./payments/export";
 import { paymentList } from "./payments/list";
 import { payment } from "./payments/payment";
+import { providerAccount } from "./providers/account";
+import { providerAccountList } from "./providers/accounts";
+import { providerAccountActions } from "./providers/actions";
 import { sandboxLedger } from "./sandbox/ledger";
 import { signIn } from "./sign-in";
 import { newDashboardApp, refusalPage } from "./view";
@@ -42,6 +45,7 @@ for (const views of [
   delivery,
   endpoint,
   ...[newKeys, keyActions, keys, merchants, trail, sandboxLedger],
+  ...[providerAccountList, providerAccountActions, providerAccount],
   ...[paymentList, paymentExport, payment, paymentActions, paymentEdit, eventFeed],
 ]) {
   dashboard.route("/", views);

@@ -17,6 +17,7 @@ const SECTIONS = [
   { path: "/dashboard/payments", name: "Payments", scopes: ["payments:read"] },
   { path: "/dashboard/events", name: "Events", scopes: ["events:read"] },
   { path: "/dashboard/webhooks", name: "Webhooks", scopes: ["webhooks:manage"] },
+  { path: "/dashboard/providers", name: "Providers", scopes: ["providers:manage"] },
   { path: "/dashboard/sandbox", name: "Sandbox", scopes: ["payments:read"] },
   { path: "/dashboard/merchants", name: "Merchants", scopes: ["admin"] },
   { path: "/dashboard/keys", name: "API keys", scopes: ["keys:manage"] },

@@ -53,18 +53,14 @@ export async function startDashboard(): Promise<Dashboard> {
   const secrets = path.join(directory, "secrets.env");
   const lines = [`AUTH_MODE=required`, `ADMIN_KEY=${administratorKey}`, `SECRETS_KEYS=${makeSecretsKeys(new Date())}`];
   await writeFile(secrets, `${lines.join("\n")}\n`, { mode: 0o600 });
-  // A receiver that takes nothing, and says why in its own words.
-  const receiver = createServer((_, response) => response.writeHead(500).end(HOSTILE));
-  await new Promise<void>((resolve) => receiver.listen(0, "127.0.0.1", resolve));
-  const address = receiver.address();
-  const receiverUrl = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}/webhooks`;
+  const outside = await startOutside();
   const further = ["--secrets-file", secrets];
   const server = await startServer(path.join(directory, "state"), ["ALLOW_LOOPBACK_WEBHOOKS:yes"], further);
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
   const stop = async () => {
     await browser.close();
     await server.stop();
-    receiver.close();
+    outside.close();
     await rm(directory, { recursive: true, force: true });
   };
   try {
@@ -88,7 +84,7 @@ export async function startDashboard(): Promise<Dashboard> {
     });
     const key = String(made.key);
     const ask = asKey(key);
-    const examples = await fill(ask, receiverUrl);
+    const examples = await fill(ask, outside);
     const openAt = open(browser, server.url);
     return {
       ...{ url: server.url, key, administratorKey, ask, stop, open: openAt },
@@ -110,9 +106,46 @@ export async function startDashboard(): Promise<Dashboard> {
   }
 }
 
-/** Payments of every kind, keys and an endpoint, with hostile texts wherever one is shown. */
-async function fill(ask: Dashboard["ask"], url: string): Promise<Record<string, string>> {
-  const endpoint = await ask("POST", "/webhook-endpoints", { url });
+interface Outside {
+  readonly url: string;
+  /** API keys that the provider does not take. */
+  readonly refused: Set<string>;
+  readonly close: () => void;
+}
+
+/** What the service meets outside: a receiver that takes nothing, and says why in its own words; and a Stripe without a payment. */
+async function startOutside(): Promise<Outside> {
+  const refused = new Set<string>();
+  const server = createServer(({ url, headers }, response) => {
+    if (!url?.startsWith("/v1/")) return response.writeHead(500).end(HOSTILE);
+    const isTaken = !refused.has((headers.authorization ?? "").replace(/^Bearer /, ""));
+    const json = isTaken ? { object: "list", data: [], has_more: false, url: "/v1" } : { error: { message: HOSTILE } };
+    return response.writeHead(isTaken ? 200 : 401, { "Content-Type": "application/json" }).end(JSON.stringify(json));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : "";
+  return { url: `http://127.0.0.1:${port}`, refused, close: () => server.close() };
+}
+
+/** An account that works in live mode, and one whose key is refused; the second one's id. */
+async function fillAccounts(ask: Dashboard["ask"], { url, refused }: Outside): Promise<string> {
+  const add = (api_key: string, more: object) =>
+    ask("POST", "/provider-accounts", { provider: "stripe", name: "Shop", api_url: url, api_key, ...more });
+  const secret = { webhook_secret: "whsec_wRNftLajMZNeslQOP6vEPm4iVx5NlZ6z" };
+  await add("sk_live_4eC39HqLyjWDarjtT1zdp7dc", { name: "Live shop", ...secret });
+  const revoked = "sk_test_4eC39HqLyjWDarjtT1zdp7dc";
+  const { id } = await add(revoked, { name: HOSTILE, publishable_key: "pk_test_TYooMQauvdEDq54NiTphI7jx" });
+  refused.add(revoked);
+  const checked = await ask("POST", `/provider-accounts/${id}/check`);
+  expect(checked.failing_since).toEqual(expect.any(String));
+  return String(id);
+}
+
+/** Payments of every kind, keys, an endpoint and accounts, with hostile texts wherever one is shown. */
+async function fill(ask: Dashboard["ask"], outside: Outside): Promise<Record<string, string>> {
+  const endpoint = await ask("POST", "/webhook-endpoints", { url: `${outside.url}/webhooks` });
+  const account = await fillAccounts(ask, outside);
   let orders = 0;
   const create = (more: object) =>
     ask("POST", "/payments", {
@@ -146,7 +179,7 @@ async function fill(ask: Dashboard["ask"], url: string): Promise<Record<string, 
       capture: String(authorized),
       cancel: String(authorized),
     },
-    ...{ id: String(paid), endpoint: String(endpoint.id), event, event_id: event },
+    ...{ id: String(paid), endpoint: String(endpoint.id), event, event_id: event, account },
   };
 }
 

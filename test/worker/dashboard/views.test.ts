@@ -6,6 +6,7 @@ import { SCOPE_NAMES } from "../../../src/scopes";
 import { client, newKey, newMerchant, ORDER } from "../client";
 import { instrumentD1, meterD1 } from "../d1";
 import { seedPayments } from "../payment-seed";
+import { StripeStandIn } from "../provider/stripe-stand-in";
 import { Browser, signedIn } from "./browser";
 import { FORMS, NO_PAGES, pathOf, VIEWS } from "./routes";
 
@@ -24,7 +25,7 @@ let tokens: { own: string; other: string; wrong: string };
 
 beforeAll(async () => {
   // Nothing leaves this machine; every receiver answers 204.
-  vi.spyOn(globalThis, "fetch").mockImplementation(async () => new Response(null, { status: 204 }));
+  const stripe = new StripeStandIn();
   const merchant = await newMerchant();
   key = await newKey(SCOPE_NAMES, merchant);
   const api = client(undefined, { key });
@@ -45,10 +46,13 @@ beforeAll(async () => {
   const made = await post("/api/v1/payments", { ...ORDER, provider: "sandbox" });
   await post(`/api/v1/payments/${made.body.id}/confirm`, { payment_method: "test_ok" });
   const refund = await post(`/api/v1/payments/${made.body.id}/refunds`, { amount: 1 });
+  const account = { provider: "stripe", name: "Shop", api_key: stripe.newKey() };
+  const { body: added } = await post("/api/v1/provider-accounts", account);
   const event = `evt_${made.body.id}_1`;
   parameters = {
     ...{ payment: String(made.body.id), payment_id: String(made.body.id), id: String(made.body.id) },
     ...{ endpoint: String(endpoint.body.id), event, event_id: event, refund: String(refund.body.id) },
+    account: String(added.id),
     ...{ key: publicId(key) ?? "", merchant: String(merchant), action: "refund" },
   };
   browser = await signedIn(key);
