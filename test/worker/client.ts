@@ -108,6 +108,8 @@ interface Options {
   outages?: boolean;
   /** The API key to use: another than the one with every scope, or none. */
   key?: string | null;
+  /** Where the service is reached. */
+  origin?: string;
 }
 
 /**
@@ -117,7 +119,7 @@ interface Options {
  * @param env calls the app with these bindings, in open mode unless a key is given; without it, the Worker as
  *   it is configured, with a key
  */
-export function client(env?: Env, { outages = false, key: apiKey }: Options = {}): Client {
+export function client(env?: Env, { outages = false, key: apiKey, origin = "http://localhost" }: Options = {}): Client {
   const inside: Env | undefined = env && (apiKey === undefined ? { ...env, AUTH_MODE: "open" } : env);
   const send = (request: Request): Promise<Response> =>
     inside ? Promise.resolve(app.fetch(request, inside, createExecutionContext())) : exports.default.fetch(request);
@@ -143,7 +145,7 @@ export function client(env?: Env, { outages = false, key: apiKey }: Options = {}
       init.body = raw ? (options.body as string | ReadableStream) : JSON.stringify(options.body);
       if (!raw) headers.set("Content-Type", "application/json");
     }
-    const response = await send(new Request(`http://localhost${path}`, init));
+    const response = await send(new Request(origin + path, init));
     const text = await response.text();
     const isJson = /json/.test(response.headers.get("Content-Type") ?? "");
     const body = isJson && text !== "" ? JSON.parse(text) : text || null;

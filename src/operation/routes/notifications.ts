@@ -45,8 +45,19 @@ export const receiveProviderNotificationRoute = createRoute({
           example: "sandbox_1",
         }),
     }),
+    query: z.strictObject({
+      payment: z.string().optional().openapi({
+        description: "The payment that it is about, where its provider was told a URL for each payment",
+        example: "1",
+      }),
+      mac: z.string().optional().openapi({
+        description: "What authenticates such a URL: in hex",
+        example: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+      }),
+    }),
   },
-  responses: { 204: { description: "It was taken, or is about nothing that the service knows" } },
+  // Mollie sends again whatever is not answered with just this status.
+  responses: { 200: { description: "It was taken, or is about nothing that the service knows" } },
   problems: ["notification_not_signed", "provider_account_not_found", "rate_limited", "unavailable"],
 });
 
@@ -66,7 +77,7 @@ registerRoute(
     const notified = await adapter.readNotification(connection, request);
     if (notified.tag === "unsigned") return refuseUnsigned(c, "notification_not_signed");
     if (notified.tag === "notified") await take(c, account, notified);
-    return answer(c, 204, null, {});
+    return answer(c, 200, null, {});
   },
   { hasRawBody: true },
 );

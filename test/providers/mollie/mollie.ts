@@ -1,14 +1,16 @@
 /** The way to the Mollie of our own through Prism, which says where one of the two speaks otherwise than Mollie's document. */
 import type { Connection } from "../../../src/provider/seam";
 import { type Mock, startPrismBefore } from "../mocks";
-import { type StandIn, startStandIn } from "./stand-in";
+import type { MollieApi } from "./api";
+import { startStandIn } from "./stand-in";
 
 export const API_KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM";
 
-export interface Mollie extends StandIn {
+export interface Mollie extends Pick<MollieApi, "ledger" | "faults"> {
   readonly connection: Connection;
   /** What Prism has found wrong with requests and answers. */
   readonly violations: string[];
+  readonly stop: () => Promise<void>;
 }
 
 export async function startMollie(): Promise<Mollie> {
@@ -35,5 +37,6 @@ export async function startMollie(): Promise<Mollie> {
     await prism.stop();
     await standIn.stop();
   };
-  return { ...standIn, connection, violations, stop };
+  const { ledger, faults } = standIn.api;
+  return { ledger, faults, connection, violations, stop };
 }
