@@ -52,6 +52,13 @@ export const RESET_USAGE = `npm run reset removes the local state, payments and 
   --persist-to DIR    where the local state is, .wrangler/state otherwise
   --help              this text`;
 
+export const SECRETS_KEY_USAGE = `npm run secrets-key makes a value for the secret SECRETS_KEYS, with one new key, and prints it.
+
+  npm run --silent secrets-key -- [options]
+
+  --rotate FILE       the new key in front of those of a file, which go on opening what they have sealed
+  --help              this text`;
+
 const OPTIONS = {
   port: { type: "string" },
   "persist-to": { type: "string" },
@@ -61,6 +68,7 @@ const OPTIONS = {
   var: { type: "string", multiple: true },
   json: { type: "boolean" },
 } as const;
+const ROTATE = { rotate: { type: "string" } } as const;
 type Token = NonNullable<ReturnType<typeof parseArgs>["tokens"]>[number];
 
 /** Whether a command line asks what can be typed. */
@@ -151,6 +159,31 @@ export function readResetOptions(args: readonly string[], { env, project }: Omit
     throw new UsageError(`npm run reset does not know what ${word} is. Type: npm run reset -- --help`);
   }
   return stateOf(textOf(values["persist-to"]), project);
+}
+
+/**
+ * The file whose keys `npm run secrets-key` is asked to put behind the new one; undefined for none. A word that it does not know is
+ * refused: without the file, the value would drop every key that there is.
+ *
+ * @throws UsageError
+ */
+export function readRotatedFile(args: readonly string[], { env }: Pick<Surroundings, "env">): string | undefined {
+  const { values, tokens } = parseArgs({ args: [...args], strict: false, options: ROTATE, tokens: true });
+  const command = "npm run --silent secrets-key --";
+  if (env.npm_config_rotate !== undefined) {
+    throw new UsageError(`npm keeps --rotate for itself. Type two dashes before it: ${command} --rotate …`);
+  }
+  const known = tokens.filter((token) => token.kind === "option" && token.name === "rotate");
+  const unknown = tokens.find((token) => !known.includes(token));
+  if (unknown !== undefined || known.length > 1) {
+    const word = JSON.stringify(args[(unknown ?? known[1])?.index ?? 0]);
+    throw new UsageError(`npm run secrets-key does not know what ${word} is. Type: ${command} --help`);
+  }
+  const file = textOf(values.rotate);
+  if (known.length === 1 && (file === undefined || file.startsWith("--"))) {
+    throw new UsageError(`--rotate needs a value. Type: ${command} --rotate …`);
+  }
+  return file;
 }
 
 const stateOf = (named: string | undefined, project: string) =>

@@ -35,6 +35,20 @@ export function makeSecretsKeys(now: Date): string {
   return `${day}-${encode(bytes.subarray(KEY_BYTES))}:${encode(bytes.subarray(0, KEY_BYTES))}`;
 }
 
+/** A value of SECRETS_KEYS with a new key in front of its own, or why there is none. */
+export function rotateSecretsKeys(
+  text: string,
+  now: Date,
+): { readonly ok: true; readonly keys: string } | { readonly ok: false; readonly detail: string } {
+  const keys = text.trim();
+  const listed = readSecretsKeys(keys);
+  if (listed === null)
+    return { ok: false, detail: "It holds something else than keys that `npm run secrets-key` has made" };
+  return listed.length === MAX_KEYS
+    ? { ok: false, detail: `It has ${MAX_KEYS} keys already: take out one that nothing names any more` }
+    : { ok: true, keys: `${makeSecretsKeys(now)},${keys}` };
+}
+
 /** A key, as the runtime holds it. */
 export type RuntimeKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 export type MacKey = RuntimeKey;

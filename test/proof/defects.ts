@@ -20,6 +20,7 @@ const CREATE = "src/payment/create.ts";
 const RUN_ACTION = "src/operation/run-action.ts";
 const UPDATE = "src/operation/update.ts";
 const EXPIRY = "src/jobs/expiry.ts";
+const RESEALING = "src/jobs/resealing.ts";
 const CLASSIFY = "src/operation/classify.ts";
 const REFUNDS = "src/operation/refunds.ts";
 const REFUND_ROUTES = "src/operation/routes/refunds.ts";
@@ -1312,6 +1313,41 @@ export const DEFECTS: readonly Defect[] = [
     file: COMMIT_CHANGE,
     find: "request = iif(settled.value ->> 'unsettled', request, NULL),",
     replace: "request = NULL,",
+  },
+  {
+    breaks: "the job that seals anew overwrites nothing that a writer has put there meanwhile",
+    noticedBy: "jobs/resealing.test.ts",
+    file: RESEALING,
+    find: "IN (anew.value ->> 'text', anew.value ->> 'sealed')",
+    replace: "IS NOT anew.value ->> 'key'",
+  },
+  {
+    breaks: "what is sealed is sealed anew as soon as another key is the newest",
+    noticedBy: "jobs/resealing.test.ts",
+    file: RESEALING,
+    find: "last?.at === null && !isUnderOthers && now",
+    replace: "last?.at === null && now",
+  },
+  {
+    breaks: "the job that seals anew comes to what is behind its first step",
+    noticedBy: "jobs/resealing.test.ts",
+    file: RESEALING,
+    find: "rows.length < TEXTS_PER_STEP ? null",
+    replace: "rows.length <= TEXTS_PER_STEP ? null",
+  },
+  {
+    breaks: "a text that no key opens is counted under the key that it names",
+    noticedBy: "jobs/resealing.test.ts",
+    file: RESEALING,
+    find: "    count(id);\n    if (opened.tag",
+    replace: "    if (opened.tag",
+  },
+  {
+    breaks: "the job that seals anew reads no payment without a token",
+    noticedBy: "jobs/resealing.test.ts",
+    file: "src/jobs/sealed-columns.ts",
+    find: "INDEXED BY payments_with_method WHERE",
+    replace: "NOT INDEXED WHERE",
   },
   {
     breaks: "a webhook endpoint belongs to a merchant, for reads",

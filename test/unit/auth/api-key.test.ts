@@ -10,7 +10,7 @@ import {
   PUBLIC_ID,
   publicId,
 } from "../../../src/auth/api-key";
-import { checksumKeys, makeSecretsKeys, readSecretsKeys } from "../../../src/auth/secret-keys";
+import { checksumKeys, makeSecretsKeys, readSecretsKeys, rotateSecretsKeys } from "../../../src/auth/secret-keys";
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CHECKSUM_LENGTH = 6;
@@ -171,6 +171,28 @@ describe("the secret SECRETS_KEYS", () => {
     expect(await isIssued(key, await checksumKeys(SECRETS))).toBe(false);
     expect(await isIssued(KEY, await checksumKeys(next))).toBe(false);
   });
+
+  it("is rotated with a new key in front of its own, which stay as they are", () => {
+    const rotated = rotateSecretsKeys(` ${SECRETS}\n`, TODAY);
+    const keys = rotated.ok ? rotated.keys : "";
+    expect(keys).toMatch(/^2026-11-25-[\w-]{4}:[\w-]{43},/);
+    expect(keys.slice(keys.indexOf(",") + 1)).toBe(SECRETS);
+    expect(readSecretsKeys(keys)?.slice(1)).toEqual(readSecretsKeys(SECRETS));
+    const nine = Array.from({ length: 9 }, (_, n) => `k${n}:${"A".repeat(43)}`).join(",");
+    expect(rotateSecretsKeys(nine, TODAY).ok).toBe(true);
+    expect(rotateSecretsKeys(`${nine},k9:${"A".repeat(43)}`, TODAY)).toEqual({
+      ok: false,
+      detail: "It has 10 keys already: take out one that nothing names any more",
+    });
+  });
+
+  it.each(["", "SECRETS_KEYS=", "secret", `${SECRETS},`, `${SECRETS}\n${SECRETS}`])(
+    "is not rotated where it is %j",
+    (text) => {
+      const detail = "It holds something else than keys that `npm run secrets-key` has made";
+      expect(rotateSecretsKeys(text, TODAY)).toEqual({ ok: false, detail });
+    },
+  );
 
   it.each(["", "secret", "id:", ":key", `a:${"A".repeat(42)}`, `a:${"A".repeat(44)}`, `a b:${"A".repeat(43)}`])(
     "is not %j",
