@@ -18,8 +18,18 @@ interface Answer {
 
 const COLUMNS = [
   ...["id", "merchant_id", "order_id", "reference", "single", "amount_minor", "captured_minor", "refunded_minor"],
-  ...["currency", "status", "failure", "next_action", "provider", "provider_reference", "capture_method", "return_url"],
-  ...["description", "expires_at", "version", "created_at", "updated_at", "metadata"],
+  ...["held_minor", "currency", "status", "failure", "next_action", "provider", "provider_account_id"],
+  ...[
+    "provider_reference",
+    "capture_method",
+    "return_url",
+    "description",
+    "expires_at",
+    "version",
+    "created_at",
+    "updated_at",
+    "metadata",
+  ],
 ]
   .map((column) => `payments.${column}`)
   .join(", ");
@@ -52,11 +62,14 @@ const SINGLE_OF_ORDER = others("payments_single_by_order", "?", "order_id = ?", 
 const INSERT_PAYMENT =
   "INSERT INTO payments " +
   "(merchant_id, order_id, amount_minor, currency, status, provider, version, created_at, updated_at, metadata, " +
-  "event_positions, single) " +
-  `SELECT ?, ?, ?, ?, ?, ?, 1, time, time, ?, json_array(position), iif(EXISTS (${SINGLE_OF_ORDER}), NULL, 0) ` +
+  "event_positions, single, provider_account_id) " +
+  "SELECT ?, ?, ?, ?, ?, iif(own.default_account_id IS NULL, 'internal', iif(account.disabled_at IS NULL, account.provider, NULL)), " +
+  `1, time, time, ?, json_array(position), iif(EXISTS (${SINGLE_OF_ORDER}), NULL, 0), account.id ` +
   `FROM (SELECT max(${TIME}, coalesce(created_at, 0)) AS time, coalesce(position, 0) + 1 AS position ` +
   "FROM (SELECT 1) LEFT JOIN " +
   "(SELECT position, created_at FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1) AS newest) " +
+  "JOIN merchants AS own ON own.id = ? " +
+  "LEFT JOIN provider_accounts AS account ON account.id = own.default_account_id AND account.merchant_id = ? " +
   `RETURNING ${COLUMNS}`;
 const INSERT_KEY =
   "INSERT INTO idempotency_keys (merchant_id, key, fingerprint, payment_id, created_at) " +
@@ -69,7 +82,7 @@ const INTO_EVENTS =
 const FROM_PAYMENTS =
   ", ?, ?, ?, ?, updated_at, ? + coalesce(( " +
   "SELECT stored_bytes FROM events WHERE merchant_id = ? ORDER BY position DESC LIMIT 1), 0) FROM payments";
-const INSERT_FIRST_EVENT = `${INTO_EVENTS}?, ?${FROM_PAYMENTS} WHERE id = last_insert_rowid()`;
+const INSERT_FIRST_EVENT = `${INTO_EVENTS}?, json_patch(?, json_object('provider', provider, 'provider_account_id', provider_account_id))${FROM_PAYMENTS} WHERE id = last_insert_rowid()`;
 
 const GET_BY_KEY =
   `SELECT ${COLUMNS}, idempotency_keys.fingerprint, first.commit_id FROM idempotency_keys ` +
@@ -133,7 +146,7 @@ const ACTIONS: Readonly<Record<string, Step>> = {
   confirm: {
     from: "pending",
     change: change(
-      "status = ?, captured_minor = amount_minor, expiry_due_at = NULL",
+      "status = ?, captured_minor = amount_minor, expiry_due_at = NULL, payment_method = NULL",
       ` AND (expires_at IS NULL OR expires_at > ${TIME}) AND ${MAY_CONFIRM}`,
     ),
     event: insertEvent("?, json_object('status', status, 'captured_minor', captured_minor)"),
@@ -205,13 +218,13 @@ async function create(db: D1Database, origin: Origin, key: string, body: Body): 
   const { order_id, currency } = body;
   const amount_minor = Math.round(body.amount * 100);
   const mark = await fingerprint("create", null, { amount_minor, currency, order_id });
-  const data = JSON.stringify({ order_id, amount_minor, currency, status: "pending", provider: "internal" });
+  const data = JSON.stringify({ order_id, amount_minor, currency, status: "pending" });
   try {
     const time = [now, MAX_CLOCK_LEAD_MS];
     const [inserted] = await db.batch<Record<string, unknown>>([
       db
         .prepare(INSERT_PAYMENT)
-        .bind(1, order_id, amount_minor, currency, "pending", "internal", "{}", 1, order_id, ...time, 1),
+        .bind(1, order_id, amount_minor, currency, "pending", "{}", 1, order_id, ...time, 1, 1, 1),
       db.prepare(INSERT_KEY).bind(1, key, mark, ...time),
       db
         .prepare(INSERT_FIRST_EVENT)
