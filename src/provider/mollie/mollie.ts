@@ -58,7 +58,8 @@ const marksOf = ({ payment, nonce }: ProviderOperation) => ({
 
 /**
  * Makes a payment that nobody has paid: a second one, which nobody is shown, would expire. One with a card token may be paid at once, if the
- * payer's bank asks nothing; the token serves for one payment, so that a second call is refused and the first payment is found.
+ * payer's bank asks nothing; the token serves for one payment, so that a second call is refused and the first payment is found. So it is
+ * where the key stands for other words (400): since the first call, a secret was rotated or the description changed.
  */
 async function prepare(connection: Connection, operation: ProviderOperation): Promise<Prepared> {
   const { payment, request, nonce, openedAt = 0 } = operation;
@@ -81,7 +82,8 @@ async function prepare(connection: Connection, operation: ProviderOperation): Pr
     const made = PaymentSchema.safeParse(answer.json);
     return made.success ? { tag: "prepared", reference: made.data.id } : UNREADABLE;
   }
-  const found = isCard ? await findByNonce(connection, nonce, openedAt) : null;
+  const mayBeMade = isCard || answer.status === 400;
+  const found = mayBeMade ? await findByNonce(connection, nonce, openedAt) : null;
   if (found !== null && found.tag !== "found") return found;
   const earlier = found?.payment ?? null;
   return earlier === null

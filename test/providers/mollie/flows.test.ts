@@ -119,18 +119,12 @@ describe("a payment that its payer pays on Mollie's page", () => {
     expect(await mollie.prepare(there.connection, operation)).not.toMatchObject({ reference: reference() });
   });
 
-  it("is refused where its key stands for something else", async () => {
-    const { prepare, payment } = at();
+  it("is found where its making comes twice in other words", async () => {
+    const { prepare, payment, reference } = at();
     await prepare("nonce-b");
-    const operation = {
-      kind: "authorize",
-      amountMinor: 1,
-      nonce: "nonce-b",
-      request: RETURN,
-      payment: payment(),
-    } as const;
-    const other = { ...operation, payment: { ...operation.payment, amountMinor: 1 } };
-    expect(await mollie.prepare(there.connection, other)).toMatchObject({ tag: "refused" });
+    const request = { ...RETURN, description: "Changed meanwhile" };
+    const again = { kind: "authorize", amountMinor: 10_000, nonce: "nonce-b", request, payment: payment() } as const;
+    expect(await mollie.prepare(there.connection, again)).toEqual({ tag: "prepared", reference: reference() });
   });
 
   it.each([429, 409, 503])("is asked for again after %i", async (status) => {

@@ -1019,6 +1019,24 @@ describe("why an operation failed", () => {
     expect(settle(pending(), says("expired")).view.failure).toEqual(failure);
   });
 
+  it("is that the payer cancelled it, where the provider says so of a payment that is cancelled", () => {
+    const failure = {
+      code: "cancelled_by_payer",
+      decline_code: "canceled",
+      message: "The payer cancelled it",
+    } as const;
+    const { view } = settle(pending({ status: "requires_action" }), says("cancelled", { failure }));
+    expect(view).toMatchObject({ status: "expired", failure, operations: [{ state: "failed", failure }] });
+    // Of any other end it says nothing.
+    const { failure: lapsed } = settle(authorized(), says("failed", { failure })).view;
+    const { failure: expired } = settle(pending(), says("expired", { failure })).view;
+    expect([lapsed?.code, expired?.code]).toEqual(["expired", "expired"]);
+    const cancelling = pending({ status: "requires_action", operations: [asked(1, "authorize"), asked(2, "cancel")] });
+    const { view: cancelled } = settle(cancelling, says("cancelled", { failure }));
+    expect(cancelled).toMatchObject({ status: "cancelled", failure: null });
+    expect(cancelled.operations[0]?.failure?.code).toBe("failed_by_request");
+  });
+
   it("is nothing of the payment's, but where the payment failed", () => {
     for (const status of ["captured", "authorized", "processing"] as const) {
       expect(settle(pending(), says(status, { failure: DECLINED })).view.failure).toBeNull();

@@ -71,7 +71,6 @@ describe("making a payment", () => {
   });
 
   it.each([
-    [400, undefined, "provider_error"],
     [404, undefined, "provider_error"],
     [422, "amount", "provider_error"],
     [422, "method", "invalid_payment_method"],
@@ -91,6 +90,17 @@ describe("making a payment", () => {
   ])("comes to nothing that is known from %s", async (_, answer) => {
     const { connection } = telling({ "POST /payments": answer });
     expect(await mollie.prepare(connection, confirm())).toMatchObject({ tag: "unknown" });
+  });
+
+  it("is found where its key was used with other words, and refused where it was not made", async () => {
+    const answer = refused(400, "The key was used for another request");
+    const { connection, calls } = telling({ "POST /payments": answer, [LIST]: [page([payment()]), page([])] });
+    expect(await mollie.prepare(connection, confirm())).toEqual({ tag: "prepared", reference: REFERENCE });
+    expect(await mollie.prepare(connection, confirm())).toMatchObject({
+      tag: "refused",
+      failure: { code: "provider_error" },
+    });
+    expect(calls()).toEqual(["POST /payments", LIST, "POST /payments", LIST]);
   });
 
   describe("with a card token that was refused", () => {
