@@ -47,6 +47,9 @@ describe("an answer that says nothing of the money", () => {
       { tag: "busy", retryAfterMs: 3_000 },
     ],
     ["a lock", said(429, { code: "lock_timeout" }, { "Retry-After": "soon" }), { tag: "busy", retryAfterMs: null }],
+    ["a lock for long", said(429, {}, { "Retry-After": "120" }), { tag: "busy", retryAfterMs: 120_000 }],
+    ["a lock, and no number", said(429, {}, { "Retry-After": "3s" }), { tag: "busy", retryAfterMs: null }],
+    ["a lock, and less than now", said(429, {}, { "Retry-After": "-3" }), { tag: "busy", retryAfterMs: null }],
     [
       "a lock, and a date",
       said(429, {}, { "Retry-After": "Wed, 25 Nov 2026 07:28:00 GMT" }),
@@ -145,6 +148,7 @@ describe("a refusal", () => {
     ["capture", captured()],
     ["cancel", intent({ status: "canceled" })],
     ["cancel", intent({ status: "canceled", cancellation_reason: "automatic" })],
+    ["cancel", intent({ status: "requires_payment_method", last_payment_error: { code: "card_declined" } })],
   ])("to %s what is so already is an answer: an earlier call may have done it", async (kind, shown) => {
     expect(await perform(kind, unexpected(shown))).toMatchObject({ tag: "answered" });
     expect(await perform(kind, said(400), { body: shown })).toMatchObject({ tag: "answered" });
@@ -161,7 +165,7 @@ describe("a refusal", () => {
   });
 
   it("of a refund is an answer where the payment has the refund", async () => {
-    const refunds = page([refund({ metadata: { nonce: "nonce-1" } })]);
+    const refunds = page([refund({ metadata: { nonce: "nonce-1" } }), refund({ id: "re_0" })]);
     const full = said(400, { code: "charge_already_refunded", message: "It has already been refunded." });
     expect(await perform("refund", full, { body: captured({ refunds }) })).toMatchObject({ tag: "answered" });
     const others = page([refund()]);
@@ -209,11 +213,47 @@ describe("a refusal", () => {
   });
 });
 
+describe("an answer to a call", () => {
+  const refunds = page([refund({ id: "re_0" }), refund({ id: "re_1", metadata: { nonce: "nonce-9" } })]);
+  const shown = { refunds: [{ reference: "re_0" }, { reference: "re_1", nonce: "nonce-9" }] };
+
+  it("shows the refunds that the payment has, whether the call was done or refused", async () => {
+    const body = captured({ refunds });
+    expect(await perform("capture", { body })).toMatchObject({ tag: "answered", snapshot: shown });
+    const answer = said(400, { code: "payment_intent_unexpected_state", payment_intent: body });
+    expect(await perform("cancel", answer)).toMatchObject({ tag: "refused", snapshot: shown });
+  });
+
+  it("is no answer where an amount is none of its currency's", async () => {
+    const isk = { currency: "isk", amount: 50_000, amount_received: 50_000, status: "succeeded" };
+    const [whole, broken] = [intent(isk), intent({ ...isk, amount_received: 49_950 })];
+    const part = (changes: object) => refund({ currency: "isk", amount: 500, ...changes });
+    for (const kind of GUARDED) expect(await perform(kind, { body: broken }), kind).toMatchObject({ tag: "unknown" });
+    for (const body of [part({ payment_intent: broken }), part({ amount: 550, payment_intent: whole })]) {
+      expect(await perform("refund", { body })).toMatchObject({ tag: "unknown" });
+    }
+    expect(await perform("refund", { body: part({ payment_intent: whole }) })).toMatchObject({
+      ...{ tag: "answered", snapshot: { refunds: [{ amountMinor: 5 }] } },
+    });
+    const refused = await perform("capture", said(400, { payment_intent: broken }));
+    expect(refused).toMatchObject({ tag: "refused", failure: { code: "capture_failed" } });
+    expect(refused).not.toHaveProperty("snapshot");
+    const { payment } = operation("refund");
+    expect(await stripe.observe(account({ body: broken }).connection, payment)).toMatchObject({ tag: "unknown" });
+  });
+});
+
 describe("a refund that is made", () => {
   const made = (of: unknown) => refund({ metadata: { nonce: "nonce-1" }, payment_intent: of });
 
   it("is in the payment that it shows, or beside it", async () => {
-    for (const refunds of [page([]), page([made(REFERENCE)]), page([refund({ id: "re_0" })], true), null]) {
+    for (const refunds of [
+      page([]),
+      page([made(REFERENCE)]),
+      page([refund({ id: "re_0" })], true),
+      page([refund({ id: "re_0" })]),
+      null,
+    ]) {
       const performed = await perform("refund", { body: made(captured({ refunds })) });
       const ours =
         performed.tag === "answered" ? performed.snapshot.refunds.filter(({ nonce }) => nonce === "nonce-1") : [];
@@ -292,6 +332,7 @@ describe("a payment that is asked about", () => {
       [said(503), "unknown"],
       [said(429), "busy"],
       [said(400), "unknown"],
+      [{ status: 400, body: page([]) }, "unknown"],
       [{ body: { data: [{ id: "re_1" }], has_more: false } }, "unknown"],
       [{ body: "" }, "unknown"],
     ] as const) {

@@ -111,6 +111,13 @@ describe("an operation", () => {
     expect(asked).toEqual([]);
   });
 
+  it.each(["authorize", "cancel"] as const)("to %s says no amount, so that any is right", async (kind) => {
+    const { connection, asked } = account(ok(captured()));
+    const kwd = { ...operation(kind, { paymentMethod: "pm_1" }, { currency: "KWD" }), amountMinor: 4_001 };
+    await stripe.perform(connection, kwd);
+    expect(asked).toHaveLength(1);
+  });
+
   it.each(["authorize", "capture", "cancel", "refund"] as const)(
     "to %s without a reference is not sent",
     async (kind) => {

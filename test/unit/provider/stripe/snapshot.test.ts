@@ -163,6 +163,11 @@ describe("what a partial capture releases", () => {
     expect(withoutRelease(partly, [same, release])).toEqual([same]);
   });
 
+  it("is the first of all: what comes after another refund is one", () => {
+    const refunds = [later({ id: "re_2", amount: 6_000 }), readRefund({ amount: 100, created: 100 })];
+    expect(withoutRelease(partly, refunds)).toEqual(refunds);
+  });
+
   it("is never what this service asked for", () => {
     const own = readRefund({ amount: 6_000, created: 100, metadata: { nonce: "nonce-1" } });
     expect(withoutRelease(partly, [own])).toEqual([own]);
