@@ -13,6 +13,7 @@ import { keys } from "./access/keys";
 import { merchants } from "./access/merchants";
 import { newKeys } from "./access/new-key";
 import { trail } from "./access/trail";
+import { disputeList } from "./disputes/list";
 import { eventFeed } from "./events/feed";
 import { files } from "./files";
 import { overview } from "./overview/overview";
@@ -24,6 +25,8 @@ import { payment } from "./payments/payment";
 import { providerAccount } from "./providers/account";
 import { providerAccountList } from "./providers/accounts";
 import { providerAccountActions } from "./providers/actions";
+import { reconciliationItem } from "./reconciliation/item";
+import { reconciliationList } from "./reconciliation/list";
 import { sandboxLedger } from "./sandbox/ledger";
 import { signIn } from "./sign-in";
 import { newDashboardApp, refusalPage } from "./view";
@@ -46,6 +49,7 @@ for (const views of [
   endpoint,
   ...[newKeys, keyActions, keys, merchants, trail, sandboxLedger],
   ...[providerAccountList, providerAccountActions, providerAccount],
+  ...[disputeList, reconciliationList, reconciliationItem],
   ...[paymentList, paymentExport, payment, paymentActions, paymentEdit, eventFeed],
 ]) {
   dashboard.route("/", views);

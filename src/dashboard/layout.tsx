@@ -15,6 +15,8 @@ interface Section {
 const SECTIONS = [
   { path: "/dashboard", name: "Overview", scopes: ["payments:read"] },
   { path: "/dashboard/payments", name: "Payments", scopes: ["payments:read"] },
+  { path: "/dashboard/disputes", name: "Disputes", scopes: ["payments:read"] },
+  { path: "/dashboard/reconciliation", name: "Reconciliation", scopes: ["payments:read"] },
   { path: "/dashboard/events", name: "Events", scopes: ["events:read"] },
   { path: "/dashboard/webhooks", name: "Webhooks", scopes: ["webhooks:manage"] },
   { path: "/dashboard/providers", name: "Providers", scopes: ["providers:manage"] },

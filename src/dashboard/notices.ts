@@ -14,6 +14,8 @@ const NOTICES = {
   account_enabled: "The account is enabled.",
   account_accepted: "The provider takes the key.",
   account_refused: "The provider does not take the key.",
+  item_resolved: "The item is resolved.",
+  item_was_resolved: "Somebody has resolved it already.",
   key_renamed: "The key has its new name.",
   key_revoked: "The key is revoked, and with it what it has created.",
   merchant_created: "The merchant is created. Give it an API key next.",

@@ -1,4 +1,5 @@
 /** The dashboard in a real browser: a server with payments of every kind, and browsers that have signed in. */
+import { createHmac } from "node:crypto";
 import { access, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -119,8 +120,11 @@ async function startOutside(): Promise<Outside> {
   const server = createServer(({ url, headers }, response) => {
     if (!url?.startsWith("/v1/")) return response.writeHead(500).end(HOSTILE);
     const isTaken = !refused.has((headers.authorization ?? "").replace(/^Bearer /, ""));
-    const json = isTaken ? { object: "list", data: [], has_more: false, url: "/v1" } : { error: { message: HOSTILE } };
-    return response.writeHead(isTaken ? 200 : 401, { "Content-Type": "application/json" }).end(JSON.stringify(json));
+    const isList = !url.startsWith("/v1/payment_intents/");
+    const error = isTaken ? { type: "invalid_request_error", code: "resource_missing" } : { message: HOSTILE };
+    const json = isTaken && isList ? { object: "list", data: [], has_more: false, url: "/v1" } : { error };
+    const status = isTaken ? (isList ? 200 : 404) : 401;
+    return response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(json));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
@@ -128,12 +132,13 @@ async function startOutside(): Promise<Outside> {
   return { url: `http://127.0.0.1:${port}`, refused, close: () => server.close() };
 }
 
-/** An account that works in live mode, and one whose key is refused; the second one's id. */
+/** An account that works in live mode, to which a payment is told of that is not here, and one whose key is refused; the second one's id. */
 async function fillAccounts(ask: Dashboard["ask"], { url, refused }: Outside): Promise<string> {
   const add = (api_key: string, more: object) =>
     ask("POST", "/provider-accounts", { provider: "stripe", name: "Shop", api_url: url, api_key, ...more });
-  const secret = { webhook_secret: "whsec_wRNftLajMZNeslQOP6vEPm4iVx5NlZ6z" };
-  await add("sk_live_4eC39HqLyjWDarjtT1zdp7dc", { name: "Live shop", ...secret });
+  const webhook_secret = "whsec_wRNftLajMZNeslQOP6vEPm4iVx5NlZ6z";
+  const live = await add("sk_live_4eC39HqLyjWDarjtT1zdp7dc", { name: "Live shop", webhook_secret });
+  await notify(String(live.notification_url), webhook_secret);
   const revoked = "sk_test_4eC39HqLyjWDarjtT1zdp7dc";
   const { id } = await add(revoked, { name: HOSTILE, publishable_key: "pk_test_TYooMQauvdEDq54NiTphI7jx" });
   refused.add(revoked);
@@ -142,10 +147,24 @@ async function fillAccounts(ask: Dashboard["ask"], { url, refused }: Outside): P
   return String(id);
 }
 
+/** Tells of a payment that nobody has made here, as Stripe does. */
+async function notify(url: string, secret: string): Promise<void> {
+  const object = { object: "payment_intent", id: "pi_3MtwBwLkdIwHu7ix28a3tqPa" };
+  const body = JSON.stringify({ id: "evt_1", type: "payment_intent.succeeded", livemode: true, data: { object } });
+  const seconds = Math.floor(Date.now() / 1_000);
+  const signature = createHmac("sha256", secret).update(`${seconds}.${body}`).digest("hex");
+  const headers = { "Stripe-Signature": `t=${seconds},v1=${signature}` };
+  const { ok } = await fetch(url, { method: "POST", headers, body });
+  expect(ok).toBe(true);
+}
+
 /** Payments of every kind, keys, an endpoint and accounts, with hostile texts wherever one is shown. */
 async function fill(ask: Dashboard["ask"], outside: Outside): Promise<Record<string, string>> {
   const endpoint = await ask("POST", "/webhook-endpoints", { url: `${outside.url}/webhooks` });
   const account = await fillAccounts(ask, outside);
+  const { data } = await ask("GET", "/reconciliation");
+  const [item]: { readonly id?: number }[] = Array.isArray(data) ? data : [];
+  expect(item).toBeDefined();
   let orders = 0;
   const create = (more: object) =>
     ask("POST", "/payments", {
@@ -179,7 +198,8 @@ async function fill(ask: Dashboard["ask"], outside: Outside): Promise<Record<str
       capture: String(authorized),
       cancel: String(authorized),
     },
-    ...{ id: String(paid), endpoint: String(endpoint.id), event, event_id: event, account },
+    ...{ id: String(paid), endpoint: String(endpoint.id), event, event_id: event },
+    ...{ account, item: String(item?.id) },
   };
 }
 

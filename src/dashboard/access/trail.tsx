@@ -131,6 +131,18 @@ function Subject({ visit, event: { type, subject } }: { visit: Visit; event: Acc
     const text = `Merchant ${subject}`;
     return may(visit, "admin") ? <a href={`/dashboard/merchants/${subject}`}>{text}</a> : <span>{text}</span>;
   }
+  if (kind === "provider_account") {
+    const id = <code>{subject}</code>;
+    return may(visit, "providers:manage") ? <a href={`/dashboard/providers/${subject}`}>{id}</a> : id;
+  }
+  if (kind === "reconciliation_item") {
+    const text = `Item ${subject}`;
+    return may(visit, "payments:read") ? (
+      <a href={`/dashboard/reconciliation/${subject}`}>{text}</a>
+    ) : (
+      <span>{text}</span>
+    );
+  }
   const text = `Endpoint ${subject}`;
   return may(visit, "webhooks:manage") ? <a href={`/dashboard/webhooks/${subject}`}>{text}</a> : <span>{text}</span>;
 }

@@ -2,6 +2,7 @@
 import type { PaymentResponse } from "../../payment/response";
 import { FAILURES, type FailureCode } from "../../provider/failures";
 import { Money, Time } from "../format";
+import { AccountLink } from "../providers/explain";
 import type { Visit } from "../visit";
 
 interface PaymentProps {
@@ -89,7 +90,8 @@ export function NextAction({ payment: { next_action: next } }: { payment: Paymen
 }
 
 export function Facts({ visit, payment }: PaymentProps) {
-  const { order_id, reference, description, provider, provider_reference, return_url, expires_at } = payment;
+  const { order_id, reference, description, provider, provider_account, provider_reference, return_url, expires_at } =
+    payment;
   return (
     <section class="card" aria-label="Facts">
       <h2>Facts</h2>
@@ -138,6 +140,14 @@ export function Facts({ visit, payment }: PaymentProps) {
         )}
         <dt>Provider</dt>
         <dd>{provider === "internal" ? "internal: settles at once" : provider}</dd>
+        {provider_account !== null && (
+          <>
+            <dt>Provider account</dt>
+            <dd>
+              <AccountLink visit={visit} id={provider_account} />
+            </dd>
+          </>
+        )}
         {provider_reference !== null && (
           <>
             <dt>At the provider</dt>

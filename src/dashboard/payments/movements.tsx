@@ -1,17 +1,17 @@
 /** How a payment's money moved: what was asked of its provider, refunds, disputes, and what does not agree. */
 import type { z } from "@hono/zod-openapi";
-import type { listDisputesRoute, listOperationsRoute } from "../../operation/routes/provider";
+import type { listOperationsRoute } from "../../operation/routes/provider";
 import type { RefundSchema } from "../../payment/routes/refund-schemas";
-import type { listReconciliationItemsRoute } from "../../reconciliation/routes/items";
+import { RECONCILIATION } from "../../provider/reconciliation";
 import type { Answer } from "../api";
+import { Deadline, type DisputeAnswer, DisputeState, isAnswerable, STATE_MEANINGS } from "../disputes/deadline";
 import { Badge, countText, Money, Time, words } from "../format";
+import { type ItemAnswer, itemPath, kindText } from "../reconciliation/explain";
 import type { Tone } from "../tones";
 import type { Visit } from "../visit";
 
 type Operation = Answer<typeof listOperationsRoute>["data"][number];
 type Refund = z.output<typeof RefundSchema>;
-type Dispute = Answer<typeof listDisputesRoute>["data"][number];
-type Item = Answer<typeof listReconciliationItemsRoute>["data"][number];
 
 const REFUND_TONES: Readonly<Record<Refund["status"], Tone>> = { pending: "waiting", succeeded: "good", failed: "bad" };
 
@@ -147,26 +147,21 @@ function Calls({ visit, operation: { number, attempts } }: { visit: Visit; opera
   );
 }
 
-const DISPUTE_TONES: Readonly<Record<Dispute["state"], Tone>> = {
-  inquiry: "waiting",
-  open: "bad",
-  won: "good",
-  lost: "over",
-};
-
-export function Disputes({ visit, disputes }: { visit: Visit; disputes: readonly Dispute[] }) {
+export function Disputes({ visit, disputes }: { visit: Visit; disputes: readonly DisputeAnswer[] }) {
   if (disputes.length === 0) return null;
   return (
     <section class="card" aria-label="Disputes">
       <h2>Disputes</h2>
       {disputes.map((dispute) => (
         <p>
-          <Badge tone={DISPUTE_TONES[dispute.state]} text={dispute.state} />{" "}
+          <DisputeState state={dispute.state} />{" "}
           <Money visit={visit} amount={dispute.amount} currency={dispute.currency} />
-          {dispute.reason !== null && `: ${dispute.reason}`}, since <Time visit={visit} at={dispute.created_at} />
-          {dispute.due_at !== null && (
+          {dispute.reason !== null && `: ${words(dispute.reason)}`}, since{" "}
+          <Time visit={visit} at={dispute.created_at} />. {STATE_MEANINGS[dispute.state]}
+          {dispute.due_at !== null && isAnswerable(dispute) && (
             <>
-              . Evidence is taken until <Time visit={visit} at={dispute.due_at} />
+              {" Evidence is taken at the provider until then: "}
+              <Deadline visit={visit} dispute={dispute} />
             </>
           )}{" "}
           <code>{dispute.reference}</code>
@@ -176,16 +171,16 @@ export function Disputes({ visit, disputes }: { visit: Visit; disputes: readonly
   );
 }
 
-/** What the provider says otherwise. Nobody but a person can decide on it. */
-export function Differences({ visit, items }: { visit: Visit; items: readonly Item[] }) {
+/** What the provider says otherwise, and nobody has resolved yet. */
+export function Differences({ visit, items }: { visit: Visit; items: readonly ItemAnswer[] }) {
   if (items.length === 0) return null;
   return (
     <section class="card failure" aria-label="Look at this">
       <h2>The provider says something else</h2>
       {items.map((item) => (
         <p>
-          <strong>{words(item.kind)}</strong>: {item.detail}, <Time visit={visit} at={item.created_at} />{" "}
-          <code>{item.reference}</code>
+          <a href={itemPath(item.id)}>{kindText(item.kind)}</a>: {item.detail},{" "}
+          <Time visit={visit} at={item.created_at} />. {RECONCILIATION[item.kind].remedy}
         </p>
       ))}
     </section>

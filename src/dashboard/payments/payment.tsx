@@ -41,7 +41,7 @@ view(payment, `${PAYMENTS_PATH}/:id`, { scopes: ["payments:read"] }, async (visi
     api.call(listOperationsRoute, { params }),
     api.call(listRefundsRoute, { params, query: { limit: LIMIT } }),
     api.call(listDisputesRoute, { query }),
-    api.call(listReconciliationItemsRoute, { query }),
+    api.call(listReconciliationItemsRoute, { query: { ...query, state: "open" } }),
     canSend ? api.call(listPaymentDeliveriesRoute, { params }) : null,
   ]);
   if (found.tag === "problem") return failed(found.problem, "Payments");

@@ -5,7 +5,7 @@ import { ACCOUNT_PROVIDERS } from "../../provider/providers";
 import type { AccountRules } from "../../provider/seam";
 import { Badge, Time } from "../format";
 import type { Tone } from "../tones";
-import type { Visit } from "../visit";
+import { may, type Visit } from "../visit";
 
 export const ACCOUNTS_PATH = "/dashboard/providers";
 
@@ -171,4 +171,11 @@ export function NotificationSetup({ account }: { account: ProviderAccountRespons
       )}
     </section>
   );
+}
+
+/** A provider account, as a link for who may see it. */
+export function AccountLink({ visit, id }: { visit: Visit; id: string | null }) {
+  if (id === null) return <span class="quiet-text">–</span>;
+  const name = <code>{id}</code>;
+  return may(visit, "providers:manage") ? <a href={`${ACCOUNTS_PATH}/${id}`}>{name}</a> : name;
 }

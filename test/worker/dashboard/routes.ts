@@ -10,7 +10,7 @@ const patternsOf = (method: string): string[] => [
 ];
 
 /** What views answer with that is no page: a file, and a stream. */
-export const NO_PAGES = ["/dashboard/payments.csv", "/dashboard/payments/:id/stream"];
+export const NO_PAGES = ["/dashboard/payments.csv", "/dashboard/reconciliation.csv", "/dashboard/payments/:id/stream"];
 /** The paths of all pages, with `:name` for their parameters. */
 export const VIEWS = patternsOf("GET").filter((path) => !NO_PAGES.includes(path));
 /** The paths that forms are sent to. */

@@ -48,11 +48,18 @@ beforeAll(async () => {
   const refund = await post(`/api/v1/payments/${made.body.id}/refunds`, { amount: 1 });
   const account = { provider: "stripe", name: "Shop", api_key: stripe.newKey() };
   const { body: added } = await post("/api/v1/provider-accounts", account);
+  const item = await env.DB.prepare(
+    `INSERT INTO reconciliation_items (merchant_id, payment_id, account, kind, reference, detail, created_at)
+     VALUES (?, ?, ?, 'late_success', 'pi_1', 'Found', 1) RETURNING id`,
+  )
+    .bind(merchant, made.body.id, added.id)
+    .first("id");
   const event = `evt_${made.body.id}_1`;
   parameters = {
     ...{ payment: String(made.body.id), payment_id: String(made.body.id), id: String(made.body.id) },
     ...{ endpoint: String(endpoint.body.id), event, event_id: event, refund: String(refund.body.id) },
     account: String(added.id),
+    item: String(item),
     ...{ key: publicId(key) ?? "", merchant: String(merchant), action: "refund" },
   };
   browser = await signedIn(key);
@@ -163,7 +170,8 @@ describe.each(FORMS)("the form that is sent to %s", (pattern) => {
   const state = async () =>
     env.DB.prepare(
       `SELECT (SELECT sum(version) FROM payments) AS payments, (SELECT count(*) FROM account_events) AS changes,
-         (SELECT count(*) FROM webhook_deliveries) AS deliveries, (SELECT count(*) FROM dashboard_sessions) AS sessions`,
+         (SELECT count(*) FROM webhook_deliveries) AS deliveries,
+         (SELECT count(resolved_at) FROM reconciliation_items) AS resolved, (SELECT count(*) FROM dashboard_sessions) AS sessions`,
     ).first();
 
   it.each<[what: string, headers: Record<string, string>, token: "own" | "none" | "other" | "wrong", status: number]>([
