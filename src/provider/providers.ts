@@ -42,13 +42,24 @@ export function readSandboxAccountId(accountId: string): number | null {
   return Number.isSafeInteger(Number(digits)) && digits !== "" ? Number(digits) : null;
 }
 
+/** What the way to the sandbox needs of the Worker's environment. */
+interface SandboxEnvironment {
+  readonly AUTH_MODE: string;
+  readonly SECRETS_KEYS?: string;
+  readonly SANDBOX_LEDGER: { getByName(name: string): { fetch(request: Request): Promise<Response> } };
+}
+
 /**
  * The way to the sandbox account of a merchant.
  *
  * @param origin of the service as the caller reaches it, where the payer finds the hosted page; null where nobody knows it:
  *   the account remembers the last one
  */
-export async function sandboxConnection(env: Env, merchantId: number, origin: string | null): Promise<Connection> {
+export async function sandboxConnection(
+  env: SandboxEnvironment,
+  merchantId: number,
+  origin: string | null,
+): Promise<Connection> {
   const accountId = sandboxAccountId(merchantId);
   const secrets = await sandboxSecrets(env, accountId);
   return {
