@@ -316,7 +316,7 @@ class Shop {
       if (isManual && random() < 0.2) await act("cancel", {});
       else {
         if (isManual) await act("capture", random() < 0.5 ? { amount: 10 } : {});
-        if (random() < 0.4) await act("refunds", { amount: pick(random, [1, 5, "3.33"] as const) });
+        if (random() < 0.4) await act("refunds", { amount: pick<number | string>(random, [1, 5, "3.33"]) });
         if (random() < 0.2) await act("refunds", { amount: 2 });
         if (random() < 0.1) await act("refund", {});
       }
