@@ -32,6 +32,7 @@ export interface ListedEntry {
   readonly payment: {
     readonly status: ProviderStatus;
     readonly capturedMinor: number;
+    /** What has gone back; at Mollie, with what is still on its way. */
     readonly refundedMinor: number;
   } | null;
 }
