@@ -36,6 +36,11 @@ export function countText({ locale }: Visit, count: number): string {
   return numberFormat(locale, null).format(count);
 }
 
+/** A share of one, as a percentage in the reader's locale. */
+export function percentText({ locale }: Visit, share: number): string {
+  return new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 }).format(share);
+}
+
 /** A count with what is counted: 1 refund, 5 refunds. */
 export function countedText(visit: Visit, count: number, one: string): string {
   return `${countText(visit, count)} ${one}${count === 1 ? "" : "s"}`;

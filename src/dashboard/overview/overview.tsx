@@ -1,13 +1,15 @@
 /** The first page: how the money goes, as sums over the merchant's events. */
 import type { Child } from "hono/jsx";
 import { listPaymentsRoute } from "../../payment/routes/list";
+import { listProviderAccountsRoute } from "../../provider/accounts/routes/accounts";
 import type { CurrencyStatisticsResponse, FiguresResponse } from "../../statistics/response";
 import { getStatisticsRoute } from "../../statistics/routes/statistics";
 import type { Answer } from "../api";
-import { countedText, countText, Money, moneyText, Time } from "../format";
+import { countedText, countText, Money, moneyText, percentText, Time } from "../format";
 import { Heading } from "../layout";
 import { failed, newDashboardApp, view } from "../view";
 import { may, type Visit } from "../visit";
+import { ByProvider, FailingAccounts } from "./by-provider";
 import { Chart } from "./chart";
 import { type Day, daysOfRange, durationText, everyDay, RANGE_NAMES, RANGES, type Range, readRange } from "./days";
 
@@ -27,9 +29,12 @@ view(overview, PATH, { scopes: ["payments:read", "admin"] }, async (visit, { que
   const range = readRange(query.get("range"));
   const { from, to } = daysOfRange(range, Date.now());
   const waiting = { status: "processing", limit: String(MAX_COUNTED) };
-  const [statistics, processing] = await Promise.all([
+  const [statistics, processing, accounts] = await Promise.all([
     visit.api.call(getStatisticsRoute, { query: { from, to } }),
     visit.api.call(listPaymentsRoute, { query: waiting }),
+    may(visit, "providers:manage")
+      ? visit.api.call(listProviderAccountsRoute, { query: { limit: String(MAX_COUNTED) } })
+      : null,
   ]);
   if (statistics.tag === "problem") return failed(statistics.problem, "Overview");
   const { data } = statistics;
@@ -41,6 +46,7 @@ view(overview, PATH, { scopes: ["payments:read", "admin"] }, async (visit, { que
         <Ranges range={range} currency={shown?.currency ?? null} />
       </Heading>
       <div class="stack" id="overview" data-live data-poll-ms={String(data.is_complete ? POLL_MS : COUNTING_POLL_MS)}>
+        <FailingAccounts visit={visit} accounts={accounts?.tag === "ok" ? accounts.data.data : []} />
         <AsOf visit={visit} data={data} />
         {shown === null ? (
           <Nothing range={range} isEmpty={data.as_of === null} />
@@ -48,6 +54,7 @@ view(overview, PATH, { scopes: ["payments:read", "admin"] }, async (visit, { que
           <>
             <Currencies all={data.data} shown={shown.currency} range={range} />
             <Tiles visit={visit} shown={shown} failing={data.failing_webhook_endpoints} undecided={undecided} />
+            <ByProvider visit={visit} shown={shown} />
             <Charts visit={visit} shown={shown} days={everyDay(shown, from, to)} />
           </>
         )}
@@ -136,7 +143,6 @@ interface TilesProps {
 
 function Tiles({ visit, shown: { currency, figures }, failing, undecided }: TilesProps) {
   const { confirmed, created, refunds, success_rate: rate, time_to_confirm: times } = figures;
-  const percent = new Intl.NumberFormat(visit.locale, { style: "percent", maximumFractionDigits: 1 });
   return (
     <div class="tiles">
       <Tile name="Volume">
@@ -146,7 +152,7 @@ function Tiles({ visit, shown: { currency, figures }, failing, undecided }: Tile
         {countText(visit, confirmed.count)}
       </Tile>
       <Tile name="Success rate" hint="confirmed, of those confirmed or failed">
-        {rate === null ? "–" : percent.format(rate)}
+        {rate === null ? "–" : percentText(visit, rate)}
       </Tile>
       <Tile name="Refunds" hint={countedText(visit, refunds.count, "refund")}>
         <Money visit={visit} amount={refunds.amount} currency={currency} />

@@ -11,11 +11,8 @@ export const ACCOUNTS_PATH = "/dashboard/providers";
 
 export type ProviderName = ProviderAccountResponse["provider"];
 
-const PROVIDER_TEXTS: Readonly<Record<ProviderName, string>> = { stripe: "Stripe", mollie: "Mollie" };
-
-/** A provider's name as people write it. */
-export const providerText = (name: string): string =>
-  Object.hasOwn(PROVIDER_TEXTS, name) ? PROVIDER_TEXTS[name as ProviderName] : name;
+/** A provider's name as people write it, with a capital. */
+export const providerText = (name: string): string => name.charAt(0).toUpperCase() + name.slice(1);
 
 /** What the accounts of a provider consist of. */
 export function rulesOf(provider: ProviderName): AccountRules {

@@ -1,7 +1,8 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { ORDER } from "../client";
+import { client, newKey, ORDER } from "../client";
 import { newMerchant } from "../payment-list";
+import { StripeStandIn } from "../provider/stripe-stand-in";
 import { signIn } from "./visitor";
 
 /** A merchant with three payments in two currencies: two confirmed, one of them refunded, and one that has failed. */
@@ -22,6 +23,48 @@ async function aMerchant() {
 }
 
 describe("the overview", () => {
+  it("has the figures of each provider, in the currency that is shown", async () => {
+    const { key, api } = await aMerchant();
+    const made = await api.create({ ...ORDER, amount: 20, currency: "USD", provider: "sandbox" }, crypto.randomUUID());
+    const confirmed = await client(undefined, { key }).request("POST", `/api/v1/payments/${made.body.id}/confirm`, {
+      body: { payment_method: "test_ok" },
+    });
+    expect(confirmed.status).toBe(200);
+    const visitor = await signIn(key);
+    const usd = await visitor.open("/dashboard?currency=USD");
+    expect(usd.text).toMatch(
+      /By provider Provider Created Confirmed Captured Refunded Success rate Internal 3 2 \$1,244\.50 \$10\.00 66\.7% Sandbox 1 1 \$20\.00 \$0\.00 100% /,
+    );
+    const yen = await visitor.open("/dashboard?currency=JPY");
+    expect(yen.text).toMatch(/Success rate Internal 1 1 ¥500 ¥0 100% /);
+  });
+
+  it("says which accounts their provider refuses, to who may see accounts", async () => {
+    const stripe = new StripeStandIn();
+    const { id: merchant, key } = await newMerchant();
+    const visitor = await signIn(key);
+    const refused: string[] = [];
+    for (const name of ["Refused shop", "Disabled shop", "Working shop"]) {
+      const api_key = stripe.newKey();
+      const added = await visitor.fill("/dashboard/providers/new", { provider: "stripe", name, api_key });
+      const [, path = ""] = /^(\/dashboard\/providers\/stripe_\d+)/.exec(added.location ?? "") ?? [];
+      if (name !== "Working shop") {
+        stripe.keys.delete(api_key);
+        vi.spyOn(console, "error").mockImplementation(() => {});
+        await visitor.send(`${path}/check`);
+        refused.push(path);
+      }
+      if (name === "Disabled shop") await visitor.fill(`${path}/disable`);
+    }
+    const page = await visitor.open("/dashboard");
+    expect(page.text).toContain("Stripe refuses the key of Refused shop (test) since");
+    expect(page.html).toContain(`href="${refused[0]}"`);
+    for (const name of ["Disabled shop", "Working shop"]) expect(page.text).not.toContain(name);
+    const reader = await signIn(await newKey(["payments:read"], merchant));
+    expect((await reader.open("/dashboard")).text).not.toContain("Refused shop");
+    vi.restoreAllMocks();
+  });
+
   it("says what to do first while there is no payment", async () => {
     const { key } = await newMerchant();
     const page = await (await signIn(key)).open("/dashboard");
@@ -57,7 +100,7 @@ describe("the overview", () => {
   it("has every day in the table behind the charts, also those on which nothing happened", async () => {
     const { key } = await aMerchant();
     const page = await (await signIn(key)).open("/dashboard?range=month");
-    expect(page.html.match(/<th scope="row">/g)).toHaveLength(30);
+    expect(page.html.split('id="figures"')[1]?.match(/<th scope="row">/g)).toHaveLength(30);
   });
 
   it("reads what an address makes up as a week, and shows none of it", async () => {
@@ -65,7 +108,7 @@ describe("the overview", () => {
     const page = await (await signIn(key)).open("/dashboard?range=<script>alert(1)</script>&currency=<b>");
     expect(page.status).toBe(200);
     expect(page.html).not.toContain("<script>alert");
-    expect(page.html.match(/<th scope="row">/g)).toHaveLength(7);
+    expect(page.html.split('id="figures"')[1]?.match(/<th scope="row">/g)).toHaveLength(7);
   });
 
   it("takes three round trips at most, also when there are events to count", async () => {

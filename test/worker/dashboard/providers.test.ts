@@ -234,6 +234,19 @@ describe("an account", () => {
     expect(page.text).toContain("Notification URL");
   });
 
+  it("is on the pages of its payments, as a link for who may see it", async () => {
+    const { id, path } = await add();
+    const body = { amount: 12.5, currency: "USD", order_id: 1, provider_account: id };
+    const headers = { "Idempotency-Key": crypto.randomUUID() };
+    const payment = await api.request<{ id: number }>("POST", "/api/v1/payments", { body, headers });
+    const page = `/dashboard/payments/${payment.body.id}`;
+    expect((await visitor.open(page)).html).toContain(`<a href="${path}"><code>${id}</code></a>`);
+    const reader = await signIn(await newKey(["payments:read"], merchant));
+    const read = await reader.open(page);
+    expect(read.text).toContain(`Provider account ${id} `);
+    expect(read.html).not.toContain(path);
+  });
+
   it("becomes the default, and no longer is; is disabled, and enabled", async () => {
     const { id, path } = await add();
     const steps = [
