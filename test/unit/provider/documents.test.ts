@@ -4,11 +4,13 @@ import path from "node:path";
 import { expect, it } from "vitest";
 import { FAILURE_CODES } from "../../../src/provider/failures";
 import { MOLLIE_FAILURES } from "../../../src/provider/mollie/failures";
+import { mollie } from "../../../src/provider/mollie/mollie";
 import { STATUSES } from "../../../src/provider/mollie/snapshot";
-import { PROVIDER_NAMES, PROVIDERS } from "../../../src/provider/providers";
-import type { Capabilities } from "../../../src/provider/seam";
+import { sandbox } from "../../../src/provider/sandbox";
+import type { Adapter, Capabilities } from "../../../src/provider/seam";
 import { STRIPE_FAILURES } from "../../../src/provider/stripe/failures";
 import { DISPUTE_STATES, IntentSchema, statusOf } from "../../../src/provider/stripe/snapshot";
+import { stripe } from "../../../src/provider/stripe/stripe";
 import { intent } from "./stripe/stripe-answers";
 
 const PAGE = readFileSync(path.join(import.meta.dirname, "../../../docs/providers.md"), "utf8");
@@ -23,6 +25,9 @@ function tableBelow(heading: string): string[][] {
   return rows.map((row) => row.split("|").slice(1, -1)).map((cells) => cells.map((cell) => cell.trim()));
 }
 
+const PROVIDERS: Readonly<Record<string, Adapter | null>> = { internal: null, sandbox, stripe, mollie };
+const PROVIDER_NAMES = Object.keys(PROVIDERS);
+
 const code = (text: string) => `\`${text}\``;
 const yes = (is: boolean) => (is ? "yes" : "no");
 
@@ -34,7 +39,7 @@ it("has the capabilities of every adapter", () => {
       what,
       PROVIDER_NAMES.map((name) => {
         const adapter = PROVIDERS[name];
-        return adapter === null ? ofInternal : of(adapter.capabilities);
+        return !adapter ? ofInternal : of(adapter.capabilities);
       }),
     ]);
   says("a reference before any money moves", ({ reference }) => yes(reference === "first"), "no");
