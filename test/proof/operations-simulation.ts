@@ -83,6 +83,8 @@ export interface OperationsRun {
   readonly rows: Rows;
   /** Movements of money in the provider's ledger. */
   readonly effects: number;
+  /** Sealed requests that were looked at. */
+  readonly sealed: number;
   /** What is wrong, or null. */
   readonly violation: string | null;
 }
@@ -200,8 +202,11 @@ export async function simulateOperations(
     const struck = new Map<string, number>([
       ...[...platform.struck, ...platform.platform.struck, ...(webhooks?.struck ?? [])],
     ]);
-    return { asked, struck, rows: readRows(query), effects: ledger.effects.length, violation };
+    const rows = readRows(query);
+    return { asked, struck, rows, effects: ledger.effects.length, sealed: requests.length, violation };
   };
+  /** The journal while clients were at it: what is settled has no request any more. */
+  const requests: Rows["operations"][number][] = [];
   const evidence = (): Evidence => ({
     ...{ rows: readRows(query), asked, lines, payments: ledger.payments, effects: ledger.effects },
     planned: program.payments,
@@ -217,6 +222,7 @@ export async function simulateOperations(
     await run.whileTicking(async () => {
       await Promise.all([run.askAll(program), run.leap(program.leaps)]);
     });
+    requests.push(...readRows(query).operations.filter(({ request }) => request !== null));
     await run.whileTicking(() => world.wait(program.faultsGoOnMs));
     platform.setFaultRate(0);
     if (webhooks) webhooks.faultRate = 0;
@@ -262,7 +268,9 @@ export async function simulateOperations(
   if (finding !== undefined) return result(finding);
   const bug = world.errors.find((line) => /"bug"/.test(line));
   if (bug !== undefined) return result(bug);
-  return result(await judgeSealed(evidence(), SECRETS_KEYS));
+  const all = evidence();
+  const operations = [...all.rows.operations, ...requests];
+  return result(await judgeSealed({ ...all, rows: { ...all.rows, operations } }, SECRETS_KEYS));
 }
 
 /** Rows, but for what is noted of each look at an operation that the provider does not have. */

@@ -56,9 +56,11 @@ it(
       faults: new Set<string>(),
       ends: new Set<string>(),
       answers: new Set<number>(),
+      sealed: 0,
     };
     for (let seed = firstSeed; seed < firstSeed + histories; seed++) {
-      const { asked, struck, rows, effects } = await history(seed);
+      const { asked, struck, rows, effects, sealed } = await history(seed);
+      seen.sealed += sealed;
       const { payments, leaps, isTold } = randomOperations(seed);
       for (const { token } of payments) seen.tokens.add(token);
       if (payments.some(({ singleOf }) => singleOf !== null)) add("operationsForOneOrder", 1);
@@ -84,6 +86,7 @@ it(
     // What never came was never checked.
     const classes = ["operationsForOneOrder", "operationsTold", "operationLeaps", "operationsInTheWay"];
     for (const name of classes) expect(figures[name], name).toBeGreaterThan(0);
+    expect(seen.sealed).toBeGreaterThan(0);
     expect([...seen.tokens].sort()).toEqual(Object.keys(TOKENS).sort());
     const ofD1 = FAULTS.filter((fault) => !fault.startsWith("object"));
     expect([...seen.faults]).toEqual(expect.arrayContaining([...OPERATION_FAULTS, ...ofD1]));
