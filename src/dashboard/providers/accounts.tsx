@@ -133,7 +133,7 @@ function showNew(visit: Visit, provider: ProviderName, sent: URLSearchParams, re
         />
         <label class="choice">
           <input type="checkbox" name="is_default" value="yes" checked={sent.get("is_default") === "yes"} />
-          Make payments at it that name no provider
+          Make it the default: payments that name no provider are made at it
         </label>
         <p class="hint">
           {providerText(provider)} is asked whether it takes the key before anything is stored. Keys and secrets are
