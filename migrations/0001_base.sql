@@ -218,6 +218,59 @@ CREATE UNIQUE INDEX reconciliation_items_found ON reconciliation_items (merchant
 CREATE INDEX reconciliation_items_by_time ON reconciliation_items (merchant_id, created_at);
 CREATE INDEX reconciliation_items_open ON reconciliation_items (merchant_id, created_at) WHERE resolved_at IS NULL;
 
+-- The comparisons of an account's payments with what its provider lists of a time (`from_at`, and up to `to_at`). `source` says whether
+-- the service began one by itself, or a request did (`key_id`). `progress` is how far it has come; `position` counts its steps, so that
+-- each is done once. `due_at` is when it goes on, and NULL once there is nothing left to do, also after its end. `failing_since` is
+-- since when the provider gives no answer, and `failure` why. `items` is a JSON object: what was found to differ twice, by its kind.
+CREATE TABLE reconciliation_runs (
+  id INTEGER PRIMARY KEY CHECK (id > 0),
+  merchant_id INTEGER NOT NULL REFERENCES merchants (id),
+  account_id INTEGER NOT NULL CHECK (account_id > 0),
+  source TEXT NOT NULL CHECK (source <> ''),
+  key_id TEXT CHECK (key_id <> ''),
+  from_at INTEGER NOT NULL CHECK (from_at > 0),
+  to_at INTEGER NOT NULL CHECK (to_at > from_at),
+  state TEXT NOT NULL CHECK (state <> ''),
+  progress TEXT NOT NULL CHECK (json_valid(progress)),
+  position INTEGER NOT NULL DEFAULT 0 CHECK (position >= 0),
+  compared INTEGER NOT NULL DEFAULT 0 CHECK (compared >= 0),
+  differing INTEGER NOT NULL DEFAULT 0 CHECK (differing >= 0),
+  items TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(items)),
+  due_at INTEGER CHECK (due_at > 0),
+  failing_since INTEGER CHECK (failing_since > 0),
+  failure TEXT CHECK (failure <> ''),
+  started_at INTEGER NOT NULL CHECK (started_at > 0),
+  finished_at INTEGER CHECK (finished_at > 0)
+) STRICT;
+CREATE UNIQUE INDEX reconciliation_runs_running ON reconciliation_runs (account_id) WHERE finished_at IS NULL;
+CREATE INDEX reconciliation_runs_by_account ON reconciliation_runs (merchant_id, account_id, started_at);
+-- How far an account has been compared without a gap.
+CREATE INDEX reconciliation_runs_done ON reconciliation_runs (account_id, to_at) WHERE state = 'done' AND source = 'service';
+CREATE INDEX reconciliation_runs_due ON reconciliation_runs (due_at) WHERE due_at IS NOT NULL;
+
+-- The payments that a run was listed: bit n of a block's `bits` stands for payment 60 * block + n. They are asked for singly no more.
+CREATE TABLE reconciliation_seen (
+  run_id INTEGER NOT NULL,
+  block INTEGER NOT NULL CHECK (block >= 0),
+  bits INTEGER NOT NULL CHECK (bits > 0),
+  PRIMARY KEY (run_id, block)
+) STRICT, WITHOUT ROWID;
+
+-- What a run has still to look at, at `due_at`: an entry of a listing that differs, or a payment that no listing had, whose `entry`
+-- is NULL. `said` is a JSON array of how it differed when it was last looked at.
+CREATE TABLE reconciliation_looks (
+  run_id INTEGER NOT NULL,
+  listing TEXT NOT NULL CHECK (listing <> ''),
+  reference TEXT NOT NULL CHECK (reference <> ''),
+  payment_id INTEGER NOT NULL CHECK (payment_id >= 0),
+  entry TEXT CHECK (json_valid(entry)),
+  said TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(said)),
+  looks INTEGER NOT NULL CHECK (looks >= 0),
+  due_at INTEGER NOT NULL CHECK (due_at > 0),
+  PRIMARY KEY (run_id, listing, reference)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reconciliation_looks_due ON reconciliation_looks (run_id, due_at);
+
 -- The notifications that providers have sent, so that one that comes again costs nothing.
 CREATE TABLE provider_notifications (
   account_id TEXT NOT NULL CHECK (account_id <> ''),

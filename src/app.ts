@@ -26,6 +26,7 @@ import { paymentList } from "./payment/routes/list";
 import { payments } from "./payment/routes/payments";
 import { providerAccounts } from "./provider/accounts/routes/accounts";
 import { reconciliationItems } from "./reconciliation/routes/items";
+import { reconciliationRuns } from "./reconciliation/routes/runs";
 import { answerOtherMethods, newApp, SECURITY_SCHEME } from "./route";
 import { sandboxPage } from "./sandbox/routes/page";
 import { sandboxPayments } from "./sandbox/routes/payments";
@@ -139,6 +140,7 @@ for (const routes of [
   actions,
   providerRoutes,
   reconciliationItems,
+  reconciliationRuns,
   providerAccounts,
   notifications,
   paymentStream,

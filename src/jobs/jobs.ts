@@ -5,6 +5,7 @@ import { sweepOperations } from "../operation/sweep";
 import { logError, logInfo } from "../storage/log";
 import { sweepDeliveries } from "../webhook/wake";
 import { expirePayments } from "./expiry";
+import { reconcileAccounts } from "./reconciliation";
 import { resealAll } from "./resealing";
 import { retentionDays, sweepIdempotencyKeys } from "./retention";
 import { countForAll } from "./totals";
@@ -56,6 +57,14 @@ const JOBS: ReadonlyMap<string, Job> = new Map([
     async (env, now) => {
       const { steps, ...walk } = await resealAll(env.DB, secretsKeys(env), now);
       if (steps > 0) logInfo({ message: "sealed texts", ...walk });
+    },
+  ],
+  // Comparisons with what providers have: each minute, as the first, with statements of their own.
+  [
+    "*/1 * * * *",
+    async (env, now) => {
+      const { started, steps, done, failed } = await reconcileAccounts(env, now);
+      if (started + steps > 0) logInfo({ message: "reconciliation carried on", started, steps, done, failed });
     },
   ],
 ]);

@@ -22,6 +22,8 @@ const sizes = new WeakMap<D1Database, number>();
 export class Database {
   readonly #d1: D1Database;
   readonly cost: Cost = { trips: 0, rowsRead: 0, rowsWritten: 0 };
+  /** Statements that D1 was asked for here: it answers so many of one invocation. */
+  statements = 0;
 
   constructor(d1: D1Database) {
     this.#d1 = d1;
@@ -41,6 +43,7 @@ export class Database {
     const prepared = this.#prepare(statement);
     const { results } = await withRetries(async () => {
       this.cost.trips++;
+      this.statements++;
       return this.#count(await prepared.all<T>());
     }, classifyD1Error);
     return results;
@@ -59,6 +62,7 @@ export class Database {
     const results = await withRetries(async () => {
       attempts++;
       this.cost.trips++;
+      this.statements += prepared.length;
       const answers = await this.#d1.batch(prepared);
       for (const answer of answers) this.#count(answer);
       return answers;

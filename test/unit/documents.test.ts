@@ -203,8 +203,10 @@ describe("docs/operations.md", () => {
     const [, triggers = ""] =
       tableBelow("docs/operations.md", "Configuration").find(([where = ""]) => where.includes("[triggers]")) ?? [];
     const { triggers: configured }: Unstable_Config = readConfig({ config: path.join(PROJECT, "wrangler.toml") });
-    expect(configured.crons).toEqual(["* * * * *", "*/2 * * * *", "*/5 * * * *", "*/10 * * * *"]);
-    expect(triggers).toMatch(/^every minute, .*; every two minutes, .*; every five minutes, .*; every ten minutes, /);
+    expect(configured.crons).toEqual(["* * * * *", "*/2 * * * *", "*/5 * * * *", "*/10 * * * *", "*/1 * * * *"]);
+    expect(triggers).toMatch(
+      /^every minute, .*; every two minutes, .*; every five minutes, .*; every ten minutes, .*; each minute \(`\*\/1 \* \* \* \*`\), /,
+    );
     const constantOf = (job: string, name: string) =>
       Number(new RegExp(`^const ${name} = ([\\d_]+);`, "m").exec(read(`src/jobs/${job}.ts`))?.[1]?.replace("_", ""));
     const perStep = constantOf("retention", "KEYS_PER_STEP");

@@ -1,6 +1,6 @@
 /** Opening reconciliation items: the statements, for a batch that has found something. */
 import type { ReconciliationItem } from "../../provider/reconciliation";
-import { type Sql, sql } from "../../storage/sql";
+import { raw, type Sql, sql } from "../../storage/sql";
 
 /** What was found, and of which payment and account. */
 export type FoundItem = Pick<ReconciliationItem, "payment_id" | "account" | "kind" | "reference" | "detail">;
@@ -19,10 +19,19 @@ export function storeItem(merchantId: number, item: FoundItem, time: Sql, condit
   return sql`
     INSERT INTO reconciliation_items (merchant_id, payment_id, account, kind, reference, detail, created_at)
     SELECT ${merchantId}, ${payment_id}, ${account}, ${kind}, ${reference}, ${detail}, ${time} WHERE ${condition}
-    ON CONFLICT (merchant_id, payment_id, kind, reference) DO UPDATE SET
-      detail = excluded.detail, account = excluded.account, resolved_at = NULL, resolved_by = NULL, resolution = NULL
-    WHERE resolved_at IS NOT NULL AND detail <> excluded.detail`;
+    ${OPEN_AGAIN}`;
 }
+
+/** The same of many items, in one statement. */
+export const storeItems = (merchantId: number, items: readonly FoundItem[], time: Sql, condition: Sql): Sql => sql`
+    INSERT INTO reconciliation_items (merchant_id, payment_id, account, kind, reference, detail, created_at)
+    SELECT ${merchantId}, value ->> 'payment_id', value ->> 'account', value ->> 'kind', value ->> 'reference', value ->> 'detail', ${time}
+    FROM json_each(${JSON.stringify(items)}) WHERE ${condition}
+    ${OPEN_AGAIN}`;
+
+const OPEN_AGAIN = raw(`ON CONFLICT (merchant_id, payment_id, kind, reference) DO UPDATE SET
+      detail = excluded.detail, account = excluded.account, resolved_at = NULL, resolved_by = NULL, resolution = NULL
+    WHERE resolved_at IS NOT NULL AND detail <> excluded.detail`);
 
 /**
  * The data of the event that an item is opened with, as SQL: the item with its id. It stands before `storeItem` in the same batch, which

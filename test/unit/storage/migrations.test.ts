@@ -34,6 +34,10 @@ const FILLED = `
     VALUES (2, 7, 1, 'authorize', 9999, 'succeeded', 'request', 'r2', 2000, 2000);
   INSERT INTO disputes VALUES (2, 7, 'dp_1', 9999, 'open', NULL, NULL, 2000, 2000);
   INSERT INTO reconciliation_items VALUES (1, 2, 7, NULL, 'late_success', 'pay_1', 'Late', 2000, NULL, NULL, NULL);
+  INSERT INTO reconciliation_runs (id, merchant_id, account_id, source, from_at, to_at, state, progress, started_at)
+    VALUES (1, 2, 1, 'service', 1000, 2000, 'done', '{}', 2000);
+  INSERT INTO reconciliation_seen VALUES (1, 0, 128);
+  INSERT INTO reconciliation_looks VALUES (1, 'own', 'pi_1', 7, NULL, '[]', 0, 2000);
   INSERT INTO provider_accounts (id, merchant_id, provider, mode, name, api_key, api_key_hint, created_at, updated_at)
     VALUES (1, 2, 'stripe', 'test', 'Shop', 'v1.k.iv.sealed', 'sk_test_…4242', 1000, 1000);
   INSERT INTO provider_notifications VALUES ('sandbox_2', 'ntf_1', 2000);

@@ -10,10 +10,13 @@ import * as outbox from "../../../src/outbox/tables";
 import { STATUSES } from "../../../src/payment/lifecycle";
 import * as payment from "../../../src/payment/tables";
 import * as accounts from "../../../src/provider/accounts/tables";
+import * as reconciliation from "../../../src/reconciliation/tables";
 import * as statistics from "../../../src/statistics/tables";
 import { VIOLATIONS } from "../../invariants";
 
+const { RUN_STATES: _, RUN_SOURCES: __, ...runs } = reconciliation;
 const tables: SQLiteTable[] = Object.values({
+  ...runs,
   ...auth,
   ...account,
   ...payment,
