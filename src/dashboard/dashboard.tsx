@@ -25,6 +25,7 @@ import { payment } from "./payments/payment";
 import { providerAccount } from "./providers/account";
 import { providerAccountList } from "./providers/accounts";
 import { providerAccountActions } from "./providers/actions";
+import { providerAccountRuns } from "./providers/runs";
 import { reconciliationItem } from "./reconciliation/item";
 import { reconciliationList } from "./reconciliation/list";
 import { sandboxLedger } from "./sandbox/ledger";
@@ -48,7 +49,7 @@ for (const views of [
   delivery,
   endpoint,
   ...[newKeys, keyActions, keys, merchants, trail, sandboxLedger],
-  ...[providerAccountList, providerAccountActions, providerAccount],
+  ...[providerAccountList, providerAccountActions, providerAccountRuns, providerAccount],
   ...[disputeList, reconciliationList, reconciliationItem],
   ...[paymentList, paymentExport, payment, paymentActions, paymentEdit, eventFeed],
 ]) {

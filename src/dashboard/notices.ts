@@ -14,6 +14,7 @@ const NOTICES = {
   account_enabled: "The account is enabled.",
   account_accepted: "The provider takes the key.",
   account_refused: "The provider does not take the key.",
+  reconciliation_started: "The account is being reconciled. What differs appears among the items to look at.",
   item_resolved: "The item is resolved.",
   item_was_resolved: "Somebody has resolved it already.",
   key_renamed: "The key has its new name.",

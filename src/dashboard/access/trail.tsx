@@ -121,7 +121,7 @@ function Events({ visit, rows }: { visit: Visit; rows: readonly AccountEvent[] }
 }
 
 /** What was changed, as a link for who may see it. */
-function Subject({ visit, event: { type, subject } }: { visit: Visit; event: AccountEvent }) {
+function Subject({ visit, event: { type, subject, data } }: { visit: Visit; event: AccountEvent }) {
   const [kind] = type.split(".");
   if (kind === "api_key") {
     const id = <code>pay_{subject}_…</code>;
@@ -139,6 +139,15 @@ function Subject({ visit, event: { type, subject } }: { visit: Visit; event: Acc
     const text = `Item ${subject}`;
     return may(visit, "payments:read") ? (
       <a href={`/dashboard/reconciliation/${subject}`}>{text}</a>
+    ) : (
+      <span>{text}</span>
+    );
+  }
+  if (kind === "reconciliation_run") {
+    const text = `Reconciliation ${subject}`;
+    const { account } = data;
+    return typeof account === "string" && may(visit, "providers:manage") ? (
+      <a href={`/dashboard/providers/${account}`}>{text}</a>
     ) : (
       <span>{text}</span>
     );

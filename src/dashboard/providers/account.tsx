@@ -1,23 +1,32 @@
 /** One provider account: how it is doing, and where its provider sends notifications. */
 import { getProviderAccountRoute } from "../../provider/accounts/routes/accounts";
 import type { ProviderAccountResponse } from "../../provider/accounts/routes/schemas";
+import { listReconciliationRunsRoute } from "../../reconciliation/routes/runs";
 import type { Problem } from "../api";
 import { Badge, Time } from "../format";
 import { CsrfField, Heading } from "../layout";
 import { failed, newDashboardApp, Refusal, type Shown, view } from "../view";
-import { may, type Visit } from "../visit";
+import type { Visit } from "../visit";
 import { ACCOUNTS_PATH, Health, Mode, NotificationSetup, providerText, Trouble } from "./explain";
+import { Runs } from "./runs";
 
 export const providerAccount = newDashboardApp();
 
 const SECTION = "Providers";
+/** As many of an account's reconciliations as its page has. */
+const RUNS_SHOWN = "5";
 
 /** @param refused what a form of this page was refused with */
 export async function showAccount(visit: Visit, id: string, refused: Problem | null): Promise<Shown> {
-  const found = await visit.api.call(getProviderAccountRoute, { params: { account_id: id } });
+  const params = { account_id: id };
+  const [found, listed] = await Promise.all([
+    visit.api.call(getProviderAccountRoute, { params }),
+    visit.api.call(listReconciliationRunsRoute, { params, query: { limit: RUNS_SHOWN } }),
+  ]);
   if (found.tag === "problem") return failed(found.problem, SECTION);
   const account = found.data;
   const path = `${ACCOUNTS_PATH}/${account.id}`;
+  const runs = listed.tag === "ok" ? listed.data.data : [];
   const content = (
     <>
       <p class="crumbs">
@@ -30,6 +39,7 @@ export async function showAccount(visit: Visit, id: string, refused: Problem | n
       <div class="stack" id="account" data-live data-poll-ms="10000">
         <Trouble visit={visit} account={account} />
         <Facts visit={visit} account={account} />
+        <Runs visit={visit} accountId={account.id} runs={runs} />
       </div>
       <NotificationSetup account={account} />
     </>
@@ -54,6 +64,7 @@ function Actions({ visit, account, path }: { visit: Visit; account: ProviderAcco
         <CsrfField visit={visit} />
         <button type="submit">Check now</button>
       </form>
+      {disabled_at === null && action("reconcile", "Reconcile")}
       {action("change", "Change")}
       {is_default ? action("not-default", "No longer default") : action("default", "Make it the default")}
       {disabled_at === null ? action("disable", "Disable", "button danger") : action("enable", "Enable", "button")}
@@ -89,12 +100,6 @@ function Facts({ visit, account }: { visit: Visit; account: ProviderAccountRespo
         <dt>Id</dt>
         <dd>
           <code>{id}</code>
-          {may(visit, "payments:read") && (
-            <>
-              {" · "}
-              <a href={`/dashboard/reconciliation?${new URLSearchParams({ account: id })}`}>Its reconciliation</a>
-            </>
-          )}
         </dd>
         <dt>API key</dt>
         <dd>

@@ -86,11 +86,11 @@ describe("the accounts", () => {
     const { id, path } = await add();
     const before = await get(id);
     const stranger = await signIn(await newKey(undefined, await newMerchant()));
-    for (const part of ["", "/change", "/default", "/not-default", "/disable", "/enable"]) {
+    for (const part of ["", "/change", "/default", "/not-default", "/disable", "/enable", "/reconcile"]) {
       expect([part, (await stranger.open(path + part)).status]).toEqual([part, 404]);
     }
     await stranger.open(`${PATH}/new`);
-    for (const part of ["/change", "/default", "/not-default", "/disable", "/enable", "/check"]) {
+    for (const part of ["/change", "/default", "/not-default", "/disable", "/enable", "/reconcile", "/check"]) {
       expect([part, (await stranger.send(path + part, { name: "Mine" })).status]).toEqual([part, 404]);
     }
     expect(await get(id)).toEqual(before);
@@ -265,5 +265,61 @@ describe("an account", () => {
     await visitor.fill(`${path}/disable`);
     expect((await visitor.open(PATH)).text).toContain("disabled since");
     expect((await visitor.open(path)).text).toContain("cannot be created or confirmed at this account");
+  });
+});
+
+describe("the reconciliations of an account", () => {
+  it("are begun by a form, once however often it is sent, and one at a time", async () => {
+    const { id, path } = await add();
+    expect((await visitor.open(path)).text).toContain("No run yet.");
+    const fields = { from: "", to: "", idempotency_key: crypto.randomUUID() };
+    for (const _ of ["sent", "sent again"]) {
+      const sent = await visitor.send(`${path}/reconcile`, fields);
+      expect([sent.status, sent.location]).toEqual([303, `${path}?notice=reconciliation_started`]);
+    }
+    const page = await visitor.open(`${path}?notice=reconciliation_started`);
+    expect(page.text).toContain("The account is being reconciled.");
+    expect(page.text.match(/on demand running/g)).toHaveLength(1);
+    expect(page.html).toContain(`href="/dashboard/reconciliation?account=${id}"`);
+    const second = await visitor.fill(`${path}/reconcile`);
+    expect([second.status, second.text.includes("The account is being reconciled already")]).toEqual([409, true]);
+    const trail = await visitor.open("/dashboard/account");
+    expect(trail.html).toMatch(new RegExp(`<a href="${path}">Reconciliation \\d+</a>`));
+  });
+
+  it("are of the time that is named, and refuse one that is none with what was typed", async () => {
+    const { path } = await add();
+    const refused = await visitor.fill(`${path}/reconcile`, { from: "yesterday", to: "" });
+    expect(refused.status).toBe(422);
+    expect(refused.html).toMatch(/name="from" value="yesterday"/);
+    const day = (ago: number) => new Date(Date.now() - ago * 86_400_000).toISOString().slice(0, 10);
+    const sent = await visitor.fill(`${path}/reconcile`, { from: day(3), to: day(1) });
+    expect(sent.status).toBe(303);
+    const page = await visitor.open(path);
+    for (const at of [day(3), day(1)]) expect(page.html).toContain(`datetime="${at}T00:00:00.000Z"`);
+  });
+
+  it("say what they have compared and found, or why they do not go on", async () => {
+    const { id, path } = await add();
+    const insert = env.DB.prepare(`INSERT INTO reconciliation_runs
+      (merchant_id, account_id, source, from_at, to_at, state, progress, compared, items, failure, started_at, finished_at)
+      VALUES (?, ?, 'service', 1, 2, ?, '{}', ?, ?, ?, ?, ?)`);
+    const account = Number(id.replace("stripe_", ""));
+    await env.DB.batch([
+      insert.bind(merchant, account, "done", 1234, '{"late_success":2,"missing_here":1}', null, 10, 20),
+      insert.bind(merchant, account, "failed", 7, "{}", HOSTILE, 30, 40),
+    ]);
+    const { html, text } = await visitor.open(path);
+    expect(text).toMatch(/the daily run done 1,234 from .* 2 × Late success 1 × Missing here/);
+    expect(text).toContain(`the daily run failed ${HOSTILE} 7 from`);
+    expect(html).not.toContain("<script>alert");
+  });
+
+  it("are not begun at an account that is disabled", async () => {
+    const { path } = await add();
+    await visitor.fill(`${path}/disable`);
+    expect((await visitor.open(path)).html).not.toContain(`${path}/reconcile`);
+    const sent = await visitor.fill(`${path}/reconcile`);
+    expect([sent.status, sent.text.includes("disabled")]).toEqual([409, true]);
   });
 });
