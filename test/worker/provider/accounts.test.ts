@@ -103,9 +103,9 @@ describe("adding an account", () => {
   });
 
   it("gives each of several at once an id of its own, for which its secrets are sealed", async () => {
-    const all = await Promise.all(Array.from({ length: 4 }, () => add({})));
-    expect(all.map(({ status }) => status)).toEqual([201, 201, 201, 201]);
-    expect(new Set(all.map(({ body }) => body.id)).size).toBe(4);
+    const all = await Promise.all(Array.from({ length: 15 }, () => add({})));
+    expect(all.map(({ status }) => status)).toEqual(Array(15).fill(201));
+    expect(new Set(all.map(({ body }) => body.id)).size).toBe(15);
     for (const { body } of all) {
       expect((await api.request<Account>("POST", `${ACCOUNTS}/${body.id}/check`)).body.failing_since).toBeNull();
     }

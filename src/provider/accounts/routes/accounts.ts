@@ -97,7 +97,9 @@ registerRoute(
 );
 
 /** How often an id is taken by another request in between before that is strange. */
-const MAX_TRIES = 5;
+const MAX_TRIES = 8;
+/** How far apart ids are tried, for each time that one was taken. */
+const SPREAD = 10;
 
 async function createChecked(
   c: Context<App>,
@@ -110,7 +112,8 @@ async function createChecked(
   if (mode === null) throw new Error("A key without a mode was taken");
   const origin = originOf(c);
   for (let tries = 0; tries < MAX_TRIES; tries++) {
-    const id = await nextAccountId(c.get("db"));
+    // Those that met once are not to meet again.
+    const id = (await nextAccountId(c.get("db"))) + Math.floor(Math.random() * SPREAD * tries);
     const row = {
       ...{ id, provider, mode, name, publishable_key, api_url, api_key_hint: hintOf(api_key) },
       ...(await sealAll(c, id, { api_key, webhook_secret: webhook_secret ?? null })),
