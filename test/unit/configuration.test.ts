@@ -94,6 +94,7 @@ it("asks the service's own files, and the URLs of webhook endpoints in one place
     ["provider/accounts/connection.ts", 'fetch(request, { redirect: "manual" });'],
     ["provider/exchange.ts", "fetch(new Request(request, { signal: over.signal }));"],
     ["provider/providers.ts", "account.fetch(request);"],
+    ["provider/providers.ts", "fetch(request: Request): Promise<Response> } };"],
     ["sandbox/object.ts", "fetch(request: Request): Promise<Response> {"],
     ["sandbox/object.ts", "sandbox.fetch(request);"],
     ["sandbox/object.ts", "this.ctx.exports.default.fetch(request);"],
