@@ -60,7 +60,10 @@ const AGREEING: Readonly<Record<ProviderStatus, readonly Status[]>> = {
 /** The statuses in which nobody's money is at the provider. */
 const WITHOUT_MONEY: readonly Status[] = ["pending", "failed", "cancelled", "expired"];
 const isEnded = (status: Status): boolean => status === "failed" || status === "cancelled" || status === "expired";
-const isPaid = (status: Status): boolean => status === "confirmed" || status === "refunded";
+
+/** Whether an entry is of the payment here that it names: the provider's names are the same. */
+export const isSamePayment = (entry: ListedEntry, named: OwnPayment | undefined): named is OwnPayment =>
+  named?.reference === entry.paymentReference;
 
 /** In which an entry of a listing differs from the payment here that it names; undefined where there is none of that id. */
 export function compareEntry(
@@ -68,20 +71,17 @@ export function compareEntry(
   entry: ListedEntry,
   named: OwnPayment | undefined,
 ): readonly Difference[] {
-  const own = named?.reference === entry.paymentReference ? named : undefined;
+  const own = isSamePayment(entry, named) ? named : undefined;
   switch (listing) {
     case "payments":
-      return own === undefined ? missingHere(entry, named) : comparePayment(entry, own);
+      if (entry.payment === null) return [];
+      return own === undefined ? missingHere(entry, entry.payment, named) : comparePayment(entry, entry.payment, own);
     case "refunds":
       return compareRefund(entry, named, own);
     case "disputes":
       return own?.disputes.includes(entry.reference) ? [] : [unknownDispute(entry, named, own)];
   }
 }
-
-/** Whether an entry is the payment here that it names: one that was looked at is not asked for once more. */
-export const isSamePayment = (entry: ListedEntry, named: OwnPayment | undefined): boolean =>
-  named?.reference === entry.paymentReference;
 
 /**
  * In which a payment here differs from what the provider says when it is asked for that payment alone: the payment itself, for its refunds
@@ -102,39 +102,24 @@ export function compareAbsence(own: OwnPayment): readonly Difference[] {
   return [{ kind: "missing_there", paymentId: own.id, reference: own.reference, detail }];
 }
 
+type ListedPayment = Exclude<ListedEntry["payment"], null>;
+
 /** A payment of which nothing has moved is none that anybody misses: should its payer go on, a notification tells. */
-function missingHere(entry: ListedEntry, named: OwnPayment | undefined): readonly Difference[] {
-  const said = takenOf(entry);
-  if (said === null) return [];
-  return [
-    {
-      kind: "missing_here",
-      paymentId: named?.id ?? 0,
-      reference: entry.reference,
-      detail: `${said} ${placeOf(named)}`,
-    },
-  ];
+function missingHere(entry: ListedEntry, payment: ListedPayment, named: OwnPayment | undefined): readonly Difference[] {
+  const taken = takenOf(entry, payment);
+  if (taken === null) return [];
+  const detail = `${taken} ${placeOf(named)}`;
+  return [{ kind: "missing_here", paymentId: named?.id ?? 0, reference: entry.reference, detail }];
 }
 
 /** What the provider has taken, or is about to, in the first half of a sentence; null where nothing has moved. */
-function takenOf({ amountMinor, currency, payment }: ListedEntry): string | null {
+function takenOf({ amountMinor, currency }: ListedEntry, { status, capturedMinor }: ListedPayment): string | null {
   const text = (minor: number) => amountText(minor, currency);
-  if (payment === null) return null;
-  if (payment.capturedMinor > 0) return `The provider captured ${text(payment.capturedMinor)} of a payment that`;
-  switch (payment.status) {
-    case "captured":
-      return `The provider captured ${text(payment.capturedMinor)} of a payment that`;
-    case "authorized":
-      return `The provider holds ${text(amountMinor)} for a payment that`;
-    case "processing":
-      return `The provider is at work on a payment of ${text(amountMinor)} that`;
-    case "open":
-    case "requires_action":
-    case "failed":
-    case "cancelled":
-    case "expired":
-      return null;
+  if (status === "captured" || capturedMinor > 0) {
+    return `The provider captured ${text(capturedMinor)} of a payment that`;
   }
+  if (status === "authorized") return `The provider holds ${text(amountMinor)} for a payment that`;
+  return status === "processing" ? `The provider is at work on a payment of ${text(amountMinor)} that` : null;
 }
 
 /** Where a payment of the provider's is here, in the second half of a sentence. */
@@ -146,12 +131,14 @@ function placeOf(named: OwnPayment | undefined): string {
 }
 
 /** The first that differs, for the others follow from it: what came late, the amount, the status, and then the parts of it. */
-function comparePayment({ reference, payment, ...entry }: ListedEntry, own: OwnPayment): readonly Difference[] {
-  if (payment === null) return [];
+function comparePayment(
+  { reference, ...entry }: ListedEntry,
+  { status, capturedMinor, refundedMinor }: ListedPayment,
+  own: OwnPayment,
+): readonly Difference[] {
   const theirs = (minor: number) => amountText(minor, entry.currency);
   const ours = (minor: number) => amountText(minor, own.currency);
   const differs = (kind: ReconciliationKind, detail: string) => [{ kind, paymentId: own.id, reference, detail }];
-  const { status, capturedMinor, refundedMinor } = payment;
   if (isEnded(own.status)) {
     if (status === "captured" || capturedMinor > 0) {
       return differs("late_success", FINDINGS.lateCapture(theirs(capturedMinor), own.status));
@@ -166,7 +153,6 @@ function comparePayment({ reference, payment, ...entry }: ListedEntry, own: OwnP
   if (!AGREEING[status].includes(own.status)) {
     return differs("status_mismatch", `The provider says ${status}, and the payment is ${own.status} here`);
   }
-  if (!isPaid(own.status)) return [];
   if (capturedMinor !== own.capturedMinor) {
     return differs("amount_mismatch", FINDINGS.otherCapture(theirs(capturedMinor), ours(own.capturedMinor)));
   }

@@ -30,6 +30,7 @@ export const PURE_MODULES: Readonly<Record<string, readonly string[]>> = {
   ],
   payment: ["card-number.ts", "lifecycle.ts", "refund.ts"],
   provider: ["exchange.ts", "sandbox.ts", "sandbox-tokens.ts"],
+  reconciliation: ["compare.ts"],
   sandbox: ["actions.ts", "afterwards.ts", "judge.ts", "ledger.ts", "notifications.ts", "tokens.ts", "views.ts"],
   statistics: ["confirm-times.ts", "figures.ts"],
   storage: ["capacity.ts", "idempotency.ts", "object-name.ts", "outage.ts", "sql.ts"],

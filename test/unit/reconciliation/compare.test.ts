@@ -9,6 +9,7 @@ import {
   compareEntry,
   compareSnapshot,
   type Difference,
+  isSamePayment,
   type OwnPayment,
   stands,
 } from "../../../src/reconciliation/compare";
@@ -72,6 +73,12 @@ const CASES: Case[] = [
     entry: listed({ paymentId: null }),
     own: undefined,
     differs: "missing_here 0 pi_7: The provider captured 10 EUR of a payment that is not known here",
+  },
+  {
+    when: "nobody here knows a payment that was captured, of nothing",
+    entry: listed({ capturedMinor: 0 }),
+    own: undefined,
+    differs: "missing_here 0 pi_7: The provider captured 0 EUR of a payment that is not known here",
   },
   {
     when: "nobody here knows a payment that is held",
@@ -161,6 +168,19 @@ const CASES: Case[] = [
     own: own({ refunds: [refund("re_1", 300, "failed"), refund(null, 300, "declined")] }),
   },
   {
+    when: "more was given back than here, where a refund has failed",
+    entry: listed({ refundedMinor: 200 }),
+    own: own({ refunds: [refund("re_1", 300, "failed")] }),
+    differs: "amount_mismatch 7 pi_7: The provider gave back 2 EUR, and not 0 EUR",
+  },
+  {
+    when: "a part was captured there of what is authorised here",
+    entry: listed({ status: "authorized", capturedMinor: 400 }),
+    own: unpaid("authorized"),
+    differs: "amount_mismatch 7 pi_7: The provider captured 4 EUR, and not 0 EUR",
+  },
+  { when: "a listed payment says nothing of itself", entry: part("pi_7"), own: undefined },
+  {
     when: "more was given back than was captured, and all of it is known here",
     entry: listed({ refundedMinor: 1_400 }),
     own: own({ status: "refunded", refunds: [refund("re_1", 1_000, "succeeded"), refund("re_2", 400, "succeeded")] }),
@@ -170,6 +190,12 @@ const CASES: Case[] = [
     entry: listed(),
     own: unpaid("expired"),
     differs: "late_success 7 pi_7: The provider captured 10 EUR of a payment that is expired",
+  },
+  {
+    when: "the payment has expired here, and was captured, of nothing",
+    entry: listed({ capturedMinor: 0 }),
+    own: unpaid("expired"),
+    differs: "late_success 7 pi_7: The provider captured 0 EUR of a payment that is expired",
   },
   {
     when: "the payment was cancelled here, and is held",
@@ -222,6 +248,13 @@ const CASES: Case[] = [
     differs: "amount_mismatch 7 re_1: The provider has a refund of 3 EUR, and not of 2 EUR",
   },
   {
+    when: "a refund is of another currency",
+    listing: "refunds",
+    entry: part("re_1", { currency: "USD" }),
+    own: own({ refunds: [refund("re_1", 300, "succeeded")] }),
+    differs: "amount_mismatch 7 re_1: The provider has a refund of 3 USD, and not of 3 EUR",
+  },
+  {
     when: "a refund is of a payment that is not known here",
     listing: "refunds",
     entry: part("re_1", { paymentId: null }),
@@ -264,6 +297,14 @@ describe("an entry", () => {
   it.each(CASES)("$when", ({ listing = "payments", entry, own, differs }) => {
     expect(words(compareEntry(listing, entry, own))).toEqual(differs === undefined ? [] : [differs]);
   });
+});
+
+it("an entry is of the payment that it names where the provider's names are the same", () => {
+  expect(isSamePayment(listed(), own())).toBe(true);
+  expect(isSamePayment(part("re_1"), own())).toBe(true);
+  expect(isSamePayment(listed({ reference: "pi_8" }), own())).toBe(false);
+  expect(isSamePayment(listed(), own({ reference: null }))).toBe(false);
+  expect(isSamePayment(listed(), undefined)).toBe(false);
 });
 
 describe("the statuses that go with each other", () => {

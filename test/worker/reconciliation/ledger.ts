@@ -1,5 +1,6 @@
 /** A provider in memory, whose lists are its ledger, and shops with accounts at it: payments there, payments here, or both. */
 import { env } from "cloudflare:workers";
+import type { DeliveryId } from "../../../src/outbox/outbox";
 import { eventType, type Status } from "../../../src/payment/lifecycle";
 import type { ListedEntry, Listing, ListRequest } from "../../../src/provider/listing";
 import type {
@@ -145,6 +146,8 @@ export class Shop {
   readonly ledger = new Ledger();
   /** The payments that were woken. */
   readonly woken: number[] = [];
+  /** The deliveries that were handed on. */
+  readonly enqueued: DeliveryId[] = [];
   /** What waking a payment does. */
   onWake: (paymentId: number) => Promise<void> = async () => {};
   /** The clock of whoever carries runs on. */
@@ -271,7 +274,9 @@ export class Shop {
         this.woken.push(...ids);
         for (const id of ids) await this.onWake(id);
       },
-      enqueue: async () => {},
+      enqueue: async (_, deliveries) => {
+        this.enqueued.push(...deliveries);
+      },
       now: () => this.now,
       newCommitId: () => crypto.randomUUID(),
     };

@@ -1,7 +1,7 @@
 /** Runs of reconciliation, at a provider in memory: what they find, and what they leave to whoever was woken. */
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it } from "vitest";
-import { newMerchant } from "../client";
+import { client, newKey, newMerchant } from "../client";
 import { DAY_MS, disputeOf, forgetRuns, HOUR_MS, refundOf, Shop } from "./ledger";
 
 let shop: Shop;
@@ -79,6 +79,24 @@ describe("what differs", () => {
     expect(again).toMatchObject({ differing: 1, items: '{"status_mismatch":1}' });
     expect(await shop.itemEvents()).toEqual(events);
     expect((await shop.items()).length).toBe(1);
+  });
+
+  it("is delivered to the merchant's webhook endpoints, as any other event", async () => {
+    const api = client(undefined, { key: await newKey(undefined, shop.merchantId) });
+    const { body: endpoint } = await api.request("POST", "/api/v1/webhook-endpoints", {
+      body: { url: "https://shop.example.com/hooks", types: ["reconciliation.item_opened"] },
+    });
+    await shop.both({ status: "processing" });
+    shop.list();
+    await shop.reconcile();
+    const { results } = await env.DB.prepare(
+      `SELECT event.type, delivery.state FROM webhook_deliveries AS delivery
+       JOIN events AS event ON event.position = delivery.position AND event.merchant_id = ? WHERE endpoint_id = ?`,
+    )
+      .bind(shop.merchantId, endpoint.id)
+      .all();
+    expect(results).toEqual([{ type: "reconciliation.item_opened", state: "pending" }]);
+    expect(shop.enqueued).toEqual([{ endpoint_id: endpoint.id, position: expect.any(Number) }]);
   });
 
   it("is no item where waking its payment settles it", async () => {
