@@ -70,6 +70,13 @@ const CATCH_UP = "src/statistics/catch-up.ts";
 const STATISTICS = "src/statistics/statistics.ts";
 const STATISTICS_ROUTE = "src/statistics/routes/statistics.ts";
 const TOTALS_JOB = "src/jobs/totals.ts";
+const RUNS = "src/reconciliation/runs.ts";
+const RUN_LISTING = "src/reconciliation/listing.ts";
+const RUN_LOOKS = "src/reconciliation/looks.ts";
+const RUN_ADVANCE = "src/reconciliation/advance.ts";
+const OWN_PAYMENTS = "src/reconciliation/own.ts";
+const OPEN_ITEM = "src/reconciliation/open-item.ts";
+const ITEM_STATEMENTS = "src/operation/journal/items.ts";
 
 export const DEFECTS: readonly Defect[] = [
   {
@@ -2461,6 +2468,76 @@ export const DEFECTS: readonly Defect[] = [
     find: `for (const { reject } of waiting) reject(error);`,
     replace: `waiting[0]?.reject(error);
       for (const { resolve } of waiting.slice(1)) resolve({ rows: [], attempts: 1 });`,
+  },
+  {
+    breaks: "a step of a reconciliation run is committed once, whoever does it",
+    noticedBy: "reconciliation/faults.test.ts",
+    file: RUNS,
+    find: `WHERE id = \${run.id} AND position = \${run.position} RETURNING`,
+    replace: `WHERE id = \${run.id} RETURNING`,
+  },
+  {
+    breaks: "what differs has its payment woken before it is an item",
+    noticedBy: "reconciliation/runs.test.ts",
+    file: RUN_LISTING,
+    find: "await desk.wake(run.merchant_id, [...new Set(differing.flatMap(({ named }) => named?.id ?? []))]);",
+    replace: "",
+  },
+  {
+    breaks: "what a provider has listed is asked for again before it is an item",
+    noticedBy: "reconciliation/runs.test.ts",
+    file: RUN_LOOKS,
+    find: "return own && isHere ? ask(desk, subject, own) : found(",
+    replace: "return found(",
+  },
+  {
+    breaks: "a payment that was listed is not asked for singly",
+    noticedBy: "reconciliation/runs.test.ts",
+    file: RUN_LISTING,
+    find: "seen.length === 0 ? null : markSeen(desk, seen)",
+    replace: "null",
+  },
+  {
+    breaks: "a run goes through what happened in its time alone",
+    noticedBy: "reconciliation/runs.test.ts",
+    file: RUN_LISTING,
+    find: `\${middle}) < \${time}\``,
+    replace: `\${middle}) <= \${time}\``,
+  },
+  {
+    breaks: "a provider's ledger is compared with the merchant's own payments alone",
+    noticedBy: "reconciliation/runs.test.ts",
+    file: OWN_PAYMENTS,
+    find: `AND payments.merchant_id = \${merchantId} AND payments.provider = \${provider}\``,
+    replace: `AND payments.provider = \${provider}\``,
+  },
+  {
+    breaks: "an item that is found again is told of once",
+    noticedBy: "reconciliation/runs.test.ts",
+    file: OPEN_ITEM,
+    find: `WHERE \${isIt} AND \${isNeeded(merchantId, item)}\``,
+    replace: `WHERE \${isIt}\``,
+  },
+  {
+    breaks: "an item stays resolved while the same is found",
+    noticedBy: "reconciliation/runs.test.ts",
+    file: ITEM_STATEMENTS,
+    find: "WHERE resolved_at IS NOT NULL AND detail <> excluded.detail",
+    replace: "WHERE resolved_at IS NOT NULL",
+  },
+  {
+    breaks: "a run whose provider gives no answer for a day has failed",
+    noticedBy: "reconciliation/faults.test.ts",
+    file: RUN_ADVANCE,
+    find: "if (at - failing.failing_since >= MAX_FAILING_MS) {",
+    replace: "if (progress.misses < 0) {",
+  },
+  {
+    breaks: "a run of the service begins a day before the end of the one before it",
+    noticedBy: "jobs/reconciliation.test.ts",
+    file: RUNS,
+    find: "AND done.state = 'done' AND done.source = 'service'),",
+    replace: "AND done.source = 'service'),",
   },
 ];
 

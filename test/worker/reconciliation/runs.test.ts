@@ -338,6 +338,28 @@ describe("an item that a person has resolved", () => {
   });
 });
 
+describe("an item of no payment that a person has resolved", () => {
+  it("stays resolved while the same is found, and opens again where something else is", async () => {
+    const foreign = shop.list({ status: "authorized", capturedMinor: 0 });
+    await shop.reconcile();
+    await env.DB.prepare("UPDATE reconciliation_items SET resolved_at = 1, resolution = 'Theirs' WHERE reference = ?")
+      .bind(foreign.reference)
+      .run();
+    const resolution = () =>
+      env.DB.prepare("SELECT resolution FROM reconciliation_items WHERE reference = ?")
+        .bind(foreign.reference)
+        .first<string | null>("resolution");
+    await shop.reconcile();
+    expect(await resolution()).toBe("Theirs");
+    Object.assign(foreign, { status: "captured", capturedMinor: 1_000 });
+    await shop.reconcile();
+    expect([await resolution(), await shop.items()]).toEqual([
+      null,
+      [`missing_here 0 ${foreign.reference}: The provider captured 10 EUR of a payment that is not known here`],
+    ]);
+  });
+});
+
 describe("more than a thousand things that differ", () => {
   it("end the run as failed: it is another account's ledger", async () => {
     for (let payments = 0; payments < 1_003; payments++) shop.list();
