@@ -42,6 +42,48 @@ export async function exchange({ fetch }: Connection, request: Request): Promise
   }
 }
 
+/** What nobody can read is no answer. */
+export const UNREADABLE: Unanswered = { tag: "unknown", detail: "The answer is not what the provider documents" };
+
+/** A call that was not taken, and may be repeated: when, its `Retry-After` says. */
+export function busy({ headers }: ProviderAnswer, detail: string): Unanswered {
+  const seconds = /^\d{1,6}$/.exec(headers.get("Retry-After") ?? "")?.[0];
+  return { tag: "busy", detail, retryAfterMs: seconds === undefined ? null : Number(seconds) * 1_000 };
+}
+
+/**
+ * Whether a provider has judged a call. What redirects, or is no answer of HTTP's to such a request, is none of the provider's.
+ *
+ * @param unjudged statuses of a refusal that say nothing of the call
+ */
+export function isJudged({ status }: ProviderAnswer, unjudged: readonly number[]): boolean {
+  const isAnswer = (status >= 200 && status < 300) || (status >= 400 && status < 500);
+  return isAnswer && !unjudged.includes(status);
+}
+
+/** Nothing comes of a call without credentials, and it is repeated once they are replaced. */
+const NOT_AUTHORISED: Unanswered = {
+  tag: "busy",
+  detail: "The provider does not take the account's credentials",
+  retryAfterMs: null,
+};
+
+/**
+ * What says nothing of the money, at a provider with accounts, which answers 409 and 429 to what it does not do now; null where the
+ * answer does.
+ */
+export function judgeByStatus(
+  answer: ProviderAnswer | Unanswered,
+  detailOf: (answer: ProviderAnswer) => string,
+  unjudged: readonly number[],
+): Unanswered | null {
+  if (answer.tag !== "answer") return answer;
+  const { status } = answer;
+  if (status === 401 || status === 403) return NOT_AUTHORISED;
+  if (status === 409 || status === 429) return busy(answer, detailOf(answer));
+  return isJudged(answer, unjudged) ? null : { tag: "unknown", detail: detailOf(answer) };
+}
+
 function parse(text: string): unknown {
   if (text.length > MAX_ANSWER_LENGTH) return null;
   try {

@@ -1,6 +1,6 @@
 /** The adapter of the sandbox, the provider that behaves like the worst real one. */
 import { z } from "zod";
-import { exchange, type ProviderAnswer } from "./exchange";
+import { busy, exchange, isJudged, type ProviderAnswer, UNREADABLE } from "./exchange";
 import type { Failure, FailureCode } from "./failures";
 import { hmacSha256, isEqual } from "./mac";
 import { requestFault } from "./sandbox-tokens";
@@ -88,8 +88,6 @@ export const sandbox: Adapter = {
   readNotification,
 };
 
-const UNREADABLE: Unanswered = { tag: "unknown", detail: "The answer is not what the provider documents" };
-
 function post(connection: Connection, path: string, key: string, body: object) {
   return exchange(
     connection,
@@ -138,17 +136,8 @@ function isDone({ status, captures, refunds }: Snapshot, { kind, nonce }: Provid
 function judgeUnanswered(answer: ProviderAnswer | Unanswered): Unanswered | null {
   if (answer.tag !== "answer") return answer;
   const isInUse = answer.status === 409 && errorOf(answer).code === "key_in_use";
-  if (isInUse || answer.status === 429) {
-    const seconds = /^\d{1,6}$/.exec(answer.headers.get("Retry-After") ?? "")?.[0];
-    return {
-      tag: "busy",
-      detail: detailOf(answer),
-      retryAfterMs: seconds === undefined ? null : Number(seconds) * 1_000,
-    };
-  }
-  // What redirects, or is no answer of HTTP's to such a request, is none of the provider's.
-  const isJudged = (answer.status >= 200 && answer.status < 300) || (answer.status >= 400 && answer.status < 500);
-  return isJudged && answer.status !== 408 ? null : { tag: "unknown", detail: detailOf(answer) };
+  if (isInUse || answer.status === 429) return busy(answer, detailOf(answer));
+  return isJudged(answer, [408]) ? null : { tag: "unknown", detail: detailOf(answer) };
 }
 
 const ErrorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) });

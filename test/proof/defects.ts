@@ -1923,9 +1923,9 @@ export const DEFECTS: readonly Defect[] = [
   },
   {
     breaks: "an answer that is the provider's error says nothing of the money",
-    file: SANDBOX_ADAPTER,
-    find: "answer.status >= 400 && answer.status < 500",
-    replace: "answer.status >= 400",
+    file: "src/provider/exchange.ts",
+    find: "status >= 400 && status < 500",
+    replace: "status >= 400",
   },
   {
     breaks: "a provider's key in use is no refusal",

@@ -1,6 +1,6 @@
 /** Calls of Mollie's API, and what an answer says of a call whatever it was for. */
 import { z } from "zod";
-import { exchange, type ProviderAnswer } from "../exchange";
+import { exchange, judgeByStatus, type ProviderAnswer } from "../exchange";
 import type { Connection, Unanswered } from "../seam";
 import { API_KEY } from "./account";
 
@@ -73,16 +73,6 @@ export function messageOf({ detail }: MollieError): string {
 export const detailOf = (answer: ProviderAnswer): string =>
   `The provider answered ${answer.status}: ${messageOf(errorOf(answer))}`;
 
-/** What nobody can read is no answer. */
-export const UNREADABLE: Unanswered = { tag: "unknown", detail: "The answer is not what the provider documents" };
-
-/** Nothing comes of a call without credentials, and it is repeated once they are replaced. */
-const NOT_AUTHORISED: Unanswered = {
-  tag: "busy",
-  detail: "The provider does not take the account's credentials",
-  retryAfterMs: null,
-};
-
 /** Answers that say nothing of what they are to: too early, or too slow. */
 const UNJUDGED = [408, 425];
 
@@ -90,15 +80,4 @@ const UNJUDGED = [408, 425];
  * What says nothing of the money; null where the answer does. 409 is a call whose key is in use, or a refund that is the twin of another
  * one: it is not done now. Behind a 5xx, Mollie may have done it.
  */
-export function judgeUnanswered(answer: Answer): Unanswered | null {
-  if (answer.tag !== "answer") return answer;
-  const { status } = answer;
-  if (status === 401 || status === 403) return NOT_AUTHORISED;
-  if (status === 409 || status === 429) {
-    const seconds = /^\d{1,6}$/.exec(answer.headers.get("Retry-After") ?? "")?.[0];
-    const retryAfterMs = seconds === undefined ? null : Number(seconds) * 1_000;
-    return { tag: "busy", detail: detailOf(answer), retryAfterMs };
-  }
-  const isJudged = (status >= 200 && status < 300) || (status >= 400 && status < 500);
-  return isJudged && !UNJUDGED.includes(status) ? null : { tag: "unknown", detail: detailOf(answer) };
-}
+export const judgeUnanswered = (answer: Answer): Unanswered | null => judgeByStatus(answer, detailOf, UNJUDGED);

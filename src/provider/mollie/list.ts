@@ -1,9 +1,10 @@
 /** What happened at Mollie in a time, and whether Mollie takes an account's key. Lists are pages, the newest first. */
 import { z } from "zod";
+import { UNREADABLE } from "../exchange";
 import type { Listed, ListedEntry, ListRequest } from "../listing";
 import type { CheckedCredentials, Connection, Unanswered } from "../seam";
 import { AmountSchema, fromMollieAmount } from "./amounts";
-import { detailOf, get, judgeUnanswered, UNREADABLE } from "./calls";
+import { detailOf, get, judgeUnanswered } from "./calls";
 import { capturedOf, type MolliePayment, nonceOf, PaymentSchema, paymentIdIn, statusOf } from "./snapshot";
 
 /** The most that Mollie gives of a list at once. */

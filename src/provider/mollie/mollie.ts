@@ -3,6 +3,7 @@
  * the payer there. `docs/providers.md` says what maps to what.
  */
 import { z } from "zod";
+import { UNREADABLE } from "../exchange";
 import type { Failure } from "../failures";
 import type {
   AccountAdapter,
@@ -16,7 +17,7 @@ import type {
 } from "../seam";
 import { CARD_TOKEN, mollieAccount, requestFault } from "./account";
 import { toMollieAmount } from "./amounts";
-import { type Answer, errorOf, judgeUnanswered, paymentPath, post, remove, UNREADABLE } from "./calls";
+import { type Answer, errorOf, judgeUnanswered, paymentPath, post, remove } from "./calls";
 import { refusal } from "./failures";
 import { checkCredentials, findByNonce, list } from "./list";
 import { notificationUrl, readNotification } from "./notification";

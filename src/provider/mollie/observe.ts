@@ -1,6 +1,8 @@
 /** Asking Mollie what a payment is: one call, with its captures, refunds and chargebacks in the answer. */
+
+import { UNREADABLE } from "../exchange";
 import type { Connection, Located, Observed, Snapshot, Unanswered } from "../seam";
-import { detailOf, get, judgeUnanswered, paymentPath, UNREADABLE } from "./calls";
+import { detailOf, get, judgeUnanswered, paymentPath } from "./calls";
 import { type MolliePayment, paymentIdIn, paymentIn, toSnapshot } from "./snapshot";
 
 const EMBEDDED = { embed: "captures,refunds,chargebacks" };

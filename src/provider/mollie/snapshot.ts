@@ -1,6 +1,7 @@
 /** A payment at Mollie with its captures, refunds and chargebacks, in the service's words. Pure. */
 import { z } from "zod";
 import type { Failure } from "../failures";
+import { markedPaymentId } from "../marks";
 import type {
   Connection,
   NextAction,
@@ -117,12 +118,11 @@ function markOf(metadata: unknown, name: string): string | null {
 export const nonceOf = (metadata: unknown): string | null => markOf(metadata, METADATA.nonce);
 
 /** The service's own name for a payment, in what something at Mollie is marked with; null where it is somebody else's. */
-export function paymentIdIn(metadata: unknown, { merchantId }: Pick<Connection, "merchantId">): number | null {
-  const owner = markOf(metadata, METADATA.merchantId);
-  const isForeign = owner !== null && owner !== String(merchantId);
-  const paymentId = /^[1-9]\d{0,15}$/.exec(markOf(metadata, METADATA.paymentId) ?? "")?.[0];
-  return paymentId === undefined || isForeign || !Number.isSafeInteger(Number(paymentId)) ? null : Number(paymentId);
-}
+export const paymentIdIn = (metadata: unknown, connection: Pick<Connection, "merchantId">): number | null =>
+  markedPaymentId(
+    { paymentId: markOf(metadata, METADATA.paymentId), merchantId: markOf(metadata, METADATA.merchantId) },
+    connection,
+  );
 
 /** A capture as Mollie has it; null where its amount is none of the payment's currency. Without an amount, it is of all. */
 export function captureOf({ amount, status, metadata }: Capture, of: MollieAmount): ProviderCapture | null {

@@ -1,6 +1,8 @@
 /** Whether Stripe takes an account's key, for all that payments need. */
+
+import { UNREADABLE } from "../exchange";
 import type { CheckedCredentials, Connection } from "../seam";
-import { detailOf, get, judgeUnanswered, UNREADABLE } from "./calls";
+import { detailOf, get, judgeUnanswered } from "./calls";
 import { PageSchema } from "./observe";
 
 /** Lists that a key must be allowed to read; what it may write, nothing harmless tells. */

@@ -1,9 +1,10 @@
 /** What happened at Stripe in a time, for reconciliation: pages of PaymentIntents, refunds and disputes, the newest first. */
 import { z } from "zod";
+import { UNREADABLE } from "../exchange";
 import type { Listed, ListedEntry, ListRequest } from "../listing";
 import type { Connection } from "../seam";
 import { fromStripeAmount } from "./amounts";
-import { detailOf, type Fields, get, judgeUnanswered, UNREADABLE } from "./calls";
+import { detailOf, type Fields, get, judgeUnanswered } from "./calls";
 import { nextAfter, PAGE_SIZE, PageSchema, paymentIdIn } from "./observe";
 import { DisputeSchema, type Intent, IntentSchema, isRelease, RefundSchema, statusOf } from "./snapshot";
 

@@ -1,7 +1,9 @@
 /** Asking Stripe what a payment is: the PaymentIntent, all refunds of its charge, and its disputes where it has any. */
 import { z } from "zod";
+import { UNREADABLE } from "../exchange";
+import { markedPaymentId } from "../marks";
 import type { Connection, Located, Observed, Unanswered } from "../seam";
-import { detailOf, type Fields, get, intentPath, judgeUnanswered, UNREADABLE } from "./calls";
+import { detailOf, type Fields, get, intentPath, judgeUnanswered } from "./calls";
 import {
   CHARGE,
   DisputeSchema,
@@ -70,18 +72,17 @@ export async function locate(connection: Connection, reference: string): Promise
 }
 
 /** The service's own name for a payment, in what something at Stripe is marked with; null where it is somebody else's. */
-export function paymentIdIn(
+export const paymentIdIn = (
   metadata: Readonly<Record<string, string>> | null | undefined,
-  { merchantId }: Pick<Connection, "merchantId">,
-): number | null {
-  const owner = metadata?.[METADATA.merchantId];
-  const id = /^[1-9]\d{0,15}$/.exec(metadata?.[METADATA.paymentId] ?? "")?.[0];
-  const isForeign = owner !== undefined && owner !== String(merchantId);
-  return id === undefined || isForeign || !Number.isSafeInteger(Number(id)) ? null : Number(id);
-}
+  connection: Pick<Connection, "merchantId">,
+): number | null =>
+  markedPaymentId(
+    { paymentId: metadata?.[METADATA.paymentId], merchantId: metadata?.[METADATA.merchantId] },
+    connection,
+  );
 
 export const PAGE_SIZE = 100;
-/** Of the refunds of one payment: a thousand times as many as any shop makes. */
+/** Of the refunds of one payment: more than 2,000 are not read. */
 const MAX_PAGES = 20;
 
 /** A page of a list; what its entries are, whoever asks for it says. */

@@ -4,10 +4,11 @@
  */
 import type Stripe from "stripe";
 import { z } from "zod";
+import { UNREADABLE } from "../exchange";
 import type { AccountAdapter, Connection, Observed, Performed, Prepared, ProviderOperation, Snapshot } from "../seam";
 import { requestFault, stripeAccount } from "./account";
 import { toStripeAmount } from "./amounts";
-import { type Answer, errorOf, intentPath, judgeUnanswered, post, postGuarded, UNREADABLE } from "./calls";
+import { type Answer, errorOf, intentPath, judgeUnanswered, post, postGuarded } from "./calls";
 import { checkCredentials } from "./credentials";
 import { refusal } from "./failures";
 import { list } from "./list";
