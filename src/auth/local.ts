@@ -1,6 +1,16 @@
-/** Open mode's only protection: which requests come from this machine to this machine. */
+/** One's own machine: which requests come from it to it, open mode's only protection, and what may be sent to it. */
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+/** The names and addresses of this machine, as a URL's host has them. */
+export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+/**
+ * Whether the service may ask servers on this machine: open mode answers this machine alone, and so does whoever sets the variable on
+ * their own machine.
+ */
+export const allowsLoopback = (env: {
+  readonly AUTH_MODE: string;
+  readonly ALLOW_LOOPBACK_WEBHOOKS: string;
+}): boolean => env.AUTH_MODE === "open" || env.ALLOW_LOOPBACK_WEBHOOKS === "yes";
 
 /**
  * Whether a request comes from this machine, to this machine, and so may be answered without access control. A page of

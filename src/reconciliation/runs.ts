@@ -12,7 +12,7 @@ import type { reconciliationRuns } from "./tables";
 export type RunRow = InferSelectModel<typeof reconciliationRuns>;
 
 /** What a run does: it lists, asks for what was not listed, looks again at what differs, and wipes what it has noted. */
-export const PHASES = ["payments", "refunds", "disputes", "own", "looks", "wipe"] as const;
+const PHASES = ["payments", "refunds", "disputes", "own", "looks", "wipe"] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** How far a run has come. */
@@ -36,7 +36,7 @@ const FIRST_WINDOW_MS = 7 * DAY_MS;
 /** The most that one run goes through. */
 export const MAX_WINDOW_MS = 31 * DAY_MS;
 
-export const RUN_COLUMNS = columnsOf<RunRow>(
+const RUN_COLUMNS = columnsOf<RunRow>(
   {
     id: true,
     merchant_id: true,

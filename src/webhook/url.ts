@@ -1,5 +1,7 @@
 /** Which URLs events may be sent to: those of somebody else's public server, however they are spelled. Pure. */
 
+import { allowsLoopback, LOOPBACK } from "../auth/local";
+
 export const MAX_URL_LENGTH = 2_048;
 
 export type ReadUrl = { ok: true; url: string } | { ok: false; detail: string };
@@ -34,8 +36,6 @@ const ADDRESS_DOMAINS = [
 /** Two labels or more, none of them empty: `localhost..` is not to hide what it names. */
 const PUBLIC_NAME = /^([a-z\d_-]{1,63}\.)+[a-z\d_-]{1,63}$/;
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
-
 /** The ports of HTTPS that public servers have; others may be of something else. The first is the default. */
 const PORTS = ["", "443", "8443"];
 
@@ -57,10 +57,10 @@ interface UrlVariables {
  * The rules of a configuration. Open mode answers this machine alone, and may send to it; so may whoever tries
  * webhooks with keys on their own machine.
  */
-export function urlRules({ AUTH_MODE, ALLOW_LOOPBACK_WEBHOOKS, OWN_DOMAINS }: UrlVariables): UrlRules {
+export function urlRules(variables: UrlVariables): UrlRules {
   return {
-    allowLoopback: AUTH_MODE === "open" || ALLOW_LOOPBACK_WEBHOOKS === "yes",
-    ownDomains: OWN_DOMAINS.toLowerCase()
+    allowLoopback: allowsLoopback(variables),
+    ownDomains: variables.OWN_DOMAINS.toLowerCase()
       .split(/[\s,]+/)
       .map((domain) => domain.replace(/^(\*?\.)+|\.$/g, ""))
       .filter((domain) => domain !== ""),

@@ -9,7 +9,7 @@ import { Deadline, type DisputeAnswer, DisputeState, isAnswerable, STATE_MEANING
 
 export const disputeList = newDashboardApp();
 
-export const DISPUTES_PATH = "/dashboard/disputes";
+const DISPUTES_PATH = "/dashboard/disputes";
 const SECTION = "Disputes";
 /** Those to answer are shown on one page up to here, the most urgent ones. */
 const MAX_TO_ANSWER = 100;

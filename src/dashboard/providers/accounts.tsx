@@ -1,5 +1,5 @@
 /** The list of provider accounts, and adding one. */
-import { allowsOwnUrls } from "../../provider/accounts/connection";
+import { allowsLoopback } from "../../auth/local";
 import { createProviderAccountRoute, listProviderAccountsRoute } from "../../provider/accounts/routes/accounts";
 import type { ProviderAccountResponse } from "../../provider/accounts/routes/schemas";
 import { ACCOUNT_PROVIDER_NAMES } from "../../provider/providers";
@@ -129,7 +129,7 @@ function showNew(visit: Visit, provider: ProviderName, sent: URLSearchParams, re
           provider={provider}
           name={sent.get("name") ?? ""}
           account={null}
-          hasApiUrl={allowsOwnUrls(visit.c.env)}
+          hasApiUrl={allowsLoopback(visit.c.env)}
         />
         <label class="choice">
           <input type="checkbox" name="is_default" value="yes" checked={sent.get("is_default") === "yes"} />

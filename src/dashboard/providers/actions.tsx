@@ -1,6 +1,6 @@
 /** What can be done to a provider account, each with its form. */
 import type { Child } from "hono/jsx";
-import { allowsOwnUrls } from "../../provider/accounts/connection";
+import { allowsLoopback } from "../../auth/local";
 import {
   checkProviderAccountRoute,
   getProviderAccountRoute,
@@ -83,7 +83,7 @@ accountForm({
         provider={account.provider}
         name={sent.get("name") ?? account.name}
         account={account}
-        hasApiUrl={allowsOwnUrls(visit.c.env)}
+        hasApiUrl={allowsLoopback(visit.c.env)}
       />
       {account.has_webhook_secret && (
         <label class="choice">

@@ -22,7 +22,7 @@ export function rulesOf(provider: ProviderName): AccountRules {
 }
 
 /** Whether the provider's notifications are refused for want of the secret that signs them. */
-export const lacksWebhookSecret = ({ provider, has_webhook_secret }: ProviderAccountResponse): boolean =>
+const lacksWebhookSecret = ({ provider, has_webhook_secret }: ProviderAccountResponse): boolean =>
   !has_webhook_secret && rulesOf(provider).secrets.webhook_secret !== undefined;
 
 /** How an account is doing: the worst that is to be said of it. */
@@ -102,7 +102,7 @@ export function Trouble({ visit, account }: { visit: Visit; account: ProviderAcc
 }
 
 /** The events that a webhook endpoint at Stripe is to send: those that may change a payment, a refund or a dispute. */
-export const STRIPE_EVENTS = [
+const STRIPE_EVENTS = [
   ...["payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.processing"],
   ...["payment_intent.requires_action", "payment_intent.amount_capturable_updated", "payment_intent.canceled"],
   ...["charge.refunded", "refund.created", "refund.updated", "refund.failed"],

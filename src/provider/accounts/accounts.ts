@@ -19,7 +19,7 @@ export interface ProviderAccount extends ProviderAccountRow {
 /** The accounts that a merchant may have. */
 export const MAX_ACCOUNTS = 20;
 
-export const ACCOUNT_COLUMNS = columnsOf<ProviderAccountRow>(
+const ACCOUNT_COLUMNS = columnsOf<ProviderAccountRow>(
   {
     id: true,
     merchant_id: true,

@@ -1,4 +1,5 @@
 /** The way to a provider's API for an account: its secrets opened, and where it is asked. */
+import { allowsLoopback } from "../../auth/local";
 import { open, type SealedPlace } from "../../auth/seal";
 import { notificationSecrets, secretsKeys } from "../../auth/secret-keys";
 import { Database } from "../../storage/database";
@@ -9,7 +10,7 @@ import { type ProviderAccountRow, recordHealth } from "./accounts";
 import { accountName } from "./names";
 
 /** The secrets of an account, by their columns. */
-export const SECRET_COLUMNS = ["api_key", "webhook_secret"] as const;
+const SECRET_COLUMNS = ["api_key", "webhook_secret"] as const;
 export type SecretColumn = (typeof SECRET_COLUMNS)[number];
 
 /** Where a secret of an account is sealed for. */
@@ -18,10 +19,6 @@ export const secretPlace = (merchantId: number, id: number, column: SecretColumn
   merchantId,
   field: `provider_accounts/${id}/${column}`,
 });
-
-/** Whether providers may be asked at another URL than their own: on one's own machine alone, where nobody else can set one. */
-export const allowsOwnUrls = ({ AUTH_MODE, ALLOW_LOOPBACK_WEBHOOKS }: Env): boolean =>
-  AUTH_MODE === "open" || ALLOW_LOOPBACK_WEBHOOKS === "yes";
 
 /** The clear secrets of an account. */
 export type AccountSecrets = Readonly<Partial<Record<SecretColumn, string>>>;
@@ -63,7 +60,7 @@ export async function connect(
   given: AccountSecrets,
 ): Promise<Connection> {
   const name = accountName(account);
-  if (api_url !== null && !allowsOwnUrls(env)) {
+  if (api_url !== null && !allowsLoopback(env)) {
     throw new Outage(`The account ${name} has a URL of its own, which is for one's own machine`);
   }
   const derived = await notificationSecrets(secretsKeys(env), name);

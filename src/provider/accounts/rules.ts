@@ -1,4 +1,5 @@
 /** What is wrong with the texts of an account, by its provider's rules, and what of a key may be shown. Pure. */
+import { LOOPBACK } from "../../auth/local";
 import type { AccountMode, AccountRules, SecretRule } from "../seam";
 
 /** The texts that an account is given; what is undefined or null is not given. */
@@ -13,8 +14,6 @@ export interface AccountFault {
   readonly field: keyof AccountTexts;
   readonly detail: string;
 }
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /**
  * What is wrong with texts, in a sentence each; nothing of a secret is in them.

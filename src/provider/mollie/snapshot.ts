@@ -33,7 +33,7 @@ export const RefundSchema = z.object({
   status: z.string(),
   metadata: z.unknown().optional(),
 });
-export const ChargebackSchema = z.object({
+const ChargebackSchema = z.object({
   id,
   amount: AmountSchema,
   reason: z.object({ description: text }).nullish(),

@@ -1,12 +1,13 @@
 /** What an account is given, before it is kept: judged by its provider's rules, tried at the provider, and sealed. */
 import type { Context } from "hono";
+import { allowsLoopback } from "../../../auth/local";
 import { seal } from "../../../auth/seal";
 import { secretsKeys } from "../../../auth/secret-keys";
 import type { App } from "../../../context";
 import { problem } from "../../../http/problem";
 import type { AccountAdapter } from "../../seam";
 import type { ProviderAccount } from "../accounts";
-import { allowsOwnUrls, connect, secretPlace } from "../connection";
+import { connect, secretPlace } from "../connection";
 import { type AccountTexts, accountFaults } from "../rules";
 
 /** Secrets as they are stored. */
@@ -32,7 +33,7 @@ export function faultsOf(
   texts: AccountTexts,
   existing: ProviderAccount | null,
 ): Response | null {
-  const faults = accountFaults(account, texts, existing?.mode ?? null, allowsOwnUrls(c.env));
+  const faults = accountFaults(account, texts, existing?.mode ?? null, allowsLoopback(c.env));
   const errors = faults.map(({ field, detail }) => ({ detail, pointer: `#/${field}` }));
   return errors.length === 0 ? null : problem(c, "validation_failed", { errors });
 }

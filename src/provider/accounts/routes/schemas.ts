@@ -7,7 +7,7 @@ import type { ProviderAccount } from "../accounts";
 import { ACCOUNT_NAME_PATTERN, accountName } from "../names";
 
 const ACCOUNT_ID_MESSAGE = "Must be the id of a provider account, such as stripe_3";
-export const ACCOUNT_EXAMPLE = {
+const ACCOUNT_EXAMPLE = {
   id: "stripe_3",
   provider: "stripe" as const,
   mode: "test" as const,
